@@ -1,0 +1,91 @@
+"""Profiles: what one configuration was measured to do at one load point.
+
+Times ms, rates per second in ``unit``, for the whole deployment that was measured. Three kinds of load are never mixed:
+``concurrency`` (closed loop, central values), ``held_rate`` (open loop, a percentile was held) and ``max_throughput``
+(no latency was watched: never evidence for a latency target).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import model_validator
+
+from optimizer.catalog.record import Name, Positive, PositiveInt, Quality, Record, Text
+
+__all__ = ["Latency", "Layout", "Load", "LoadKind", "Profile", "Quantity"]
+
+
+class LoadKind(StrEnum):
+    """What was held fixed while measuring."""
+
+    CONCURRENCY = "concurrency"
+    HELD_RATE = "held_rate"
+    MAX_THROUGHPUT = "max_throughput"
+
+
+class Quantity(StrEnum):
+    """What a time is the time of: first token, each further token, or the whole request."""
+
+    TTFT = "ttft"
+    TPOT = "tpot"
+    E2E = "e2e"
+
+
+class Layout(Record):
+    """How a replica is spread over its accelerators: degrees of each kind of parallelism; null where the source is silent."""
+
+    tensor: PositiveInt = 1
+    pipeline: PositiveInt = 1
+    attention_data: PositiveInt | None = None
+    expert: PositiveInt | None = None
+
+
+class Load(Record):
+    """The load of a point: requests in flight, or a rate in the profile's unit, on ``accelerators_measured`` accelerators."""
+
+    kind: LoadKind
+    value: Positive
+    accelerators_measured: PositiveInt
+
+
+class Latency(Record):
+    """A time at the point: either a statistic's value (``ms``) or the bound that was held (``at_most_ms``)."""
+
+    quantity: Quantity
+    statistic: Name
+    ms: Positive | None = None
+    at_most_ms: Positive | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Latency:
+        if (self.ms is None) == (self.at_most_ms is None):
+            raise ValueError("give exactly one of ms and at_most_ms")
+        return self
+
+
+class Profile(Record):
+    """One measured point of one configuration.
+
+    ``rate`` is the throughput that the source itself reports at the point, in ``unit``, where it does.
+    ``input_tokens`` and ``output_tokens`` are null where the source's requests are its own (MLPerf).
+    """
+
+    model: Name
+    precision: Name
+    compression: Name = "none"
+    accelerator: Name
+    accelerators_per_replica: PositiveInt
+    engine: Name
+    engine_version: Name | None = None
+    layout: Layout = Layout()
+    input_tokens: PositiveInt | None = None
+    output_tokens: PositiveInt | None = None
+    unit: Name
+    load: Load
+    rate: Positive | None = None
+    latency: tuple[Latency, ...] = ()
+    availability: Name = "available"
+    as_of: Name | None = None
+    quality: Quality = Quality.MEASURED
+    source: Text

@@ -1,0 +1,266 @@
+"""The instance: one complete planning question, frozen.
+
+Catalogs, workloads, limits and policy together; what a plan answers. Everything later parts need has its place in the schema;
+what is not built yet is refused by name (``not_yet``), never ignored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, ValidationInfo, model_validator
+
+from optimizer.catalog import Accelerator, Model, Offer, Option, Profile, Quality, Quantity, Record
+from optimizer.catalog.record import Day, Fraction01, Name, NonNegative, Positive, PositiveInt, Text
+from optimizer.errors import InvalidInputError
+from optimizer.problems import reference_problems, validation_problems
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "AccuracyFloor",
+    "Aggregation",
+    "BatchWorkload",
+    "Instance",
+    "LatencyTarget",
+    "Limit",
+    "Match",
+    "Period",
+    "Policy",
+    "Rate",
+    "RequestClass",
+    "ServingWorkload",
+    "Stated",
+    "TrainingWorkload",
+    "Workload",
+]
+
+SCHEMA_VERSION = 1
+HOURS_PER_MONTH = 730.0
+
+
+class Stated(Record):
+    """A number with what it is made of and why it was chosen."""
+
+    value: Positive
+    quality: Quality = Quality.ASSUMED
+    reason: Text = ""
+
+
+class Period(Record):
+    """A stretch of time with its own demand: ``hours`` long, ``per_month`` times a month."""
+
+    name: Name
+    hours: Positive
+    per_month: Positive
+
+    @property
+    def month_share(self) -> float:
+        """Give the share of a 730-hour month that this period covers."""
+        return self.hours * self.per_month / HOURS_PER_MONTH
+
+
+class Policy(Record):
+    """What holds for every workload unless it says otherwise."""
+
+    max_price_age_days: NonNegative = 730.0
+    utilization_cap: Annotated[float, Field(gt=0, le=1)] = 0.8
+    run_to_run_spread_factor: Stated = Stated(value=1.5, reason="spread of repeated runs around a published central value")
+    include_preview: bool = False
+
+
+class Aggregation(StrEnum):
+    """Over what an accuracy floor holds."""
+
+    PER_REQUEST = "per_request"
+    TRAFFIC_WEIGHTED = "traffic_weighted"
+
+
+class AccuracyFloor(Record):
+    """The share of the baseline's score that must be kept on one metric of one evaluation."""
+
+    metric: Name
+    evaluation: Name
+    floor_fraction_of_baseline: Fraction01
+    aggregation: Aggregation = Aggregation.PER_REQUEST
+
+
+class LatencyTarget(Record):
+    """A bound on a statistic (``mean``, ``p50`` ... ``p99.9``) of a time, in ms; every class must meet it."""
+
+    quantity: Quantity
+    statistic: Annotated[str, Field(pattern=r"^(mean|p(50|[5-9][0-9](\.[0-9]{1,2})?))$")]
+    at_most_ms: Positive
+
+    @property
+    def percentile(self) -> float | None:
+        """Give the percentile as a fraction in [0.5, 1), or None for the mean."""
+        return None if self.statistic == "mean" else float(self.statistic[1:]) / 100.0
+
+
+class Rate(Record):
+    """Demand of a class per second: one number or one per period; ``scale`` has already been applied and is kept for the record."""
+
+    value: NonNegative | dict[Name, NonNegative]
+    unit: Name = "requests/s"
+    statistic: Name = "mean"
+    scale: Positive = 1.0
+    quality: Quality = Quality.ASSUMED
+    source: Text = ""
+
+    def at(self, period: str) -> float:
+        """Give the rate in a period, per second."""
+        return self.value[period] if isinstance(self.value, dict) else self.value
+
+
+class RequestClass(Record):
+    """Requests alike in size. Token counts are null where the workload keeps a benchmark's own lengths."""
+
+    name: Name
+    input_tokens: PositiveInt | None = None
+    output_tokens: PositiveInt | None = None
+    prefix_cached_fraction: Fraction01 = 0.0
+    rate: Rate
+
+
+class _Demand(Record):
+    """What the three kinds of workload share."""
+
+    name: Name
+    model: Name
+    team: Name | None = None
+    regions_allowed: tuple[Name, ...] | None = None
+    latency: tuple[LatencyTarget, ...] = ()
+    accuracy: AccuracyFloor | None = None
+    max_spot_fraction: Fraction01 = 0.0
+    allowed_quality: tuple[Quality, ...] = (Quality.MEASURED, Quality.INTERPOLATED, Quality.DERIVED, Quality.MODELLED)
+    note: Text = ""
+
+
+class ServingWorkload(_Demand):
+    """A demand that arrives continuously and must be answered at once."""
+
+    kind: Literal["serving"] = "serving"
+    classes: Annotated[tuple[RequestClass, ...], Field(min_length=1)]
+    redundancy: dict[str, Any] | None = None
+    revenue: dict[str, Any] | None = None
+
+
+class BatchWorkload(_Demand):
+    """A volume of requests by a deadline; part B builds it."""
+
+    kind: Literal["batch"]
+    volume_requests: Positive
+    deadline_hours: Positive
+    input_tokens: PositiveInt | None = None
+    output_tokens: PositiveInt | None = None
+
+
+class TrainingWorkload(_Demand):
+    """Work by a deadline on gangs of accelerators; part B builds it."""
+
+    kind: Literal["training"]
+    work: dict[str, Any]
+    gangs: tuple[PositiveInt, ...] = ()
+    deadline_hours: Positive
+
+
+Workload = Annotated[ServingWorkload | BatchWorkload | TrainingWorkload, Field(discriminator="kind")]
+OneOrMore = Name | tuple[Name, ...]
+
+
+class Match(Record):
+    """Which deployments a limit counts: every field given must fit; a list fits when one of its members does."""
+
+    provider: OneOrMore | None = None
+    region: OneOrMore | None = None
+    zone: OneOrMore | None = None
+    instance_type: OneOrMore | None = None
+    accelerator: OneOrMore | None = None
+    family: OneOrMore | None = None
+    kind: OneOrMore | None = None
+    option: OneOrMore | None = None
+    team: OneOrMore | None = None
+    workload: OneOrMore | None = None
+    site: OneOrMore | None = None
+
+
+class Limit(Record):
+    """A cap on what matching deployments may use together: accelerators in rented instances, or whole instances."""
+
+    name: Name
+    match: Match
+    max_accelerators: NonNegative | None = None
+    max_instances: NonNegative | None = None
+    max_usd_per_month: NonNegative | None = None
+    max_power_kw: NonNegative | None = None
+    max_gco2_per_hour: NonNegative | None = None
+    quality: Quality = Quality.ASSUMED
+    reason: Text = ""
+
+
+class Catalogs(Record):
+    """What can be bought and run."""
+
+    accelerators: tuple[Accelerator, ...]
+    offers: tuple[Offer, ...]
+    models: tuple[Model, ...]
+    profiles: tuple[Profile, ...] = ()
+
+
+class Instance(Record):
+    """One complete planning question. ``as_of`` is the day ages are counted from; the clock is never read."""
+
+    schema_version: Literal[1]
+    name: Name
+    description: Text = ""
+    as_of: Day
+    time_zone: Name = "UTC"
+    objective: Literal["cost", "profit"] = "cost"
+    periods: tuple[Period, ...] = (Period(name="always", hours=HOURS_PER_MONTH, per_month=1.0),)
+    policy: Policy = Policy()
+    catalogs: Catalogs
+    workloads: Annotated[tuple[Workload, ...], Field(min_length=1)]
+    limits: tuple[Limit, ...] = ()
+    people: tuple[dict[str, Any], ...] = ()
+    licences: tuple[dict[str, Any], ...] = ()
+    data: tuple[dict[str, Any], ...] = ()
+    sites: tuple[dict[str, Any], ...] = ()
+
+    @model_validator(mode="after")
+    def _references_hold(self, info: ValidationInfo) -> Instance:
+        if not (info.context or {}).get("references_checked"):
+            if problems := reference_problems(self.model_dump(mode="json")):
+                raise InvalidInputError("the instance does not hold together", problems)
+        return self
+
+    def replace(self, **changes: Any) -> Instance:
+        """Give a changed copy, validated anew; the original stays as it was.
+
+        Raises
+        ------
+        InvalidInputError : a change does not fit the schema or breaks a reference.
+        """
+        fields = {name: getattr(self, name) for name in type(self).model_fields} | changes
+        try:
+            return type(self)(**fields)
+        except ValidationError as error:
+            raise InvalidInputError("the changed instance is not valid", validation_problems(error)) from None
+
+    @cached_property
+    def hash(self) -> str:
+        """Give the SHA-256 of the canonical JSON of the whole question, catalogs included."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+    @cached_property
+    def accelerators(self) -> Mapping[str, Accelerator]:
+        """Give the accelerators by name and alias."""
+        return {name: a for a in self.catalogs.accelerators for name in (a.name, *a.aliases)}
+
+    @cached_property
+    def models(self) -> Mapping[str, Model]:
+        """Give the models by name and alias."""
+        return {name: m for m in self.catalogs.models for name in (m.name, *m.aliases)}

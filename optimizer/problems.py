@@ -1,0 +1,219 @@
+"""From a document that is wrong to everything that is wrong with it, each with its place and what to do.
+
+Two sources: what pydantic says of the shape (``validation_problems``) and what the parts of a document say of one another
+(``reference_problems``). Both work on the plain JSON document, so that a file with both sorts of mistake is told both at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import date
+from typing import Any
+
+from pydantic import ValidationError
+
+from optimizer.errors import Problem
+
+__all__ = ["nearest", "not_yet_problems", "pointer", "reference_problems", "validation_problems"]
+
+UNION_TAGS = {"serving", "batch", "training", "str", "float", "dict[constrained-str,constrained-float]"}
+MATCH_FIELDS = ("provider", "region", "zone", "instance_type", "accelerator", "family", "kind", "option", "team", "workload")
+OPTIONS = ("on_demand", "spot", "reserved", "owned")
+
+
+def pointer(parts: Iterable[str | int]) -> str:
+    """Give the JSON pointer (RFC 6901) of a path.
+
+    >>> pointer(["workloads", 3, "a/b"])
+    '/workloads/3/a~1b'
+    """
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def nearest(word: str, known: Collection[str], most: int = 3) -> str:
+    """Suggest known names close to a word, as a hint; the first few names when none is close.
+
+    >>> nearest("A100", ["a100-40gb", "a100-80gb", "tpu-v5e"])
+    "did you mean 'a100-40gb' or 'a100-80gb'?"
+    """
+    lowered: dict[str, str] = {}
+    for name in known:
+        lowered.setdefault(name.lower(), name)
+    close = difflib.get_close_matches(word.lower(), lowered, n=most, cutoff=0.6)
+    if close:
+        return "did you mean " + " or ".join(repr(lowered[name]) for name in close) + "?"
+    some = sorted(known)[:6]
+    return "known are " + ", ".join(map(repr, some)) + (" ..." if len(known) > len(some) else "") if some else "none are known"
+
+
+def validation_problems(error: ValidationError, file: str | None = None) -> list[Problem]:
+    """Turn a pydantic error into problems, the several guesses of a union folded into one."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for detail in error.errors(include_url=False):
+        found.setdefault(pointer(_json_path(detail["loc"])), []).append(dict(detail))
+    return [_validation_problem(place, details, file) for place, details in found.items()]
+
+
+def _json_path(loc: tuple[str | int, ...]) -> list[str | int]:
+    """Drop the union tags that pydantic puts into a path; a JSON path does not have them."""
+    path: list[str | int] = []
+    for previous, part in zip((None, *loc), loc, strict=False):
+        tag = isinstance(part, str) and (part in UNION_TAGS or part.startswith(("constrained-", "tuple[", "dict[")))
+        if not (tag and (isinstance(previous, int) or previous in (*MATCH_FIELDS, "site", "value"))):
+            path.append(part)
+    return path
+
+
+def _validation_problem(place: str, details: list[Mapping[str, Any]], file: str | None) -> Problem:
+    detail = details[0]
+    kind, context, value = detail["type"], detail.get("ctx", {}), detail.get("input")
+    expected = " or ".join(dict.fromkeys(d["msg"].removeprefix("Value error, ").removeprefix("Input should be ") for d in details))
+    if kind == "missing":
+        return Problem(file, place, "nothing", "a value", "the field is required")
+    if kind == "extra_forbidden":
+        return Problem(file, place, "a field this schema does not have", "", "check its spelling against `allocate schema instance`")
+    hint = ""
+    if kind == "less_than_equal" and context.get("le") == 1 and isinstance(value, int | float) and 1 < value <= 100:
+        hint = f"fractions run from 0 to 1, did you mean {value / 100:g}?"
+    return Problem(file, place, _shown(value), expected, hint)
+
+
+def _shown(value: object) -> str:
+    text = "null" if value is None else repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _items(document: object, *path: str) -> Iterator[tuple[list[str | int], Mapping[str, Any]]]:
+    """Yield (path, object) of each object in the list at a path; whatever else is there is pydantic's to refuse."""
+    here = document
+    for part in path:
+        here = here.get(part) if isinstance(here, Mapping) else None
+    for index, item in enumerate(here if isinstance(here, list | tuple) else ()):
+        if isinstance(item, Mapping):
+            yield [*path, index], item
+
+
+def reference_problems(document: Mapping[str, Any], file: str | None = None) -> list[Problem]:
+    """Give every name that points nowhere, every name given twice, and every date or rate that does not fit."""
+    found = [*_doubles(document), *_catalog_references(document), *_workload_references(document), *_match_references(document)]
+    return [Problem(file, pointer(path), *rest) for path, *rest in found]
+
+
+Finding = tuple[list[str | int], str, str, str]
+
+
+def _names(document: object, *path: str) -> list[str]:
+    return [item["name"] for _, item in _items(document, *path) if isinstance(item.get("name"), str)]
+
+
+def _known(document: object, *path: str) -> set[str]:
+    """Names and aliases of the objects in a list."""
+    aliases = [alias for _, item in _items(document, *path) for alias in item.get("aliases") or () if isinstance(alias, str)]
+    return {*_names(document, *path), *aliases}
+
+
+def _doubles(document: Mapping[str, Any]) -> Iterator[Finding]:
+    lists = (("catalogs", "accelerators"), ("catalogs", "models"), ("workloads",), ("limits",), ("periods",))
+    for path in lists:
+        yield from _twice(((p, item.get("name")) for p, item in _items(document, *path)), "a name of its own")
+    offers = ("provider", "region", "zone", "instance_type")
+    yield from _twice(((p, tuple(o.get(f) for f in offers)) for p, o in _items(document, "catalogs", "offers")), "one entry an offer")
+    for path, model in _items(document, "catalogs", "models"):
+        forms = ((path + p, (v.get("precision"), v.get("compression", "none"))) for p, v in _items(model, "variants"))
+        yield from _twice(forms, "one entry a variant")
+    for path, workload in _items(document, "workloads"):
+        yield from _twice(((path + p, c.get("name")) for p, c in _items(workload, "classes")), "a name of its own")
+    for path, offer in _items(document, "catalogs", "offers"):
+        yield from _twice(((path + p, price.get("option")) for p, price in _items(offer, "prices")), "one price an option")
+
+
+def _twice(named: Iterable[tuple[list[str | int], object]], expected: str) -> Iterator[Finding]:
+    seen: Counter[object] = Counter()
+    for path, name in named:
+        seen[name] += 1
+        if seen[name] == 2 and name is not None:
+            yield path, f"{_shown(name)} again", expected, "remove or rename one of the two"
+
+
+def _catalog_references(document: Mapping[str, Any]) -> Iterator[Finding]:
+    accelerators, models = _known(document, "catalogs", "accelerators"), _known(document, "catalogs", "models")
+    for path, offer in _items(document, "catalogs", "offers"):
+        yield from _unknown([*path, "accelerator"], offer.get("accelerator"), accelerators, "an accelerator of the catalog")
+        for where, price in _items(offer, "prices"):
+            yield from _day([*path, *where, "as_of"], price.get("as_of"))
+    for path, profile in _items(document, "catalogs", "profiles"):
+        yield from _unknown([*path, "accelerator"], profile.get("accelerator"), accelerators, "an accelerator of the catalog")
+        yield from _unknown([*path, "model"], profile.get("model"), models, "a model of the catalog")
+    yield from _day(["as_of"], document.get("as_of"))
+
+
+def _unknown(path: list[str | int], name: object, known: Collection[str], expected: str) -> Iterator[Finding]:
+    if isinstance(name, str) and name not in known:
+        yield path, repr(name), expected, nearest(name, known)
+
+
+def _day(path: list[str | int], text: object) -> Iterator[Finding]:
+    try:
+        date.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        yield path, repr(text), "a day of the calendar", "write YYYY-MM-DD"
+
+
+def _workload_references(document: Mapping[str, Any]) -> Iterator[Finding]:
+    models = _known(document, "catalogs", "models")
+    regions = {str(o.get("region")) for _, o in _items(document, "catalogs", "offers")}
+    periods = set(_names(document, "periods")) or {"always"}
+    for path, workload in _items(document, "workloads"):
+        yield from _unknown([*path, "model"], workload.get("model"), models, "a model of the catalog")
+        for index, region in enumerate(workload.get("regions_allowed") or ()):
+            yield from _unknown([*path, "regions_allowed", index], region, regions, "a region some offer is in")
+        for where, entry in _items(workload, "classes"):
+            rate = entry.get("rate")
+            value = rate.get("value") if isinstance(rate, Mapping) else None
+            if isinstance(value, Mapping) and set(value) != periods:
+                wanted = "one rate for each of " + ", ".join(sorted(periods))
+                yield [*path, *where, "rate", "value"], f"rates for {sorted(value)}", wanted, ""
+
+
+def _match_references(document: Mapping[str, Any]) -> Iterator[Finding]:
+    offers = [offer for _, offer in _items(document, "catalogs", "offers")]
+    accelerators = [a for _, a in _items(document, "catalogs", "accelerators")]
+    known: dict[str, set[str]] = {f: {str(o[f]) for o in offers if o.get(f)} for f in ("provider", "region", "zone", "instance_type")}
+    known |= {"accelerator": _known(document, "catalogs", "accelerators"), "option": set(OPTIONS)}
+    known |= {f: {str(a[f]) for a in accelerators if a.get(f)} for f in ("family", "kind")}
+    known |= {"workload": set(_names(document, "workloads"))}
+    known |= {"team": {str(w["team"]) for _, w in _items(document, "workloads") if w.get("team")}}
+    for path, limit in _items(document, "limits"):
+        match = limit.get("match")
+        for field, wanted in match.items() if isinstance(match, Mapping) else ():
+            for name in wanted if isinstance(wanted, list | tuple) else (wanted,):
+                if field in known:
+                    yield from _unknown([*path, "match", field], name, known[field], f"a known {field.replace('_', ' ')}")
+        if not any(limit.get(f) is not None for f in limit if str(f).startswith("max_")):
+            yield path, "a limit that limits nothing", "max_accelerators or max_instances", ""
+
+
+def not_yet_problems(document: Mapping[str, Any], file: str | None = None) -> list[Problem]:
+    """Give every construct the schema has room for and this version does not build: refused, never ignored."""
+    found: list[tuple[list[str | int], str]] = [([field], field) for field in ("people", "licences", "data", "sites") if document.get(field)]
+    if document.get("objective") == "profit":
+        found.append((["objective"], "the objective 'profit'"))
+    if len(list(_items(document, "periods"))) > 1:
+        found.append((["periods"], "more than one period"))
+    for path, workload in _items(document, "workloads"):
+        if workload.get("kind") in ("batch", "training"):
+            found.append(([*path, "kind"], f"workloads of kind {workload['kind']!r}"))
+        found += [([*path, field], field) for field in ("redundancy", "revenue") if workload.get(field)]
+        for where, entry in _items(workload, "classes"):
+            if entry.get("prefix_cached_fraction"):
+                found.append(([*path, *where, "prefix_cached_fraction"], "prefix caching"))
+    for path, limit in _items(document, "limits"):
+        fields = ("max_usd_per_month", "max_power_kw", "max_gco2_per_hour")
+        found += [([*path, field], f"limits by {field}") for field in fields if limit.get(field) is not None]
+    for path, offer in _items(document, "catalogs", "offers"):
+        for where, price in _items(offer, "prices"):
+            if price.get("option") in ("reserved", "owned"):
+                found.append(([*path, *where, "option"], f"the purchase option {price['option']!r}"))
+    return [Problem(file, pointer(path), f"{what}, not yet supported", "", "remove it, or wait for the version that builds it") for path, what in found]
