@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, model_validator
 
-from optimizer.catalog import Accelerator, Model, Offer, Option, Profile, Quality, Quantity, Record
+from optimizer.catalog import Accelerator, Model, Offer, Profile, Quality, Quantity, Record
 from optimizer.catalog.record import Day, Fraction01, Name, NonNegative, Positive, PositiveInt, Text
 from optimizer.errors import InvalidInputError
 from optimizer.problems import reference_problems, validation_problems
@@ -102,7 +102,7 @@ class LatencyTarget(Record):
 
 
 class Rate(Record):
-    """Demand of a class per second: one number or one per period; ``scale`` has already been applied and is kept for the record."""
+    """Demand of a class per second: one number or one per period; ``scale`` is already applied and kept for the record."""
 
     value: NonNegative | dict[Name, NonNegative]
     unit: Name = "requests/s"
@@ -232,9 +232,9 @@ class Instance(Record):
 
     @model_validator(mode="after")
     def _references_hold(self, info: ValidationInfo) -> Instance:
-        if not (info.context or {}).get("references_checked"):
-            if problems := reference_problems(self.model_dump(mode="json")):
-                raise InvalidInputError("the instance does not hold together", problems)
+        checked = (info.context or {}).get("references_checked")
+        if not checked and (problems := reference_problems(self.model_dump(mode="json"))):
+            raise InvalidInputError("the instance does not hold together", problems)
         return self
 
     def replace(self, **changes: Any) -> Instance:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from optimizer.errors import Problem
 
@@ -53,6 +53,9 @@ def validation_problems(error: ValidationError, file: str | None = None) -> list
     found: dict[str, list[Mapping[str, Any]]] = {}
     for detail in error.errors(include_url=False):
         found.setdefault(pointer(_json_path(detail["loc"])), []).append(dict(detail))
+    for place in [p for p, details in found.items() if details[0]["type"] == "too_short"]:
+        if any(other.startswith(place + "/") for other in found):  # the members are there; they are what is wrong
+            del found[place]
     return [_validation_problem(place, details, file) for place, details in found.items()]
 
 
@@ -69,15 +72,27 @@ def _json_path(loc: tuple[str | int, ...]) -> list[str | int]:
 def _validation_problem(place: str, details: list[Mapping[str, Any]], file: str | None) -> Problem:
     detail = details[0]
     kind, context, value = detail["type"], detail.get("ctx", {}), detail.get("input")
-    expected = " or ".join(dict.fromkeys(d["msg"].removeprefix("Value error, ").removeprefix("Input should be ") for d in details))
+    expected = " or ".join(
+        dict.fromkeys(d["msg"].removeprefix("Value error, ").removeprefix("Input should be ") for d in details)
+    )
     if kind == "missing":
         return Problem(file, place, "nothing", "a value", "the field is required")
     if kind == "extra_forbidden":
-        return Problem(file, place, "a field this schema does not have", "", "check its spelling against `allocate schema instance`")
+        return Problem(file, place, "a field this schema does not have", "", nearest(place.rpartition("/")[2], _field_names()))
     hint = ""
-    if kind == "less_than_equal" and context.get("le") == 1 and isinstance(value, int | float) and 1 < value <= 100:
+    if kind == "less_than_equal" and context.get("le") == 1 and isinstance(value, int | float) and 5 <= value <= 100:
         hint = f"fractions run from 0 to 1, did you mean {value / 100:g}?"
     return Problem(file, place, _shown(value), expected, hint)
+
+
+def _field_names() -> set[str]:
+    """Give every field name of every record that is loaded."""
+    found: set[str] = set()
+    kinds = list(BaseModel.__subclasses__())
+    for kind in kinds:
+        found |= set(kind.model_fields)
+        kinds += kind.__subclasses__()
+    return found
 
 
 def _shown(value: object) -> str:
@@ -115,18 +130,18 @@ def _known(document: object, *path: str) -> set[str]:
 
 
 def _doubles(document: Mapping[str, Any]) -> Iterator[Finding]:
-    lists = (("catalogs", "accelerators"), ("catalogs", "models"), ("workloads",), ("limits",), ("periods",))
-    for path in lists:
-        yield from _twice(((p, item.get("name")) for p, item in _items(document, *path)), "a name of its own")
-    offers = ("provider", "region", "zone", "instance_type")
-    yield from _twice(((p, tuple(o.get(f) for f in offers)) for p, o in _items(document, "catalogs", "offers")), "one entry an offer")
+    for steps in (("catalogs", "accelerators"), ("catalogs", "models"), ("workloads",), ("limits",), ("periods",)):
+        yield from _twice(((p, item.get("name")) for p, item in _items(document, *steps)), "a name of its own")
+    label = ("provider", "region", "zone", "instance_type")
+    offers = list(_items(document, "catalogs", "offers"))
+    yield from _twice(((p, tuple(map(offer.get, label))) for p, offer in offers), "one entry an offer")
+    for path, offer in offers:
+        yield from _twice(((path + p, price.get("option")) for p, price in _items(offer, "prices")), "one price an option")
     for path, model in _items(document, "catalogs", "models"):
-        forms = ((path + p, (v.get("precision"), v.get("compression", "none"))) for p, v in _items(model, "variants"))
+        forms = [(path + p, (v.get("precision"), v.get("compression", "none"))) for p, v in _items(model, "variants")]
         yield from _twice(forms, "one entry a variant")
     for path, workload in _items(document, "workloads"):
-        yield from _twice(((path + p, c.get("name")) for p, c in _items(workload, "classes")), "a name of its own")
-    for path, offer in _items(document, "catalogs", "offers"):
-        yield from _twice(((path + p, price.get("option")) for p, price in _items(offer, "prices")), "one price an option")
+        yield from _twice([(path + p, c.get("name")) for p, c in _items(workload, "classes")], "a name of its own")
 
 
 def _twice(named: Iterable[tuple[list[str | int], object]], expected: str) -> Iterator[Finding]:
@@ -180,7 +195,9 @@ def _workload_references(document: Mapping[str, Any]) -> Iterator[Finding]:
 def _match_references(document: Mapping[str, Any]) -> Iterator[Finding]:
     offers = [offer for _, offer in _items(document, "catalogs", "offers")]
     accelerators = [a for _, a in _items(document, "catalogs", "accelerators")]
-    known: dict[str, set[str]] = {f: {str(o[f]) for o in offers if o.get(f)} for f in ("provider", "region", "zone", "instance_type")}
+    known: dict[str, set[str]] = {
+        f: {str(o[f]) for o in offers if o.get(f)} for f in ("provider", "region", "zone", "instance_type")
+    }
     known |= {"accelerator": _known(document, "catalogs", "accelerators"), "option": set(OPTIONS)}
     known |= {f: {str(a[f]) for a in accelerators if a.get(f)} for f in ("family", "kind")}
     known |= {"workload": set(_names(document, "workloads"))}
@@ -197,7 +214,8 @@ def _match_references(document: Mapping[str, Any]) -> Iterator[Finding]:
 
 def not_yet_problems(document: Mapping[str, Any], file: str | None = None) -> list[Problem]:
     """Give every construct the schema has room for and this version does not build: refused, never ignored."""
-    found: list[tuple[list[str | int], str]] = [([field], field) for field in ("people", "licences", "data", "sites") if document.get(field)]
+    tops = ("people", "licences", "data", "sites")
+    found: list[tuple[list[str | int], str]] = [([field], field) for field in tops if document.get(field)]
     if document.get("objective") == "profit":
         found.append((["objective"], "the objective 'profit'"))
     if len(list(_items(document, "periods"))) > 1:
@@ -216,4 +234,5 @@ def not_yet_problems(document: Mapping[str, Any], file: str | None = None) -> li
         for where, price in _items(offer, "prices"):
             if price.get("option") in ("reserved", "owned"):
                 found.append(([*path, *where, "option"], f"the purchase option {price['option']!r}"))
-    return [Problem(file, pointer(path), f"{what}, not yet supported", "", "remove it, or wait for the version that builds it") for path, what in found]
+    hint = "remove it, or wait for the version that builds it"
+    return [Problem(file, pointer(path), f"{what}, not yet supported", "", hint) for path, what in found]

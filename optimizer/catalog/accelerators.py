@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from pydantic import Field
+
 from optimizer.catalog.record import Name, Positive, Quality, Record, Text
 
 __all__ = ["Accelerator", "AcceleratorKind"]
@@ -34,7 +36,7 @@ class Accelerator(Record):
     family: Name
     memory_gib: Positive
     memory_bandwidth_gb_s: Positive | None = None
-    peak_tflops: dict[str, Positive] = {}
+    peak_tflops: dict[str, Positive] = Field(default_factory=dict)
     precisions: tuple[Name, ...]
     tdp_w: Positive | None = None
     interconnect_gb_s: Positive | None = None

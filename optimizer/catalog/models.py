@@ -65,7 +65,7 @@ class Setup(Record):
 class Variant(Record):
     """One (precision, compression) form of a model.
 
-    ``compression`` names the method and its degree (``none``, ``2:4``, ``pruned-65%``, ``distilled`` ...): one word for the field.
+    ``compression`` names the method and its degree (``none``, ``2:4``, ``pruned-65%``, ``distilled`` ...).
     ``is_baseline`` marks the form that recoveries are compared with: its accuracy counts as 1.0 on every metric.
     ``size_fraction`` is the share of the base model's parameters that remain, for memory and arithmetic.
     """
