@@ -1,0 +1,447 @@
+"""OR-Tools behind the common contract: HiGHS, SCIP, GLOP, PDLP and CP-SAT through MathOpt; the only file importing ortools.
+
+The model is handed over as one protocol buffer filled from whole arrays, straight to MathOpt's core.
+
+Who solves what: a model with integers goes to HiGHS, one without to GLOP; ``OrtoolsBackend("scip")`` and its like override.
+CP-SAT rounds continuous columns in silence, so its capabilities are whole columns with whole data only.
+
+Where it runs: SCIP, GLOP, PDLP and CP-SAT heed an interrupter and run in a thread of this process. HiGHS heeds none, gives no
+callbacks and prints to stdout when it explains itself, so it runs in a child process, which can be killed and whose improving
+solutions and log are read from files. Small models are first given to HiGHS in this process for ``IN_PROCESS_SECONDS``, since
+most of them need less than a child's start; one that needs more starts again in a child, with the same answer as if it had
+been there from the start.
+"""
+
+import contextlib
+import functools
+import importlib.metadata
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from solvers.answer import Author, Claim, accept
+from solvers.backend import Cancel, OnProgress, check_capabilities, prove
+from solvers.check import lp_dual_bound
+from solvers.errors import BackendCrashedError, BackendUnavailableError
+from solvers.logs import Reading, last_improving_solution, read_highs, read_scip
+from solvers.model import Capability, FloatArray, Model, AnyArray
+from solvers.options import SolveOptions, usable_start
+from solvers.process import Stop, private_folder, read_log, run_child
+from solvers.solution import Limit, Solution, Termination, relative_gap
+
+IN_PROCESS_NONZEROS = 20_000
+IN_PROCESS_SECONDS = 2.0
+GRACE_S = 5.0  # past its own time limit before a sub-solver is stopped from outside
+POLL_S = 0.05
+HAND_OFF_GAP = 0.99  # of the gap asked, so that a gap recomputed from our objective is not above it by rounding
+
+_LINEAR = frozenset({Capability.CONTINUOUS, Capability.FRACTIONAL_DATA, Capability.WIDE_RANGE})
+
+
+@dataclass(frozen=True, slots=True)
+class SubSolver:
+    """One solver inside OR-Tools."""
+
+    proto: str
+    label: str
+    capabilities: frozenset[Capability]
+    interruptible: bool
+
+
+SUB_SOLVERS = {
+    "cp-sat": SubSolver("SOLVER_TYPE_CP_SAT", "CP-SAT", frozenset({Capability.INTEGER}), True),
+    "glop": SubSolver("SOLVER_TYPE_GLOP", "GLOP", _LINEAR | {Capability.DUALS}, True),
+    "highs": SubSolver("SOLVER_TYPE_HIGHS", "HiGHS", _LINEAR | {Capability.INTEGER, Capability.DUALS}, False),
+    "pdlp": SubSolver("SOLVER_TYPE_PDLP", "PDLP", _LINEAR | {Capability.DUALS}, True),
+    "scip": SubSolver("SOLVER_TYPE_GSCIP", "SCIP", _LINEAR | {Capability.INTEGER}, True),
+}
+_VERSIONS = {"9.15": {"highs": "1.12.0", "scip": "10.0.0"}}  # inside the wheels, which do not tell
+
+# Runs in a child: no numpy, no import of ours, so that it starts in the time of importing MathOpt's core.
+_CHILD = """
+import os, sys
+sys.path[:] = sys.argv[1].split("\\n")
+from ortools.math_opt import callback_pb2, rpc_pb2
+from ortools.math_opt.core.python import solver
+with open("request", "rb") as file:
+    r = rpc_pb2.SolveRequest.FromString(file.read())
+try:
+    answer = solver.solve(r.model, r.solver_type, r.initializer, r.parameters, r.model_parameters, None,
+                          callback_pb2.CallbackRegistrationProto(), None, None)
+    name, data = "result", answer.SerializeToString()
+except Exception as error:
+    name, data = "error", str(error).encode()
+with open("part", "wb") as file:
+    file.write(data)
+os.replace("part", name)
+"""
+
+
+class OrtoolsBackend:
+    """OR-Tools, or one named solver inside it.
+
+    Parameters
+    ----------
+    solver : ``auto`` or a key of ``SUB_SOLVERS``
+
+    Raises
+    ------
+    BackendUnavailableError : no such solver.
+    """
+
+    def __init__(self, solver: str = "auto") -> None:
+        if solver != "auto" and solver not in SUB_SOLVERS:
+            raise BackendUnavailableError(f"ortools has no solver {solver!r}; it has {', '.join(sorted(SUB_SOLVERS))}")
+        self._solver = solver
+
+    @property
+    def name(self) -> str:
+        """``ortools`` or ``ortools:<solver>``."""
+        return "ortools" if self._solver == "auto" else f"ortools:{self._solver}"
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What it represents exactly; for ``auto`` what HiGHS and GLOP do between them."""
+        return SUB_SOLVERS["highs" if self._solver == "auto" else self._solver].capabilities
+
+    def version(self) -> str:
+        """Version of OR-Tools, and the solver inside when one is named."""
+        return _version(None if self._solver == "auto" else self._solver)
+
+    def prove(self) -> None:
+        """Solve a two-variable model; raises BackendUnavailableError."""
+        prove(self)
+
+    def solve(
+        self,
+        model: Model,
+        options: SolveOptions | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+        cancel: Cancel | None = None,
+    ) -> Solution:
+        """Solve ``model``; see ``Backend.solve``."""
+        options = options or SolveOptions()
+        check_capabilities(self.name, self.capabilities, model, options)
+        usable_start(model, options)
+        key = self._solver if self._solver != "auto" else "highs" if model.integer.any() else "glop"
+        run = Run(model, options, key, time.monotonic(), on_progress, cancel)
+        claim = run.claim()
+        author = Author(self.name, _version(key), time.monotonic() - run.started)
+        return accept(model, options, claim, author, polish=lambda lp: OrtoolsBackend("glop").solve(lp, SolveOptions(60.0, 0.0)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """One call of one sub-solver."""
+
+    model: Model
+    options: SolveOptions
+    key: str
+    started: float  # monotonic
+    on_progress: OnProgress | None
+    cancel: Cancel | None
+
+    def claim(self) -> Claim:
+        """Solve, wherever it fits, and give what the sub-solver says."""
+        if self.cancelled():
+            return Claim(Termination.NO_SOLUTION_FOUND, Limit.INTERRUPT)
+        limit = self.options.time_limit_s
+        if limit == 0:
+            return Claim(Termination.NO_SOLUTION_FOUND, Limit.TIME)
+        if SUB_SOLVERS[self.key].interruptible:
+            return self.in_process(limit)
+        if self.model.n_nonzeros <= IN_PROCESS_NONZEROS and self.options.threads == 1:
+            claim = self.in_process(IN_PROCESS_SECONDS if limit is None else min(limit, IN_PROCESS_SECONDS))
+            if claim.limit is not Limit.TIME or (limit is not None and self.seconds() >= limit) or self.cancelled():
+                return claim
+        return self.in_child(None if limit is None else max(0.01, limit - self.seconds()))
+
+    def seconds(self) -> float:
+        """Seconds since the call began."""
+        return time.monotonic() - self.started
+
+    def cancelled(self) -> bool:
+        """Whether the caller wants it to stop."""
+        return self.cancel is not None and self.cancel.is_set()
+
+    def report(self, reading: Reading) -> None:
+        """Pass on what a log tells."""
+        if self.on_progress is not None and (reading.incumbent is not None or reading.bound is not None):
+            self.on_progress(reading.progress(self.seconds()))
+
+    def in_process(self, limit: float | None) -> Claim:
+        """Solve in a thread of this process; a thread that heeds neither limit nor interrupter is abandoned."""
+        request = _request(self.model, self.options, self.key, limit)
+        lines: deque[str] = deque(maxlen=200)
+        attempt = _Attempt(
+            request, lines if self.key == "scip" else None, interruptible=self.cancel is not None or self.key != "scip"
+        )
+        deadline = None if limit is None else self.seconds() + limit + GRACE_S
+        stopped: Limit | None = None
+        try:
+            while not attempt.done.wait(POLL_S):
+                self.report(read_scip(list(lines)))
+                if stopped is None and self.cancelled():
+                    stopped = Limit.INTERRUPT
+                    attempt.interrupt()
+                    deadline = self.seconds() + (GRACE_S if SUB_SOLVERS[self.key].interruptible else 0.0)
+                if deadline is not None and self.seconds() > deadline:
+                    reading = read_scip(list(lines))
+                    return Claim(
+                        Termination.NO_SOLUTION_FOUND, stopped or Limit.TIME, None, reading.safe_bound, "log, rounded down"
+                    )
+        finally:
+            attempt.interrupt()
+        claim = _claim(self.model, self.key, attempt.result(), limit, self.seconds())
+        return replace(claim, limit=stopped) if stopped and claim.limit is not None else claim
+
+    def in_child(self, limit: float | None) -> Claim:
+        """Solve in a child process; a killed one leaves its last improving solution and its log."""
+        with private_folder() as folder:
+            request = _request(self.model, self.options, self.key, limit, files=True)
+            (folder / "request").write_bytes(request.SerializeToString())
+            paths = "\n".join(p or os.getcwd() for p in sys.path)
+            ended = run_child(
+                [sys.executable, "-c", _CHILD, paths],
+                folder,
+                deadline_s=None if limit is None else limit + GRACE_S,
+                cancel=self.cancel,
+                on_poll=lambda: self.report(read_highs(read_log(folder, 4000))),
+            )
+            return self._after_child(folder, ended.stop, ended.code, limit)
+
+    def _after_child(self, folder: Path, stop: Stop, code: int, limit: float | None) -> Claim:
+        with contextlib.suppress(FileNotFoundError):
+            result = _protos().result.SolveResultProto.FromString((folder / "result").read_bytes())
+            return _claim(self.model, self.key, result, limit, self.seconds())
+        if (folder / "error").exists():
+            raise _error((folder / "error").read_text("utf-8", "replace"))
+        if stop is Stop.EXITED:
+            log = read_log(folder, 2000)
+            raise BackendCrashedError(f"{SUB_SOLVERS[self.key].label} died with exit code {code}", log)
+        reading = read_highs(read_log(folder))
+        values = last_improving_solution(folder / "improving", self.model.n_columns)
+        return Claim(
+            Termination.NO_SOLUTION_FOUND if values is None else Termination.FEASIBLE,
+            Limit.INTERRUPT if stop is Stop.CANCELLED else Limit.TIME,
+            values,
+            reading.safe_bound,
+            "log, rounded down",
+        )
+
+
+class _Attempt:
+    """One call of MathOpt's core in a thread of its own; the call holds no lock of the interpreter."""
+
+    def __init__(self, request: Any, lines: deque[str] | None, interruptible: bool) -> None:
+        core = _protos()
+        self.done = threading.Event()
+        self._outcome: list[Any] = []
+        self._interrupter = core.interrupter() if interruptible else None
+        listen: Callable[[list[str]], None] | None = None if lines is None else lines.extend
+
+        def call() -> None:
+            try:
+                answer = core.solver.solve(
+                    request.model,
+                    request.solver_type,
+                    request.initializer,
+                    request.parameters,
+                    request.model_parameters,
+                    listen,
+                    core.callback.CallbackRegistrationProto(),
+                    None,
+                    self._interrupter.pybind_interrupter if self._interrupter else None,
+                )
+                self._outcome.append(answer)
+            except Exception as error:  # carried to the calling thread by result()
+                self._outcome.append(error)
+            finally:
+                self.done.set()
+
+        threading.Thread(target=call, daemon=True, name="solver").start()
+
+    def interrupt(self) -> None:
+        """Ask it to stop; harmless once done."""
+        if self._interrupter is not None:
+            self._interrupter.interrupt()
+
+    def result(self) -> Any:
+        """Give the SolveResultProto, or raise what went wrong."""
+        outcome = self._outcome[0]
+        if isinstance(outcome, Exception):
+            raise _error(_text(outcome)) from outcome
+        return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Core:
+    """The parts of MathOpt used here; its Python modelling layer is not imported."""
+
+    model: Any
+    parameters: Any
+    model_parameters: Any
+    result: Any
+    callback: Any
+    rpc: Any
+    solver: Any
+    interrupter: Any
+
+
+@functools.cache
+def _protos() -> _Core:
+    """Import MathOpt's core once.
+
+    Raises
+    ------
+    BackendUnavailableError : the package is missing or does not load.
+    """
+    try:
+        from ortools.math_opt import callback_pb2, model_parameters_pb2, model_pb2, parameters_pb2, result_pb2, rpc_pb2
+        from ortools.math_opt.core.python import solver
+        from ortools.util.python.solve_interrupter import SolveInterrupter
+    except ImportError as error:
+        raise BackendUnavailableError(f"ortools cannot be loaded: {error}") from error
+    return _Core(model_pb2, parameters_pb2, model_parameters_pb2, result_pb2, callback_pb2, rpc_pb2, solver, SolveInterrupter)
+
+
+@functools.cache
+def _version(key: str | None) -> str:
+    try:
+        own = importlib.metadata.version("ortools")
+    except importlib.metadata.PackageNotFoundError:
+        return "ortools missing"
+    inside = next((v for build, v in _VERSIONS.items() if own.startswith(build)), {})
+    return f"ortools {own}" if key is None else f"ortools {own}, {SUB_SOLVERS[key].label} {inside.get(key, '')}".rstrip()
+
+
+def _text(error: BaseException) -> str:
+    """Give MathOpt's own words; its Python layer hides them one exception further down."""
+    return str(error.__context__ or error)
+
+
+def _error(text: str) -> BackendCrashedError | BackendUnavailableError:
+    if "not registered" in text or "bad_function_call" in text:
+        return BackendUnavailableError(text)
+    return BackendCrashedError(f"ortools refused or failed: {text}")
+
+
+def _request(model: Model, options: SolveOptions, key: str, limit: float | None, files: bool = False) -> Any:
+    core = _protos()
+    kind = getattr(core.parameters, SUB_SOLVERS[key].proto)
+    request = core.rpc.SolveRequest(solver_type=kind, model=_model(model), parameters=_parameters(options, key, limit, files))
+    start = usable_start(model, options)
+    if start is not None and model.integer.any():
+        hint = request.model_parameters.solution_hints.add().variable_values
+        hint.ids.extend(start[0])
+        hint.values.extend(start[1])
+    return request
+
+
+def _model(model: Model) -> Any:
+    """Fill the protocol buffer from whole arrays; zero costs are left out, as the format wants it."""
+    proto = _protos().model.ModelProto(name=model.name)
+    proto.variables.ids.extend(np.arange(model.n_columns))
+    proto.variables.integers.extend(model.integer)
+    _doubles(proto.variables, 2, model.lower)
+    _doubles(proto.variables, 3, model.upper)
+    priced = np.flatnonzero(model.objective)
+    proto.objective.offset = model.objective_offset
+    proto.objective.linear_coefficients.ids.extend(priced)
+    _doubles(proto.objective.linear_coefficients, 2, model.objective[priced])
+    proto.linear_constraints.ids.extend(np.arange(model.n_rows))
+    _doubles(proto.linear_constraints, 2, model.row_lower)
+    _doubles(proto.linear_constraints, 3, model.row_upper)
+    proto.linear_constraint_matrix.row_ids.extend(model.row)
+    proto.linear_constraint_matrix.column_ids.extend(model.column)
+    _doubles(proto.linear_constraint_matrix, 3, model.value)
+    return proto
+
+
+def _doubles(message: Any, field: int, values: FloatArray) -> None:
+    """Append a packed field of doubles from its wire form, tag, length, bytes: a hundred times faster than one by one."""
+    data = np.ascontiguousarray(values, "<f8").tobytes()
+    length, size = bytearray(), len(data)
+    while size > 0x7F:
+        length.append(size & 0x7F | 0x80)
+        size >>= 7
+    length.append(size)
+    message.MergeFromString(bytes([field << 3 | 2]) + bytes(length) + data)
+
+
+def _parameters(options: SolveOptions, key: str, limit: float | None, files: bool) -> Any:
+    """Say the same thing to each sub-solver in its own words."""
+    parameters = _protos().parameters.SolveParametersProto(
+        relative_gap_tolerance=options.relative_gap * HAND_OFF_GAP, absolute_gap_tolerance=0.0
+    )
+    if key != "pdlp":  # which is deterministic and refuses a seed
+        parameters.random_seed = options.seed
+    if limit is not None:
+        parameters.time_limit.FromNanoseconds(int(limit * 1e9))
+    if key == "highs":
+        parameters.enable_output = files
+        parameters.highs.bool_options["log_to_console"] = files  # in a child, where stdout is a file of ours
+        parameters.highs.int_options["threads"] = options.threads
+        if files:
+            parameters.highs.string_options["mip_improving_solution_file"] = "improving"
+    elif key == "cp-sat":
+        parameters.threads = options.threads
+        parameters.cp_sat.only_solve_ip = True
+    elif key == "pdlp":
+        parameters.threads = options.threads
+    return parameters
+
+
+def _claim(model: Model, key: str, result: Any, limit: float | None, seconds: float) -> Claim:
+    """Read a result; the claimed optimum of a linear program gets a bound derived from its duals."""
+    core = _protos().result
+    reason = core.TerminationReasonProto.Name(result.termination.reason).removeprefix("TERMINATION_REASON_").lower()
+    detail = result.termination.detail
+    if reason in ("numerical_error", "other_error", "unspecified"):
+        raise BackendCrashedError(f"{SUB_SOLVERS[key].label} stopped with {reason}: {detail}")
+    termination = Termination.FEASIBLE if reason == "imprecise" else Termination(reason)
+    values, duals = _point(model, result), _duals(model, result)
+    bound, source = result.termination.objective_bounds.dual_bound, f"{SUB_SOLVERS[key].label}'s word"
+    if duals is not None and (safe := lp_dual_bound(model, duals)) is not None:
+        gap = relative_gap(bound, safe)
+        if not np.isfinite(bound) or (gap is not None and gap <= 1e-6):  # else loose bounds of columns spoil it
+            bound, source = safe, f"{SUB_SOLVERS[key].label}'s duals, made safe"
+    return Claim(termination, _limit(result, limit, seconds), values, bound, source, duals)
+
+
+def _limit(result: Any, limit: float | None, seconds: float) -> Limit | None:
+    name = _protos().result.LimitProto.Name(result.termination.limit)
+    known = {"LIMIT_TIME": Limit.TIME, "LIMIT_INTERRUPTED": Limit.INTERRUPT, "LIMIT_NODE": Limit.NODES, "LIMIT_UNSPECIFIED": None}
+    if name == "LIMIT_UNDETERMINED" and limit is not None and seconds >= 0.9 * limit:  # CP-SAT does not tell
+        return Limit.TIME
+    return known.get(name, Limit.OTHER)
+
+
+def _point(model: Model, result: Any) -> FloatArray | None:
+    """Give the first primal solution called feasible, dense, shape (n,)."""
+    for solution in result.solutions:
+        if solution.HasField("primal_solution") and solution.primal_solution.feasibility_status == 2:  # FEASIBLE
+            return _dense(solution.primal_solution.variable_values, model.n_columns)
+    return None
+
+
+def _duals(model: Model, result: Any) -> FloatArray | None:
+    for solution in result.solutions:
+        if solution.HasField("dual_solution") and not model.integer.any():
+            return _dense(solution.dual_solution.dual_values, model.n_rows)
+    return None
+
+
+def _dense(vector: Any, size: int) -> AnyArray:
+    dense = np.zeros(size)
+    dense[np.array(vector.ids, np.int64)] = np.array(vector.values, np.float64)
+    return dense
