@@ -1,0 +1,247 @@
+"""Measured points as curves: which points belong together, and which of them speak for a request of a given size.
+
+A curve is one configuration at one request shape: central TTFT and TPOT (ms) against requests in flight. Points of different
+engines, versions, layouts or accelerator counts are never joined, and a blank is a value of its own (blank is not 1).
+Nothing here reads a percentile: central values become percentiles in ``chain``.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import log
+
+import numpy as np
+import numpy.typing as npt
+
+from optimizer.catalog import Layout, LoadKind, Profile, Quality, Quantity
+
+__all__ = [
+    "MIN_CONCURRENCIES",
+    "SHAPE_TOLERANCE",
+    "Configuration",
+    "Curve",
+    "central_times_ms",
+    "configuration_of",
+    "curve_at_shape",
+    "curves_by_configuration",
+    "is_same_shape",
+]
+
+FloatArray = npt.NDArray[np.float64]
+Shape = tuple[int, int]
+"""Input and output tokens of a request."""
+
+SHAPE_TOLERANCE = 0.15
+"""Lengths within this share of each other count as the same shape (docs/design.md, section 4)."""
+MIN_CONCURRENCIES = 3
+"""A percentile is derived only from this many concurrencies of one configuration (docs/design.md, section 4)."""
+CENTRAL_STATISTICS = frozenset({"central", "mean", "median", "p50"})
+_LOG_TOLERANCE = log(1 + SHAPE_TOLERANCE)
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What a replica is: a variant on some accelerators under one engine and layout.
+
+    ``engine`` None: no engine is named, because the figures are modelled.
+    """
+
+    model: str
+    precision: str
+    compression: str
+    accelerator: str
+    accelerators_per_replica: int
+    engine: str | None
+    engine_version: str | None
+    layout: Layout
+    availability: str = "available"
+
+    @property
+    def label(self) -> str:
+        """Give the configuration in a few words, ``fp8 on 2 x H100-SXM (vllm 0.9)``."""
+        variant = self.precision if self.compression == "none" else f"{self.precision}+{self.compression}"
+        words = ("modelled",) if self.engine is None else (self.engine, self.engine_version, self._layout_words)
+        return f"{variant} on {self.accelerators_per_replica} x {self.accelerator} ({' '.join(filter(None, words))})"
+
+    @property
+    def _layout_words(self) -> str:
+        """Name the degrees of parallelism that tell two configurations of as many accelerators apart."""
+        layout = self.layout
+        degrees = {"tp": layout.tensor, "pp": layout.pipeline, "dp": layout.attention_data, "ep": layout.expert}
+        return " ".join(f"{name}{degree}" for name, degree in degrees.items() if degree is not None and degree > 1)
+
+    @property
+    def variant(self) -> tuple[str, str]:
+        """Give the two fields of the variant, precision and compression."""
+        return self.precision, self.compression
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """Central times of one configuration at one shape, by requests in flight (sorted, distinct), shapes (n_points,).
+
+    >>> curve = Curve(1024, 1024, np.array([4.0, 16.0]), np.array([100.0, 400.0]), np.array([10.0, 20.0]), ("a note",))
+    >>> [float(time[0].round(3)) for time in curve.at([8.0])]
+    [200.0, 14.142]
+    """
+
+    input_tokens: int
+    output_tokens: int
+    concurrency: FloatArray
+    ttft_ms: FloatArray
+    tpot_ms: FloatArray
+    sources: tuple[str, ...]
+
+    @property
+    def shape(self) -> Shape:
+        """Give the input and output tokens."""
+        return self.input_tokens, self.output_tokens
+
+    def at(self, concurrency: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Give TTFT and TPOT (ms) at some concurrencies, log-log between points; NaN outside the measured range."""
+        wanted = np.log(np.asarray(concurrency, dtype=np.float64))
+        known = np.log(self.concurrency)
+        ttft, tpot = (
+            np.exp(np.interp(wanted, known, np.log(times), left=np.nan, right=np.nan)) for times in (self.ttft_ms, self.tpot_ms)
+        )
+        return ttft, tpot
+
+    def envelope(self) -> Curve:
+        """Give the curve with each time raised to the largest time at any lower concurrency.
+
+        Some measured curves dip (noise, overload, a scheduler's change of mind). A time is never believed to fall as load
+        rises: raising the later point is the safe reading, and it makes every threshold on the curve a single crossing.
+        """
+        ttft, tpot = (np.maximum.accumulate(times) for times in (self.ttft_ms, self.tpot_ms))
+        return Curve(self.input_tokens, self.output_tokens, self.concurrency, ttft, tpot, self.sources)
+
+
+def configuration_of(profile: Profile) -> Configuration:
+    """Give the configuration that a profile measured."""
+    return Configuration(
+        model=profile.model,
+        precision=profile.precision,
+        compression=profile.compression,
+        accelerator=profile.accelerator,
+        accelerators_per_replica=profile.accelerators_per_replica,
+        engine=profile.engine,
+        engine_version=profile.engine_version,
+        layout=profile.layout,
+        availability=profile.availability,
+    )
+
+
+def curves_by_configuration(profiles: Iterable[Profile]) -> Mapping[Configuration, tuple[Curve, ...]]:
+    """Group closed-loop points with both times and both lengths into curves, one per configuration and shape.
+
+    Points without TTFT or TPOT, points of other load kinds and points whose deployment was not one replica are left out.
+    """
+    points: dict[tuple[Configuration, Shape], list[tuple[Profile, float, float]]] = defaultdict(list)
+    for profile in profiles:
+        times = central_times_ms(profile)
+        if times is not None and profile.input_tokens is not None and profile.output_tokens is not None:
+            points[configuration_of(profile), (profile.input_tokens, profile.output_tokens)].append((profile, *times))
+    curves: dict[Configuration, list[Curve]] = defaultdict(list)
+    for (configuration, shape), group in points.items():
+        curves[configuration].append(_curve(shape, group))
+    return {configuration: tuple(found) for configuration, found in curves.items()}
+
+
+def central_times_ms(profile: Profile) -> tuple[float, float] | None:
+    """Give central TTFT and TPOT (ms) of a closed-loop point of one replica, or None where it is not one."""
+    load = profile.load
+    if load.kind is not LoadKind.CONCURRENCY or load.accelerators_measured != profile.accelerators_per_replica:
+        return None
+    times = {time.quantity: time.ms for time in profile.latency if time.ms is not None and time.statistic in CENTRAL_STATISTICS}
+    ttft, tpot = times.get(Quantity.TTFT), times.get(Quantity.TPOT)
+    return None if ttft is None or tpot is None else (ttft, tpot)
+
+
+def is_same_shape(measured: tuple[int | None, int | None], wanted: tuple[int | None, int | None]) -> bool:
+    """Tell whether two pairs of lengths are the same shape: both known and within the tolerance, or both unknown.
+
+    >>> is_same_shape((1024, 1024), (1100, 950)), is_same_shape((1024, 1024), (1024, 8192)), is_same_shape((None, 8), (8, 8))
+    (True, False, False)
+    """
+    return all(
+        (a is None and b is None) or (a is not None and b is not None and abs(log(a / b)) <= _LOG_TOLERANCE)
+        for a, b in zip(measured, wanted, strict=True)
+    )
+
+
+def _curve(shape: Shape, points: Iterable[tuple[Profile, float, float]]) -> Curve:
+    """Sort points into a curve; of two points at one concurrency the slower time counts."""
+    slowest: dict[float, tuple[float, float]] = {}
+    sources: dict[str, None] = {}
+    for profile, ttft, tpot in points:
+        before = slowest.get(profile.load.value, (ttft, tpot))
+        slowest[profile.load.value] = (max(before[0], ttft), max(before[1], tpot))
+        sources[profile.source] = None
+    concurrency = np.array(sorted(slowest), dtype=np.float64)
+    times = np.array([slowest[n] for n in sorted(slowest)], dtype=np.float64)
+    return Curve(*shape, concurrency, times[:, 0], times[:, 1], tuple(sources))
+
+
+def curve_at_shape(curves: Sequence[Curve], input_tokens: int, output_tokens: int) -> tuple[Curve, Quality] | None:
+    """Give the curve of one configuration at a request's shape: the same shape, one inside the hull, or None.
+
+    Same: both lengths within ``SHAPE_TOLERANCE``; the nearest curve as it is (``measured``). Inside the hull of measured
+    shapes: times log-linear in both lengths at equal concurrency, over the concurrencies all corners share (``interpolated``).
+    Corners are the tightest triangle around the shape, or a pair with the shape between them. Only curves of at least
+    ``MIN_CONCURRENCIES`` points take part, and the result has as many.
+    """
+    usable = [curve for curve in curves if len(curve.concurrency) >= MIN_CONCURRENCIES]
+    if not usable:
+        return None
+    shapes = np.log(np.array([curve.shape for curve in usable], dtype=np.float64))
+    wanted = np.log(np.array([input_tokens, output_tokens], dtype=np.float64))
+    distance = np.abs(shapes - wanted).max(axis=1)
+    nearest = int(distance.argmin())
+    if distance[nearest] <= _LOG_TOLERANCE:
+        return usable[nearest], Quality.MEASURED
+    corners = _corners(shapes, wanted)
+    if corners is None:
+        return None
+    blended = _blend([usable[k] for k in corners], corners.values(), (input_tokens, output_tokens))
+    return None if len(blended.concurrency) < MIN_CONCURRENCIES else (blended, Quality.INTERPOLATED)
+
+
+def _corners(shapes: FloatArray, wanted: FloatArray) -> dict[int, float] | None:
+    """Give the measured shapes around one and their weights: the pair or triangle of least spread, or None outside the hull."""
+    best: tuple[float, dict[int, float]] | None = None
+    for size in (2, 3):
+        for chosen in combinations(range(len(shapes)), size):
+            corners = shapes[list(chosen)]
+            spread = float(np.ptp(corners, axis=0).sum())
+            if best is not None and spread >= best[0]:
+                continue
+            weights = _weights(corners, wanted)
+            if weights is not None:
+                best = spread, dict(zip(chosen, weights, strict=True))
+    return None if best is None else best[1]
+
+
+def _weights(corners: FloatArray, wanted: FloatArray) -> list[float] | None:
+    """Give convex weights with which 2 or 3 corners (log lengths) make the shape, up to the tolerance; None if they cannot."""
+    edges = (corners[1:] - corners[0]).T
+    solution, _, rank, _ = np.linalg.lstsq(edges, wanted - corners[0], rcond=None)
+    if rank < len(corners) - 1:
+        return None
+    weights = np.concatenate([[1 - solution.sum()], solution])
+    misses = np.abs(weights @ corners - wanted).max() > (_LOG_TOLERANCE if len(corners) == 2 else 1e-9)
+    return None if misses or weights.min() < -1e-9 else [float(w) for w in np.clip(weights, 0, 1)]
+
+
+def _blend(curves: Sequence[Curve], weights: Iterable[float], shape: Shape) -> Curve:
+    """Mix curves log-linearly at equal concurrency, over the range that all of them cover."""
+    low, high = max(c.concurrency[0] for c in curves), min(c.concurrency[-1] for c in curves)
+    grid = np.unique(np.concatenate([c.concurrency for c in curves]))
+    grid = grid[(grid >= low) & (grid <= high)]
+    times = np.zeros((2, len(grid)))
+    for curve, weight in zip(curves, weights, strict=True):
+        times += weight * np.log(curve.at(grid))
+    sources = dict.fromkeys(source for curve in curves for source in curve.sources)
+    return Curve(*shape, grid, np.exp(times[0]), np.exp(times[1]), tuple(sources))
