@@ -1,8 +1,8 @@
 """accelerators.csv: the raw hardware table, each type with its family and an explicit list of precisions.
 
 Precision support is written down by hardware generation, never computed: FP8 tensor arithmetic came with compute capability 8.9,
-NVFP4 with 10.0, INT8 with 7.5, BF16 with 8.0. `int4` and `int4-awq` are weight-only (16-bit arithmetic); `w4a8-awq` has 4-bit weights and FP8
-arithmetic.
+NVFP4 with 10.0, INT8 with 7.5, BF16 with 8.0. `int4` and `int4-awq` are weight-only (16-bit arithmetic); `w4a8-awq` has 4-bit
+weights and FP8 arithmetic.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from building.tables import CatalogRow, RawRow, number, short_source
 
 HEADER = [
     "name", "vendor", "kind", "family", "memory_gib", "memory_bandwidth_gb_s", "peak_tflops.bf16", "peak_tflops.fp16",
-    "peak_tflops.fp8", "peak_tflops.int8", "peak_tflops.fp4", "precisions", "tdp_w", "interconnect_gb_s", "aliases", "quality", "source",
+    "peak_tflops.fp8", "peak_tflops.int8", "peak_tflops.fp4", "precisions", "tdp_w", "interconnect_gb_s", "aliases",
+    "source",
 ]  # fmt: skip
 
 AMPERE = ["fp32", "bf16", "fp16", "int8", "int4", "int4-awq"]
@@ -92,6 +93,5 @@ def _row(raw: RawRow) -> CatalogRow:
         "tdp_w": number(raw["tdp_w"]),
         "interconnect_gb_s": number(raw["interconnect_gb_s"]),
         "aliases": ALIASES.get(name),
-        "quality": "measured",
         "source": short_source(raw["source"]),
     }

@@ -1,7 +1,8 @@
 """offers.csv: what each provider rents out, each price with its own day, quality and source.
 
-A price whose source names only a year is dated the first of January of that year (it may be younger, never older than said) and is
-`derived`; so is a per-chip price times its chips. An on-demand price known to be from before a price cut is `assumed`.
+A price whose source names only a year is dated the first of January of that year (never younger than it is) and is `derived`; so is
+a per-chip price times its chips. An on-demand price known to be from before a price cut is `assumed`. Quality is left blank, which
+is `measured`, for a price read from a dated list.
 """
 
 from __future__ import annotations
@@ -16,10 +17,17 @@ HEADER = [
     *(f"prices.{slot}.{field}" for slot in range(2) for field in ("option", "usd_per_hour", "as_of", "quality", "source")),
 ]  # fmt: skip
 
+RETIRED = re.compile(r"^Standard_NC\d+r?s_v3$")
+"""Azure NCv3 (V100 PCIe): announced as retired, so it cannot be rented whatever the price list still says."""
+
+
+def _priced(raw: RawRow) -> bool:
+    return any(raw[f"{option}_usd_per_hour"] for option in OPTIONS)
+
 
 def offer_rows(offers: list[RawRow], known: set[str]) -> list[CatalogRow]:
-    """Give every row with a price and a known accelerator, by provider, region and instance type."""
-    kept = [raw for raw in offers if raw["accelerator"] in known and any(raw[f"{option}_usd_per_hour"] for option in OPTIONS)]
+    """Give every row with a price, a known accelerator and no retirement, by provider, region and instance type."""
+    kept = [raw for raw in offers if raw["accelerator"] in known and _priced(raw) and not RETIRED.search(raw["instance_type"])]
     return [_row(raw) for raw in sorted(kept, key=lambda raw: (raw["provider"], raw["region"], raw["instance_type"]))]
 
 
@@ -55,9 +63,9 @@ def _price(raw: RawRow, option: str) -> CatalogRow:
     }
 
 
-def _day(words: str) -> tuple[str, str]:
+def _day(words: str) -> tuple[str, str | None]:
     if re.fullmatch(r"\d{4}-\d{2}-\d{2}", words):
-        return words, "measured"
+        return words, None
     return f"{words[:4]}-01-01", "derived"
 
 

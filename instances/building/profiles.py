@@ -1,4 +1,7 @@
-"""profiles_llm.csv and profiles_mlperf_language.csv: what one configuration was measured to do at one load point."""
+"""profiles_llm.csv and profiles_mlperf_language.csv: what one configuration was measured to do at one load point.
+
+A blank cell stands for the schema's default: pipeline 1, `available`, `measured`, compression `none`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ HEADER = [
     "layout.tensor", "layout.pipeline", "layout.attention_data", "layout.expert", "input_tokens", "output_tokens", "unit",
     "load.kind", "load.value", "load.accelerators_measured", "rate",
     *(f"latency.{slot}.{field}" for slot in range(LATENCY_SLOTS) for field in ("quantity", "statistic", "ms", "at_most_ms")),
-    "availability", "as_of", "quality", "source",
+    "availability", "as_of", "source",
 ]  # fmt: skip
 FORMATS = {"uint4": "int4"}  # two words for one format
 ROUND_MONTHS = {"v2.1": "2022-09", "v3.0": "2023-04", "v4.1": "2024-08", "v5.1": "2025-09"}
@@ -45,7 +48,7 @@ def _llm_row(raw: RawRow, names: dict[str, str]) -> CatalogRow:
         "engine": raw["backend"],
         "engine_version": raw["backend_version"] or None,
         "layout.tensor": tensor,
-        "layout.pipeline": int(pipeline.group(1)) if pipeline else 1,
+        "layout.pipeline": int(pipeline.group(1)) if pipeline and pipeline.group(1) != "1" else None,
         "layout.attention_data": number(raw["attention_dp"]),
         "layout.expert": number(raw["expert_parallel"]),
         "input_tokens": number(raw["input_tokens"]),
@@ -56,9 +59,7 @@ def _llm_row(raw: RawRow, names: dict[str, str]) -> CatalogRow:
         "load.accelerators_measured": count,
         "rate": number(raw["output_tokens_per_s_reported"]),
         **latency,
-        "availability": "available",
         "as_of": raw["measured_on"] or None,
-        "quality": "measured",
         "source": _llm_source(raw["source"]),
     }
 
@@ -70,9 +71,9 @@ def _llm_source(source: str) -> str:
 def mlperf_rows(results: list[RawRow], names: dict[str, str], known: set[str], benchmarks: set[str]) -> list[CatalogRow]:
     """Give the median submitter's rate for each system that held the bounds of its scenario.
 
-    A group is one (model, precision, accelerator, count, round, scenario, availability). A system that was submitted at both accuracy
-    levels counts once, with its lower rate; each submitter counts once, with its lower median system; the lower median submitter's
-    result is the row: always a rate that somebody reached, never an average.
+    A group is one (model, precision, accelerator, count, round, scenario, availability). A system that was submitted at both
+    accuracy levels counts once, with its lower rate; each submitter counts once, with its lower median system; the lower median
+    submitter's result is the row: always a rate that somebody reached, never an average.
     """
     groups: dict[tuple[str, ...], list[RawRow]] = defaultdict(list)
     for raw in results:
@@ -143,9 +144,8 @@ def _mlperf_row(group: list[RawRow], names: dict[str, str]) -> CatalogRow:
         "load.accelerators_measured": count,
         "rate": number(raw["value"]),
         **latency,
-        "availability": raw["availability"],
+        "availability": raw["availability"] if raw["availability"] != "available" else None,
         "as_of": ROUND_MONTHS[raw["mlperf_version"]],
-        "quality": "measured",
         "source": _mlperf_source(raw["source"], submitters, len(group)),
     }
 
