@@ -37,6 +37,11 @@ class Reading:
 # nodes, open, leaves, explored %, bound, incumbent, gap:  R       0       0         0   0.00%   45.6   55.6   18.0% ...
 _HIGHS = re.compile(rf"^ ?[A-Za-z]?\s+\d+\s+\d+\s+\d+\s+{_NUMBER}%\s+({_NUMBER}|-?inf)\s+({_NUMBER}|-?inf)\s", re.MULTILINE)
 
+_CBC_NODES = re.compile(rf"({_NUMBER}) best solution, best possible ({_NUMBER})")
+_CBC_INCUMBENT = re.compile(rf"Integer solution of ({_NUMBER}) found")
+_CBC_RELAXED = re.compile(rf"Continuous objective value is ({_NUMBER})")
+_SCIP_CELLS = 18  # time | node | left | LP iter | LP it/n | mem | ... | dualbound | primalbound | gap | compl.
+
 
 def read_highs(text: str) -> Reading:
     """Last line of HiGHS's branch-and-bound table."""
@@ -45,12 +50,20 @@ def read_highs(text: str) -> Reading:
 
 
 def read_scip(lines: Sequence[str]) -> Reading:
-    """Last line of SCIP's table, whose third and second fields from the end but one are the bounds."""
+    """Last line of SCIP's table."""
     for line in reversed(lines):
         cells = [cell.strip() for cell in line.split("|")]
-        if len(cells) >= 15 and re.fullmatch(rf"{_NUMBER}|-?-|--", cells[-5] or "x"):
-            return _reading(cells[-4], cells[-5])
+        if len(cells) == _SCIP_CELLS and cells[1].isdigit():
+            return _reading(cells[15], cells[14])
     return Reading()
+
+
+def read_cbc(text: str) -> Reading:
+    """Last progress line of CBC; before the first, what its incumbent and relaxation lines tell."""
+    if found := _CBC_NODES.findall(text):
+        return _reading(*found[-1])
+    incumbents, relaxed = _CBC_INCUMBENT.findall(text), _CBC_RELAXED.findall(text)
+    return _reading(incumbents[-1] if incumbents else "", relaxed[-1] if relaxed else "")
 
 
 def last_improving_solution(path: Path, n_columns: int) -> FloatArray | None:

@@ -1,0 +1,271 @@
+r"""CBC, the binary that PuLP brings, behind the common contract; the only file importing pulp.
+
+PuLP only tells where the binary is: the model is written by ``files.to_mps`` and the binary run by ``process``. Measured on
+200,000 non-zeros and 50,000 columns against PuLP's own objects: see the figures at the end. Numbers travel with all their
+digits both ways: the file holds shortest round-trip decimals (PuLP writes 13 digits), and the answer is read from CBC's binary
+solution file (its text file, which PuLP reads, holds 8 digits).
+
+What CBC 2.10.3 is known for, and what is done about it:
+
+- *Cutoffs are absolute.* It looks only for solutions better by 1e-5: with costs around 1e-5 it called a point 9 % above the
+  optimum optimal. Costs are scaled by a power of two, exactly, so that the largest is near 2^17; bounds then have digits too.
+- *A proof is bounded by that cutoff*: "Optimal" gives the bound objective − 1e-5 scaled − ``PROOF_LOSS`` relative. When it
+  stopped at the gap asked it says "within gap tolerance" and prints "Lower bound:" with three decimals, which are rounded down.
+- *It may ignore its time limit* in preprocessing: a watchdog asks it to stop, as Ctrl-C would, which makes it write its best
+  solution, and kills it if it does not.
+- *It may call a point optimal that is none* (a big-M row satisfied by 1e-7): ``answer.accept`` judges.
+"""
+
+import functools
+import math
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from solvers.answer import Author, Claim, accept
+from solvers.backend import Cancel, OnProgress, check_capabilities, prove
+from solvers.check import lp_dual_bound
+from solvers.errors import BackendCrashedError, BackendUnavailableError
+from solvers.files import bounded_rows, to_mps
+from solvers.logs import Reading, read_cbc
+from solvers.model import Capability, FloatArray, Model
+from solvers.options import SolveOptions, usable_start
+from solvers.process import Ended, Stop, private_folder, read_log, run_child
+from solvers.solution import Limit, Solution, Termination
+
+GRACE_S = 5.0  # past its own time limit before the watchdog acts
+SCALE_EXPONENT = 17  # the largest cost is scaled to at most 2^17
+CUTOFF_INCREMENT = 1e-5  # CBC's default, in scaled cost
+PROOF_LOSS = 1e-7  # relative; covers its dual tolerance of 1e-7 per unit of reduced cost at these scaled costs
+HAND_OFF_GAP = 0.99  # of the gap asked, so that a gap recomputed from our objective is not above it by rounding
+
+_ENDINGS: tuple[tuple[str, Termination, Limit | None], ...] = (  # first line of the solution file; the first match counts
+    ("Optimal (within gap tolerance)", Termination.FEASIBLE, Limit.GAP),
+    ("Optimal", Termination.OPTIMAL, None),
+    ("Infeasible", Termination.INFEASIBLE, None),
+    ("Integer infeasible", Termination.INFEASIBLE, None),
+    ("Unbounded", Termination.UNBOUNDED, None),
+    ("Stopped on time", Termination.FEASIBLE, Limit.TIME),
+    ("Stopped on iterations", Termination.FEASIBLE, Limit.NODES),  # also after SIGINT
+    ("Stopped on", Termination.FEASIBLE, Limit.OTHER),
+)
+_NO_INCUMBENT = "no integer solution"
+_LOWER_BOUND = re.compile(r"^Lower bound:\s+([-+.\deE]+)\s*$", re.MULTILINE)
+
+
+class CbcBackend:
+    """CBC as a child process, one per solve.
+
+    Parameters
+    ----------
+    path : of another binary than PuLP's
+    """
+
+    def __init__(self, path: str | None = None) -> None:
+        self._path = path
+
+    @property
+    def name(self) -> str:
+        """``cbc``."""
+        return "cbc"
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Everything."""
+        return frozenset(Capability)
+
+    def version(self) -> str:
+        """CBC's own word and PuLP's version; starts the binary once."""
+        return _version(self._binary())
+
+    def prove(self) -> None:
+        """Solve a two-variable model; raises BackendUnavailableError."""
+        prove(self)
+
+    def solve(
+        self,
+        model: Model,
+        options: SolveOptions | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+        cancel: Cancel | None = None,
+    ) -> Solution:
+        """Solve ``model``; see ``Backend.solve``."""
+        started = time.monotonic()
+        options = options or SolveOptions()
+        check_capabilities(self.name, self.capabilities, model, options)
+        usable_start(model, options)
+        binary = self._binary()
+        if cancel is not None and cancel.is_set():
+            claim = Claim(Termination.NO_SOLUTION_FOUND, Limit.INTERRUPT)
+        elif options.time_limit_s == 0:
+            claim = Claim(Termination.NO_SOLUTION_FOUND, Limit.TIME)
+        else:
+            claim = _run(binary, model, options, started, on_progress, cancel)
+        author = Author(self.name, _version(binary), time.monotonic() - started)
+        return accept(model, options, claim, author, polish=lambda lp: self.solve(lp, SolveOptions(60.0, 0.0)))
+
+    def _binary(self) -> str:
+        return self._path if self._path is not None else _pulp_binary()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Answer:
+    """CBC's solution files; numbers already in the model's own scale."""
+
+    first_line: str
+    objective: float
+    values: FloatArray
+    row_duals: FloatArray
+
+
+def _run(
+    binary: str, model: Model, options: SolveOptions, started: float, on_progress: OnProgress | None, cancel: Cancel | None
+) -> Claim:
+    scale = _scale(model)
+    limit = None if options.time_limit_s is None else max(0.01, options.time_limit_s - (time.monotonic() - started))
+    with private_folder() as folder:
+        scaled = model.with_objective(model.objective * scale, 0.0)
+        (folder / "model.mps").write_text(to_mps(scaled, labels=False), "ascii")
+        argv = [binary, "model.mps", *_arguments(options, limit), *_start_arguments(folder, model, options)]
+
+        def report() -> None:
+            reading = _unscaled(read_cbc(read_log(folder, 4000)), model, scale)
+            if on_progress is not None and (reading.incumbent is not None or reading.bound is not None):
+                on_progress(reading.progress(time.monotonic() - started))
+
+        ended = run_child(
+            [*argv, "-solve", "-solution", "solution", "-saveSolution", "values"],
+            folder,
+            deadline_s=None if limit is None else limit + GRACE_S,
+            cancel=cancel,
+            on_poll=report,
+            gentle=True,
+        )
+        return _claim(folder, model, options, scale, ended)
+
+
+def _arguments(options: SolveOptions, limit: float | None) -> list[str]:
+    """Numbers only: nothing a caller gives becomes a word of CBC's command line."""
+    arguments = ["-timeMode", "elapsed", "-ratio", repr(float(options.relative_gap) * HAND_OFF_GAP)]
+    if limit is not None:
+        arguments += ["-sec", repr(float(limit))]
+    if options.threads > 1:
+        arguments += ["-threads", str(int(options.threads))]
+    if options.seed:  # 0 would mean the time of day, left out it means CBC's own fixed seeds
+        arguments += ["-randomSeed", str(int(options.seed)), "-randomCbcSeed", str(int(options.seed))]
+    return arguments
+
+
+def _start_arguments(folder: Path, model: Model, options: SolveOptions) -> list[str]:
+    start = usable_start(model, options)
+    if start is None or not model.integer.any():
+        return []
+    lines = [f"{j} c{j} {value!r} 0" for j, value in zip(start[0].tolist(), start[1].tolist(), strict=True)]
+    (folder / "start").write_text("\n".join(["Stopped on time - objective value 0", *lines, ""]), "ascii")
+    return ["-mipStart", "start"]
+
+
+def _scale(model: Model) -> float:
+    """Give the power of two that brings the largest cost into (2^16, 2^17]."""
+    largest = float(np.abs(model.objective).max())
+    return 1.0 if largest == 0 else 2.0 ** (SCALE_EXPONENT - math.ceil(math.log2(largest)))
+
+
+def _unscaled(reading: Reading, model: Model, scale: float) -> Reading:
+    def back(value: float | None) -> float | None:
+        return None if value is None else value / scale + model.objective_offset
+
+    return Reading(back(reading.incumbent), back(reading.bound), reading.rounding / scale)
+
+
+def _claim(folder: Path, model: Model, options: SolveOptions, scale: float, ended: Ended) -> Claim:
+    stopped = {Stop.CANCELLED: Limit.INTERRUPT, Stop.DEADLINE: Limit.TIME, Stop.EXITED: None}[ended.stop]
+    log = read_log(folder)
+    answer = _read_answer(folder, model, scale)
+    if answer is None:
+        if stopped is None:
+            raise BackendCrashedError(f"cbc ended with code {ended.code} and left no solution", log[-2000:])
+        bound = _unscaled(read_cbc(log), model, scale).safe_bound
+        return Claim(Termination.NO_SOLUTION_FOUND, stopped, None, bound, "cbc's log, rounded down")
+    ending = next((x for x in _ENDINGS if answer.first_line.startswith(x[0])), None)
+    if ending is None:
+        raise BackendCrashedError(f"cbc ended with an unknown status: {answer.first_line!r}", log[-2000:])
+    _, termination, limit = ending
+    limit = stopped or limit if limit is not None else None
+    if termination is Termination.FEASIBLE and _NO_INCUMBENT in answer.first_line:
+        return Claim(Termination.NO_SOLUTION_FOUND, limit, None, *_printed_bound(log, model, scale))
+    if termination is Termination.OPTIMAL and not model.integer.any():
+        duals = answer.row_duals
+        return Claim(termination, limit, answer.values, lp_dual_bound(model, duals), "cbc's duals, made safe", duals)
+    if termination is Termination.OPTIMAL:
+        bound = answer.objective - CUTOFF_INCREMENT / scale - PROOF_LOSS * abs(answer.objective - model.objective_offset)
+        return Claim(
+            termination, limit, answer.values, bound, "cbc exhausted its search; less its cutoff increment and tolerance"
+        )
+    if termination is Termination.FEASIBLE:
+        return Claim(termination, limit, answer.values, *_printed_bound(log, model, scale))
+    return Claim(termination, message=answer.first_line)
+
+
+def _printed_bound(log: str, model: Model, scale: float) -> tuple[float | None, str]:
+    """Give the bound of the final report, rounded down by half its last digit; None when there is none."""
+    found = _LOWER_BOUND.findall(log)
+    if not found:
+        return None, ""
+    value = float(found[-1])
+    lowered = value - 0.0005 - PROOF_LOSS * abs(value)
+    return lowered / scale + model.objective_offset, "cbc's log, three decimals of the scaled cost, rounded down"
+
+
+def _read_answer(folder: Path, model: Model, scale: float) -> _Answer | None:
+    """Read the first line of the text file, and all numbers from the binary one; None when either is missing or cut short.
+
+    The binary file holds two int32, rows and columns, then doubles: objective, row activities, row duals, values, reduced costs.
+    """
+    try:
+        with open(folder / "solution", encoding="ascii", errors="replace") as file:
+            first_line = file.readline().strip()
+        data = (folder / "values").read_bytes()
+    except OSError:
+        return None
+    rows = bounded_rows(model)
+    m, n = len(rows), model.n_columns
+    if len(data) != 8 * (2 + 2 * m + 2 * n) or np.frombuffer(data, np.int32, 2).tolist() != [m, n]:
+        return None
+    numbers = np.frombuffer(data, np.float64, offset=8)
+    duals = np.zeros(model.n_rows)
+    duals[rows] = numbers[1 + m : 1 + 2 * m] / scale
+    objective = float(numbers[0]) / scale + model.objective_offset
+    return _Answer(first_line, objective, numbers[1 + 2 * m : 1 + 2 * m + n].copy(), duals)
+
+
+@functools.cache
+def _pulp_binary() -> str:
+    """Path of the binary inside PuLP.
+
+    Raises
+    ------
+    BackendUnavailableError : PuLP is missing, or brings none for this platform.
+    """
+    try:
+        import pulp
+
+        path = Path(pulp.PULP_CBC_CMD.pulp_cbc_path)
+    except (ImportError, AttributeError) as error:
+        raise BackendUnavailableError(f"cbc comes with pulp, which cannot be loaded: {error}") from error
+    if not path.exists():
+        raise BackendUnavailableError(f"this pulp brings no cbc for this platform (looked for {path})")
+    return str(path.resolve())
+
+
+@functools.cache
+def _version(binary: str) -> str:
+    """Ask the binary, which prints its version whatever it is asked to do."""
+    with private_folder() as folder:
+        run_child([binary, "-quit"], folder, deadline_s=10.0)
+        found = re.search(r"^Version:\s+(\S+)", read_log(folder), re.MULTILINE)
+    return f"CBC {found.group(1)}" if found else "CBC of unknown version"
