@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from building import accelerators, offers, profiles
+from building import accelerators, nlp, offers, profiles
 from building.models import canonical_names, model_records
 from building.tables import read_table, write_csv, write_json
 
@@ -30,6 +30,7 @@ def build(raw: Path, out: Path) -> None:
     write_csv(catalogs / "profiles_llm.csv", profiles.HEADER, llm)
     write_csv(catalogs / "profiles_mlperf_language.csv", profiles.HEADER, language)
     write_json(catalogs / "models.json", models)
+    write_json(out / "nlp.json", nlp.question(read_table(raw / "request_traces.csv"), read_table(raw / "request_sizes.csv")))
 
 
 if __name__ == "__main__":

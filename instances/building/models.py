@@ -52,18 +52,19 @@ BERT = "Devlin et al. 2019 (arXiv 1810.04805), section 3; google-research/bert c
 PUBLISHED: dict[str, dict[str, Any]] = {  # models that the raw model table does not hold whole, from their papers and cards
     "BERT-base-uncased": {
         "aliases": ["bert-base-uncased", "bert-base"], "architecture": "encoder", "parameters_b": 0.109,
-        "active_parameters_b": 0.109, "layers": 12, "hidden": 768, "intermediate": 3072, "heads": 12, "kv_heads": 12, "head_dim": 64, "vocabulary": 30522,
-        "context_tokens": 512, "source": f"{BERT}; 109M parameters: microsoft/unilm:minilm/README.md@768a3c8",
+        "active_parameters_b": 0.109, "layers": 12, "hidden": 768, "intermediate": 3072, "heads": 12, "kv_heads": 12,
+        "head_dim": 64, "vocabulary": 30522, "context_tokens": 512,
+        "source": f"{BERT}; 109M parameters: microsoft/unilm:minilm/README.md@768a3c8",
     },
     "BERT-Large-SQuAD": {
-        "aliases": ["bert-large", "BERT-Large"], "architecture": "encoder", "parameters_b": 0.34, "active_parameters_b": 0.34,
-        "layers": 24, "hidden": 1024, "intermediate": 4096, "heads": 16, "kv_heads": 16, "head_dim": 64, "vocabulary": 30522,
-        "context_tokens": 512, "source": BERT,
+        "aliases": ["bert-large", "BERT-Large"], "architecture": "encoder", "parameters_b": 0.34,
+        "active_parameters_b": 0.34, "layers": 24, "hidden": 1024, "intermediate": 4096, "heads": 16, "kv_heads": 16,
+        "head_dim": 64, "vocabulary": 30522, "context_tokens": 512, "source": BERT,
     },
     "GPT-J-6B": {
-        "aliases": ["EleutherAI/gpt-j-6b"], "architecture": "decoder", "parameters_b": 6.053, "active_parameters_b": 6.053,
-        "layers": 28, "hidden": 4096, "intermediate": 16384, "heads": 16, "kv_heads": 16, "head_dim": 256, "vocabulary": 50400,
-        "context_tokens": 2048, "kv_cache_bytes_per_token_bf16": 458752,
+        "aliases": ["EleutherAI/gpt-j-6b"], "architecture": "decoder", "parameters_b": 6.053,
+        "active_parameters_b": 6.053, "layers": 28, "hidden": 4096, "intermediate": 16384, "heads": 16, "kv_heads": 16,
+        "head_dim": 256, "vocabulary": 50400, "context_tokens": 2048, "kv_cache_bytes_per_token_bf16": 458752,
         "source": "EleutherAI/gpt-j-6b model card, hyperparameters (6,053,381,344 parameters); KV bytes = 2 x 28 x 16 x 256 x 2",
     },
 }  # fmt: skip

@@ -1,8 +1,8 @@
 """offers.csv: what each provider rents out, each price with its own day, quality and source.
 
-A price whose source names only a year is dated the first of January of that year (never younger than it is) and is `derived`; so is
-a per-chip price times its chips. An on-demand price known to be from before a price cut is `assumed`. Quality is left blank, which
-is `measured`, for a price read from a dated list.
+A price whose source names only a year is dated the first of January of that year (never younger than it is) and is `derived`; so
+is a per-chip price times its chips. An on-demand price known to be from before a price cut is `assumed`. Quality is left blank,
+which is `measured`, for a price read from a dated list.
 """
 
 from __future__ import annotations
