@@ -52,13 +52,17 @@ def accept(model: Model, options: SolveOptions, claim: Claim, author: Author, po
     polish : solves a model without integers, used once when rounding breaks a row
     """
     blank = Solution(claim.termination, author.backend, author.version, solve_seconds=author.seconds)
+    start = _feasible_start(model, options)
+    if claim.termination is Termination.INFEASIBLE and start is not None:
+        claim = Claim(Termination.NO_SOLUTION_FOUND, Limit.OTHER, message="the backend called infeasible what the start satisfies")
     if claim.termination in PROVED_ENDS:
         return replace(blank, message=claim.message)
     point, report, note = _verified(model, claim.values, polish)
     if claim.values is not None and point is None:
         rejected = f"the backend's point is not a solution: {note}"
         claim = replace(claim, dual_bound=None, limit=Limit.OTHER, message="; ".join(filter(None, (claim.message, rejected))))
-    point, report, note = _better_start(model, options, point, report, note)
+    if start is not None and (report is None or start[1].objective < report.objective):
+        (point, report), note = start, "the start is the best solution known"
     bound, source = _finite(claim.dual_bound), claim.bound_source
     if point is None or report is None:
         return replace(
@@ -114,18 +118,14 @@ def _verified(
     return None, None, report.describe(model)
 
 
-def _better_start(
-    model: Model, options: SolveOptions, point: FloatArray | None, report: CheckReport | None, note: str
-) -> tuple[FloatArray | None, CheckReport | None, str]:
-    """Return the start instead, when it is complete, feasible and cheaper than what was found."""
+def _feasible_start(model: Model, options: SolveOptions) -> tuple[FloatArray, CheckReport] | None:
+    """Give the start and its report when it is complete and a solution."""
     start = usable_start(model, options)
     if start is None or len(start[0]) < model.n_columns:
-        return point, report, note
-    given = snapped(model, start[1])
-    own = check(model, given)
-    if not own.is_clean or (report is not None and report.objective <= own.objective):
-        return point, report, note
-    return given, own, "the start is the best solution known"
+        return None
+    point = snapped(model, start[1])
+    report = check(model, point)
+    return (point, report) if report.is_clean else None
 
 
 def _finite(bound: float | None) -> float | None:

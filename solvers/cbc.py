@@ -132,10 +132,13 @@ def _run(
         (folder / "model.mps").write_text(to_mps(scaled, labels=False), "ascii")
         argv = [binary, "model.mps", *_arguments(options, limit), *_start_arguments(folder, model, options)]
 
+        last: list[Reading] = []
+
         def report() -> None:
-            reading = _unscaled(read_cbc(read_log(folder, 4000)), model, scale)
-            if on_progress is not None and (reading.incumbent is not None or reading.bound is not None):
-                on_progress(reading.progress(time.monotonic() - started))
+            reading = read_cbc(read_log(folder, 4000))
+            if on_progress is not None and reading != Reading() and reading not in last:
+                last[:] = [reading]
+                on_progress(_unscaled(reading, model, scale).progress(time.monotonic() - started))
 
         ended = run_child(
             [*argv, "-solve", "-solution", "solution", "-saveSolution", "values"],

@@ -129,7 +129,7 @@ def _start(argv: Sequence[str], folder: Path, output: int) -> subprocess.Popen[b
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_death_pact() if sys.platform == "linux" else None,  # noqa: PLW1509 - see _death_pact
+            preexec_fn=_death_pact() if sys.platform == "linux" else None,
         )
     except OSError as error:
         raise BackendUnavailableError(f"cannot start {argv[0]}: {error.strerror or error}") from error
