@@ -20,6 +20,7 @@ from optimizer.errors import InvalidInputError
 from optimizer.problems import reference_problems, validation_problems
 
 __all__ = [
+    "HOURS_PER_MONTH",
     "SCHEMA_VERSION",
     "AccuracyFloor",
     "Aggregation",

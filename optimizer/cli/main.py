@@ -1,0 +1,147 @@
+"""The command `allocate` and its exit codes."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from optimizer.errors import AllocationError
+
+__all__ = ["command", "main"]
+
+COMMANDS = {
+    "backends": "ask",
+    "compile": "ask",
+    "estimate": "ask",
+    "new": "files",
+    "schema": "files",
+    "solve": "solve",
+    "validate": "ask",
+    "verify": "ask",
+}
+SHORT = {
+    "backends": "List solver backends and whether they work here.",
+    "compile": "Write the whole model as MPS or LP, and count candidates.",
+    "estimate": "Predict latency and throughput of given points, with bands.",
+    "new": "Start a folder with an instance and its catalogs.",
+    "schema": "Print the JSON Schema of an instance or a plan.",
+    "solve": "Choose hardware, counts, precision and compression for an instance.",
+    "validate": "Check an instance and its catalogs.",
+    "verify": "Check a plan against its instance from first principles.",
+}
+
+
+class _Lazy(click.Group):
+    """A group whose commands are imported when they are run, and listed without being imported."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        found: click.Command = getattr(import_module(f"optimizer.cli.{COMMANDS[name]}"), f"{name}_command")
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, SHORT[name]) for name in sorted(COMMANDS)])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            from optimizer.problems import nearest
+
+            raise click.UsageError(f"no command {args[0]!r}; {nearest(args[0], COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "ALLOCATE"})
+@click.version_option(package_name="allocate", prog_name="allocate")
+@click.option("--debug", is_flag=True, help="Show tracebacks and log what is done.")
+@click.pass_context
+def command(ctx: click.Context, debug: bool) -> None:
+    """Choose accelerator type, count, precision and compression for ML workloads at the least total cost.
+
+    First result: allocate solve instances/nlp.json
+    """
+    ctx.obj = {"debug": debug}
+    if debug:
+        import logging
+
+        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line and exit with the contract's code; never a traceback unless ``--debug`` asks for it."""
+    arguments = sys.argv[1:] if args is None else args
+    try:
+        code = command.main(arguments, prog_name="allocate", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        code = 130
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        code = 130
+    except AllocationError as error:
+        code = _told(error, arguments)
+    except BrokenPipeError:
+        code = _broken_pipe()
+    except Exception as error:
+        code = _bug(error, arguments)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _told(error: AllocationError, arguments: list[str]) -> int:
+    if "--debug" in arguments:
+        _print_traceback()
+    if type(error).exit_code == 1:
+        return _bug(error, arguments)
+    click.echo(f"allocate: {error}", err=True)
+    return getattr(error, "code", error.exit_code)
+
+
+def _bug(error: Exception, arguments: list[str]) -> int:
+    """Say in one line that this is a bug, and where its report lies."""
+    import tempfile
+    import traceback
+
+    if "--debug" in arguments:
+        _print_traceback()
+    report = tempfile.NamedTemporaryFile("w", prefix="allocate-bug-", suffix=".txt", delete=False, encoding="utf-8")  # noqa: SIM115
+    with report:
+        report.write(f"allocate {' '.join(arguments)}\n\n{error}\n\n" + "".join(traceback.format_exception(error)))
+    first = str(error).splitlines()[0] if str(error) else ""
+    click.echo(f"allocate: this is a bug: {type(error).__name__}: {first} (report: {report.name})", err=True)
+    return 1
+
+
+def _print_traceback() -> None:
+    import traceback
+
+    traceback.print_exc()
+
+
+def _broken_pipe() -> int:
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at exit about the reader that left
+    return 0
+
+
+def emit(text: str, output: Any = None, *, quiet: bool = False) -> None:
+    """Write the result to a file, whole or not at all, and to stdout unless it is quiet."""
+    if output is not None:
+        from optimizer.cli.output import write_atomically
+
+        write_atomically(output, text)
+    elif not quiet:
+        click.echo(text, nl=False)

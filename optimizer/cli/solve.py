@@ -1,0 +1,153 @@
+"""``allocate solve``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from optimizer.cli.main import emit
+from optimizer.errors import InterruptedByUserError, UsageError
+
+if TYPE_CHECKING:
+    from optimizer.instance import Instance
+    from optimizer.pipeline import Progress
+    from optimizer.plan import Plan
+
+__all__ = ["solve_command"]
+
+FORMATS = ("table", "json", "csv", "markdown")
+BY_SUFFIX = {".json": "json", ".csv": "csv", ".md": "markdown"}
+
+
+@click.command("solve")
+@click.argument("instance", type=click.Path(path_type=Path))
+@click.option("--backend", default="auto", show_default=True, metavar="auto|cbc|ortools", help="Solver backend.")
+@click.option("--time-limit", default=120.0, show_default=True, metavar="S", help="Wall seconds for the solver.")
+@click.option("--gap", default=1e-4, show_default=True, metavar="R", help="Relative gap at which the solver may stop.")
+@click.option("--method", type=click.Choice(["auto", "direct"]), default="auto", show_default=True, help="How to solve.")
+@click.option("--seed", default=0, show_default=True, metavar="N", help="Seed of the backend.")
+@click.option("--threads", default=1, show_default=True, metavar="N", help="Threads per solve.")
+@click.option("--plan-in-force", type=click.Path(path_type=Path), metavar="PLAN", help="Start from this plan.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change the instance, e.g. policy.utilization_cap=0.7."
+)
+@click.option("--rejected", metavar="WORKLOAD", help="Also show what was rejected for this workload, and why.")
+@click.option("--strict-prices", is_flag=True, help="Refuse (exit 7) where an offer has no usable price.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="Form of the result.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the plan here (.json, .csv, .md).")
+@click.option("--quiet", is_flag=True, help="No progress, and nothing on stdout when -o is given.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.option("--max-bytes", default=256 * 2**20, show_default=True, metavar="N", help="Largest input file read.")
+def solve_command(
+    instance: Path,
+    backend: str,
+    time_limit: float,
+    gap: float,
+    method: str,
+    seed: int,
+    threads: int,
+    plan_in_force: Path | None,
+    changes: tuple[str, ...],
+    rejected: str | None,
+    strict_prices: bool,
+    form: str,
+    output: Path | None,
+    quiet: bool,
+    debug: bool,
+    max_bytes: int,
+) -> None:
+    """Choose hardware, counts, precision and compression for INSTANCE at the least total cost."""
+    from optimizer.pipeline import Options
+    from optimizer.read import load_instance
+
+    options = Options(backend, time_limit, gap, method, threads, seed, strict_prices)
+    question = load_instance(instance, set_values=changes, max_bytes=max_bytes)
+    if rejected is not None:
+        _show_rejected(question, rejected, form)
+    plan = _solved(question, options, plan_in_force, quiet)
+    _show(plan, form, output, quiet, instance)
+
+
+def _solved(question: Instance, options: object, plan_in_force: Path | None, quiet: bool) -> Plan:
+    from optimizer.pipeline import Options, allocate
+    from optimizer.plan import load_plan
+
+    assert isinstance(options, Options)
+    in_force = None if plan_in_force is None else load_plan(plan_in_force)
+    progress = _line if sys.stderr.isatty() and not quiet else None
+    with _stopped_by_signals() as (cancel, exit_code):
+        try:
+            return allocate(question, options, plan_in_force=in_force, on_progress=progress, cancel=cancel)
+        except InterruptedByUserError as error:
+            error.code = exit_code()  # type: ignore[attr-defined]
+            raise
+        finally:
+            if progress is not None:
+                click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def _show(plan: Plan, form: str, output: Path | None, quiet: bool, instance: Path) -> None:
+    from optimizer.report import render
+
+    target = output or Path("plan.json")
+    verify = f"allocate verify {instance} {target}"
+    follow = verify if output is not None else f"allocate solve {instance} -o {target} && {verify}"
+    if output is not None:
+        emit(render(plan, BY_SUFFIX.get(output.suffix.lower(), form if form != "table" else "json")), output)
+    if output is None or not quiet:
+        emit(render(plan, form, next_command=follow))
+
+
+def _show_rejected(question: Instance, workload: str, form: str) -> None:
+    """Tell the rejected candidates of a workload: on stdout beside a table, on stderr beside what a program reads."""
+    from optimizer.compile import candidate_table
+    from optimizer.errors import InfeasibleError
+    from optimizer.problems import nearest
+    from optimizer.report import render_rejected
+
+    names = [w.name for w in question.workloads]
+    if workload not in names:
+        raise UsageError(f"--rejected {workload!r}: no such workload; {nearest(workload, names)}")
+    try:
+        found = candidate_table(question).rejected
+    except InfeasibleError:
+        return  # the solve that follows tells it, candidate by candidate
+    click.echo(render_rejected(found, workload, markdown=form == "markdown"), err=form in ("json", "csv"))
+
+
+def _line(progress: Progress) -> None:
+    """Tell on one terminal line where the solve stands."""
+    cost = "no plan yet" if progress.usd_per_hour is None else f"plan {progress.usd_per_hour:,.2f} USD/h"
+    bound = "no bound yet" if progress.bound_usd is None else f"bound {progress.bound_usd:,.2f}"
+    gap = "" if progress.relative_gap is None else f", gap {progress.relative_gap:.3%}"
+    click.echo(f"\r\x1b[K{progress.seconds:6.1f} s  {cost}, {bound}{gap}", nl=False, err=True)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[tuple[threading.Event, Callable[[], int]]]:
+    """Turn the first Ctrl-C or SIGTERM into a request to stop with the best plan; a second one stops at once."""
+    cancel, code = threading.Event(), [130]
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if cancel.is_set():
+            raise KeyboardInterrupt
+        code[0] = 128 + number
+        cancel.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield cancel, lambda: code[0]
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield cancel, lambda: code[0]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,6 @@
+"""From an instance to a solver model: candidates, dominance, columns, rows."""
+
+from optimizer.compile.candidates import CandidateTable, Rejected, candidate_table, kept_accuracy
+from optimizer.compile.compiled import Compiled, compile_instance, compile_table
+
+__all__ = ["CandidateTable", "Compiled", "Rejected", "candidate_table", "compile_instance", "compile_table", "kept_accuracy"]

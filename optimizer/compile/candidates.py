@@ -1,0 +1,238 @@
+"""Candidates: every workload on every configuration, kept or rejected with a reason and the number that decided.
+
+What a replica can do comes from ``optimizer.performance``; this module adds accuracy and what can be rented, and lays the
+kept ones out as arrays. Loads are in replicas at the utilization cap: ``load[k, b]`` replicas of candidate k carry class b.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from optimizer.catalog import Option, Quality
+from optimizer.compile.offers import OfferTable, offer_table
+from optimizer.errors import InfeasibleError, Problem
+from optimizer.instance import AccuracyFloor, Aggregation, Instance, Limit, ServingWorkload
+from optimizer.performance import Configuration, OptionTable, Performance
+
+__all__ = ["CandidateTable", "Rejected", "candidate_table", "concerns", "kept_accuracy"]
+
+
+SMALLEST_LOAD = 1e-9
+"""Replicas; a smaller load is taken for this one, since backends drop smaller coefficients in silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A workload on a configuration that cannot be, why, and the text with the number that decided."""
+
+    workload: str
+    configuration: Configuration
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class CandidateTable:
+    """The kept candidates as arrays, in canonical order (workload name, then accelerator, size, variant, engine).
+
+    Shapes: ``workload``, ``option_row``, ``accelerator``, ``size`` (accelerators per replica), ``accuracy`` are (n_candidates,);
+    ``load`` is (n_candidates, n_classes), zero where a workload has no such class or the class no demand; ``demand`` is
+    (n_workloads, n_classes) per second; ``allowed`` is (n_workloads, n_offers).
+    """
+
+    instance: Instance
+    performance: Performance
+    offers: OfferTable
+    workloads: tuple[ServingWorkload, ...]
+    options: tuple[OptionTable, ...]
+    workload: npt.NDArray[np.int64]
+    option_row: npt.NDArray[np.int64]
+    accelerator: npt.NDArray[np.int64]
+    size: npt.NDArray[np.int64]
+    accuracy: npt.NDArray[np.float64]
+    load: npt.NDArray[np.float64]
+    demand: npt.NDArray[np.float64]
+    allowed: npt.NDArray[np.bool_]
+    rejected: tuple[Rejected, ...]
+
+    def __len__(self) -> int:
+        """Give the number of kept candidates."""
+        return len(self.workload)
+
+    def configuration(self, k: int) -> Configuration:
+        """Give the configuration of candidate ``k``."""
+        return self.options[self.workload[k]].configurations[self.option_row[k]]
+
+    def quality(self, k: int) -> Quality:
+        """Give the quality of candidate ``k``'s rates."""
+        quality: Quality = self.options[self.workload[k]].quality[self.option_row[k]]
+        return quality
+
+
+def kept_accuracy(instance: Instance, configuration: Configuration, floor: AccuracyFloor) -> float | None:
+    """Give the share of the baseline a variant keeps on the floor's metric, at most 1; None where no row says."""
+    variant = instance.models[configuration.model].variant(configuration.precision, configuration.compression)
+    if variant is None:
+        return None
+    if variant.is_baseline:
+        return 1.0
+    wanted = (floor.metric, floor.evaluation)
+    kept = [a.kept_fraction for a in variant.accuracy if (a.metric, a.evaluation) == wanted]
+    return min(kept, default=None)
+
+
+def candidate_table(instance: Instance) -> CandidateTable:
+    """Work out every candidate of an instance.
+
+    Raises
+    ------
+    InfeasibleError : a workload has no candidate left; every one is named with its reason.
+    """
+    offers, performance = offer_table(instance), Performance(instance)
+    workloads = tuple(sorted((w for w in instance.workloads if isinstance(w, ServingWorkload)), key=lambda w: w.name))
+    allowed = np.array([_allowed_offers(w, offers, instance) for w in workloads], dtype=bool).reshape(len(workloads), len(offers))
+    tables, rejected, rows = [], [], []
+    for number, workload in enumerate(workloads):
+        table = performance.options(workload)
+        tables.append(table)
+        rejected += [Rejected(workload.name, c, str(r.code), r.message) for c, r in table.rejected]
+        kept, refused = _judged(instance, workload, table, offers, allowed[number])
+        rejected += refused
+        rows += [(number, row, accuracy) for row, accuracy in kept]
+    _refuse_hopeless(workloads, rows, rejected)
+    return _laid_out(instance, performance, offers, workloads, tuple(tables), rows, allowed, tuple(rejected))
+
+
+def _allowed_offers(workload: ServingWorkload, offers: OfferTable, instance: Instance) -> npt.NDArray[np.bool_]:
+    """Say which offers a workload may use: its regions, spot only where it accepts some, no limit of zero."""
+    regions = workload.regions_allowed
+    zero = [0 in (limit.max_accelerators, limit.max_instances) and concerns(limit, workload) for limit in instance.limits]
+    barred = offers.limited[np.flatnonzero(zero)].any(axis=0)
+    spot = np.array([price.option is Option.SPOT for price in offers.prices], dtype=bool)
+    here = np.array([regions is None or offer.region in regions for offer in offers.offers], dtype=bool)
+    return here & ~barred & (~spot | (workload.max_spot_fraction > 0))
+
+
+def concerns(limit: Limit, workload: ServingWorkload) -> bool:
+    """Say whether a limit counts a workload, by the part of its match that speaks of workloads and teams."""
+    pairs = ((limit.match.workload, workload.name), (limit.match.team, workload.team))
+    return all(w is None or f == w or (not isinstance(w, str) and f in w) for w, f in pairs)
+
+
+def _judged(
+    instance: Instance, workload: ServingWorkload, table: OptionTable, offers: OfferTable, allowed: npt.NDArray[np.bool_]
+) -> tuple[list[tuple[int, float]], list[Rejected]]:
+    """Split what performance lets through by accuracy and by what can be rented: (row, accuracy) pairs and refusals."""
+    kept: list[tuple[int, float]] = []
+    refused: list[Rejected] = []
+    rentable = {
+        name: set(offers.size[allowed & (offers.accelerator == i)].tolist()) for i, name in enumerate(offers.accelerators)
+    }
+    for row, configuration in enumerate(table.configurations):
+        accuracy, why = _accuracy_judged(instance, workload, configuration)
+        name = instance.accelerators[configuration.accelerator].name
+        sizes = rentable.get(name, set())
+        if why is None and not any(size % configuration.accelerators_per_replica == 0 for size in sizes):
+            why = _no_offer(workload, offers, name, configuration.accelerators_per_replica, sizes)
+        if why is None:
+            kept.append((row, accuracy))
+        else:
+            refused.append(Rejected(workload.name, configuration, *why))
+    return kept, refused
+
+
+def _accuracy_judged(
+    instance: Instance, workload: ServingWorkload, configuration: Configuration
+) -> tuple[float, tuple[str, str] | None]:
+    floor = workload.accuracy
+    if floor is None:
+        return 1.0, None
+    accuracy = kept_accuracy(instance, configuration, floor)
+    if accuracy is None:
+        return 0.0, ("accuracy_unknown", f"no row of {floor.metric} on {floor.evaluation} for this variant")
+    wanted = floor.floor_fraction_of_baseline
+    if floor.aggregation is Aggregation.PER_REQUEST and Fraction(repr(accuracy)) < Fraction(repr(wanted)):
+        return accuracy, (
+            "accuracy_below_floor",
+            f"keeps {accuracy:.4f} of the baseline's {floor.metric}, the floor is {wanted:.4f}",
+        )
+    return accuracy, None
+
+
+def _no_offer(workload: ServingWorkload, offers: OfferTable, name: str, size: int, sizes: set[int]) -> tuple[str, str]:
+    if sizes:
+        return "no_offer", f"no allowed instance of {name} holds whole groups of {size}; there are {sorted(sizes)}"
+    if name in offers.accelerators:
+        return "no_offer", f"{name} is offered, but nowhere this workload may use (regions, options, limits of zero)"
+    left_out = [f"{label}: {reason}" for accelerator, label, reason in offers.left_out if accelerator == name]
+    return "no_offer", f"no priced offer of {name}" + (f" ({left_out[0]})" if left_out else "")
+
+
+def _refuse_hopeless(
+    workloads: Sequence[ServingWorkload], rows: Sequence[tuple[int, int, float]], rejected: Sequence[Rejected]
+) -> None:
+    """Raise when a workload has nothing left to run on, candidate by candidate."""
+    served = {number for number, _, _ in rows}
+    problems = []
+    for number, workload in enumerate(workloads):
+        if number not in served:
+            mine = [r for r in rejected if r.workload == workload.name]
+            place = f"/workloads/{workload.name}"
+            problems += [Problem(None, place, f"{r.configuration.label}: {r.code}: {r.reason}", "") for r in mine]
+            if not mine:
+                problems.append(Problem(None, place, f"no variant of {workload.model!r} with any figure", "a profile or a model"))
+    if problems:
+        names = [w.name for n, w in enumerate(workloads) if n not in served]
+        raise InfeasibleError(f"no plan: every candidate of {', '.join(map(repr, names))} is rejected", problems)
+
+
+def _laid_out(
+    instance: Instance,
+    performance: Performance,
+    offers: OfferTable,
+    workloads: tuple[ServingWorkload, ...],
+    options: tuple[OptionTable, ...],
+    rows: list[tuple[int, int, float]],
+    allowed: npt.NDArray[np.bool_],
+    rejected: tuple[Rejected, ...],
+) -> CandidateTable:
+    def order(entry: tuple[int, int, float]) -> tuple[object, ...]:
+        c = options[entry[0]].configurations[entry[1]]
+        return entry[0], c.accelerator, c.accelerators_per_replica, c.precision, c.compression, c.label
+
+    rows = sorted(rows, key=order)
+    classes = max(len(w.classes) for w in workloads)
+    demand = np.zeros((len(workloads), classes))
+    period = instance.periods[0].name
+    for number, workload in enumerate(workloads):
+        demand[number, : len(workload.classes)] = [c.rate.at(period) for c in workload.classes]
+    owner = np.array([number for number, _, _ in rows], dtype=np.int64)
+    row = np.array([row for _, row, _ in rows], dtype=np.int64)
+    load = np.zeros((len(rows), classes))
+    for number, table in enumerate(options):
+        mine, width = np.flatnonzero(owner == number), len(workloads[number].classes)
+        load[mine, :width] = demand[number, :width] / (table.rate_per_s[row[mine]] * instance.policy.utilization_cap)
+    load = np.where(load > 0, np.maximum(load, SMALLEST_LOAD), 0.0)
+    names = {name: i for i, name in enumerate(offers.accelerators)}
+    configurations = [options[number].configurations[r] for number, r, _ in rows]
+    return CandidateTable(
+        instance=instance,
+        performance=performance,
+        offers=offers,
+        workloads=workloads,
+        options=options,
+        workload=owner,
+        option_row=row,
+        accelerator=np.array([names[instance.accelerators[c.accelerator].name] for c in configurations], dtype=np.int64),
+        size=np.array([c.accelerators_per_replica for c in configurations], dtype=np.int64),
+        accuracy=np.array([accuracy for _, _, accuracy in rows]),
+        load=load,
+        demand=demand,
+        allowed=allowed,
+        rejected=rejected,
+    )

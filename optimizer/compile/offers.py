@@ -1,0 +1,105 @@
+"""Offers as arrays: one row for each way to buy an instance, and which of them dominate others.
+
+Prices are USD per instance-hour. Offers without a usable price are left out here, once, with the reason kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+
+from optimizer.catalog import Offer, Option, Price
+from optimizer.instance import Instance, Limit
+
+__all__ = ["OfferTable", "limit_matches_offer", "offer_table", "price_age_days"]
+
+
+@dataclass(frozen=True, eq=False)
+class OfferTable:
+    """Priced offers in canonical order; row o is one (offer, option).
+
+    ``usd_per_hour``, ``size`` (accelerators per instance), ``accelerator`` and ``region`` (indices into ``accelerators`` and
+    ``regions``) have shape (n_offers,); ``limited`` has shape (n_limits, n_offers): whether the offer part of a limit fits.
+    ``left_out`` holds (accelerator, offer label, reason) of what had no usable price.
+    """
+
+    offers: tuple[Offer, ...]
+    prices: tuple[Price, ...]
+    usd_per_hour: npt.NDArray[np.float64]
+    size: npt.NDArray[np.int64]
+    accelerator: npt.NDArray[np.int64]
+    region: npt.NDArray[np.int64]
+    limited: npt.NDArray[np.bool_]
+    accelerators: tuple[str, ...]
+    regions: tuple[str, ...]
+    left_out: tuple[tuple[str, str, str], ...]
+
+    def __len__(self) -> int:
+        """Give the number of priced offers."""
+        return len(self.offers)
+
+    def label(self, o: int) -> str:
+        """Name row ``o`` for people."""
+        return f"{self.offers[o].label} {self.prices[o].option}"
+
+
+def price_age_days(price: Price, as_of: str) -> int:
+    """Count the days from a price's own date to the instance's day."""
+    return (date.fromisoformat(as_of) - date.fromisoformat(price.as_of)).days
+
+
+def limit_matches_offer(limit: Limit, offer: Offer, option: Option, instance: Instance) -> bool:
+    """Say whether the part of a limit's match that speaks of offers fits; teams and workloads are not looked at."""
+    accelerator = instance.accelerators[offer.accelerator]
+    facts = {
+        "provider": offer.provider,
+        "region": offer.region,
+        "zone": offer.zone,
+        "instance_type": offer.instance_type,
+        "accelerator": accelerator.name,
+        "family": accelerator.family,
+        "kind": accelerator.kind.value,
+        "option": option.value,
+    }
+    return all(_fits(getattr(limit.match, field), fact) for field, fact in facts.items())
+
+
+def _fits(wanted: str | Sequence[str] | None, fact: str | None) -> bool:
+    return wanted is None or fact == wanted or (not isinstance(wanted, str) and fact in wanted)
+
+
+def offer_table(instance: Instance) -> OfferTable:
+    """Collect the priced offers of an instance in canonical order (accelerator, label, option)."""
+    rows: list[tuple[str, str, str, Offer, Price]] = []
+    left_out: list[tuple[str, str, str]] = []
+    longest = instance.policy.max_price_age_days
+    for offer in instance.catalogs.offers:
+        name = instance.accelerators[offer.accelerator].name
+        if not offer.prices:
+            left_out.append((name, offer.label, "no price is known"))
+        for price in offer.prices:
+            age = price_age_days(price, instance.as_of)
+            if age > longest:
+                left_out.append((name, f"{offer.label} {price.option}", f"its price is {age} days old, more than {longest:g}"))
+            else:
+                rows.append((name, offer.label, price.option.value, offer, price))
+    rows.sort(key=lambda row: row[:3])
+    names, regions = sorted({r[0] for r in rows}), sorted({f"{r[3].provider}/{r[3].region}" for r in rows})
+    at, where = {n: i for i, n in enumerate(names)}, {n: i for i, n in enumerate(regions)}
+    fits = [[limit_matches_offer(limit, r[3], r[4].option, instance) for r in rows] for limit in instance.limits]
+    return OfferTable(
+        offers=tuple(r[3] for r in rows),
+        prices=tuple(r[4] for r in rows),
+        usd_per_hour=np.array([r[4].usd_per_hour for r in rows], dtype=np.float64),
+        size=np.array([r[3].accelerators_per_instance for r in rows], dtype=np.int64),
+        accelerator=np.array([at[r[0]] for r in rows], dtype=np.int64),
+        region=np.array([where[f"{r[3].provider}/{r[3].region}"] for r in rows], dtype=np.int64),
+        limited=np.array(fits, dtype=bool).reshape(len(instance.limits), len(rows)),
+        accelerators=tuple(names),
+        regions=tuple(regions),
+        left_out=tuple(left_out),
+    )

@@ -1,0 +1,5 @@
+"""From a compiled question and a solver's answer to a plan: the only place where solver floats become counts."""
+
+from optimizer.decode.assemble import decode
+
+__all__ = ["decode"]

@@ -1,0 +1,366 @@
+"""A choice told in domain words: deployments, rentals, routes, the bill, what binds and what it all rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+
+from optimizer.catalog import Quality, worst
+from optimizer.compile import CandidateTable, Compiled
+from optimizer.compile.candidates import concerns
+from optimizer.decode.baselines import baselines_of
+from optimizer.decode.counts import SHARE_UNIT, Choice, choice_of
+from optimizer.errors import AllocationError, InfeasibleError, InterruptedByUserError, NoPlanError
+from optimizer.instance import HOURS_PER_MONTH
+from optimizer.plan import (
+    HEADS,
+    PROVED_GAP,
+    Deployment,
+    HeadCost,
+    InstanceKey,
+    LatencyFigure,
+    LimitUse,
+    Plan,
+    Rental,
+    Route,
+    Verification,
+    WorkloadResult,
+    relative_gap,
+)
+from solvers import Limit as StopLimit
+from solvers import Solution, Termination
+
+__all__ = ["BOUND_SAFETY", "decode"]
+
+BOUND_SAFETY = 5e-7
+"""A solver's bound is lowered by this share before it is believed: half the gap that counts as proof, so proof stays possible."""
+
+
+def decode(
+    compiled: Compiled, solution: Solution, *, method: str, requested_gap: float, seed: int, warnings: Sequence[str] = ()
+) -> Plan:
+    """Turn a solution into a plan, not yet verified.
+
+    Raises
+    ------
+    InfeasibleError, NoPlanError, InterruptedByUserError : the solution holds no plan
+    AllocationError : the solution cannot be, such as an unbounded cost
+    """
+    _refuse_planless(solution)
+    choice = choice_of(compiled, solution)
+    table, told = compiled.candidates, _Told(compiled, choice)
+    deployments, rentals = told.deployments(), told.rentals()
+    usd_per_hour = _total(rentals)
+    bound = _safe_bound(solution, usd_per_hour)
+    gap = None if bound is None else relative_gap(usd_per_hour, bound)
+    proved = gap is not None and gap <= PROVED_GAP
+    return Plan(
+        instance=InstanceKey(name=compiled.instance.name, hash=compiled.instance.hash, as_of=compiled.instance.as_of),
+        status="optimal" if proved else "feasible",
+        stopped_by=None if proved else _stopped_by(solution, gap, requested_gap),
+        objective_usd=usd_per_hour,
+        bound_usd=bound,
+        relative_gap=gap,
+        bound_source=f"{solution.bound_source}, lowered by {BOUND_SAFETY:g}" if bound is not None else "none known",
+        usd_per_hour=usd_per_hour,
+        usd_per_month=usd_per_hour * HOURS_PER_MONTH,
+        costs=_costs(usd_per_hour),
+        deployments=deployments,
+        rentals=rentals,
+        routing=told.routing(),
+        workloads=told.workloads(deployments),
+        limits=told.limits(),
+        baselines=baselines_of(table, usd_per_hour),
+        quality_shares=_quality_shares(deployments, usd_per_hour),
+        oldest_price=min(r.price_as_of for r in rentals),
+        assumptions=tuple(_assumptions(table, deployments, rentals)),
+        candidates=compiled.counts,
+        backend=solution.backend,
+        backend_version=solution.backend_version,
+        method=method,
+        seed=seed,
+        requested_gap=requested_gap,
+        solve_seconds=solution.solve_seconds,
+        verification=Verification(passed=False, rules=()),
+        warnings=(*warnings, *_warnings(table)),
+    )
+
+
+def _refuse_planless(solution: Solution) -> None:
+    if solution.termination is Termination.INFEASIBLE:
+        raise InfeasibleError(
+            "no plan: the limits, spot shares and accuracy averages cannot all hold together; each workload alone has candidates"
+        )
+    if solution.termination in (Termination.UNBOUNDED, Termination.INFEASIBLE_OR_UNBOUNDED):
+        raise AllocationError(f"{solution.backend} calls a bounded model {solution.termination}: {solution.message}")
+    if solution.values is None:
+        if solution.limit is StopLimit.INTERRUPT:
+            raise InterruptedByUserError("interrupted before any plan was found")
+        raise NoPlanError(f"no plan within the limit ({solution.limit or 'none'}); raise --time-limit or --gap")
+
+
+def _safe_bound(solution: Solution, usd_per_hour: float) -> float | None:
+    """Give the solver's bound, no higher than the exact cost, lowered by BOUND_SAFETY; None where none is known."""
+    if solution.dual_bound is None:
+        return None
+    bound = min(solution.dual_bound, usd_per_hour)
+    return max(bound - BOUND_SAFETY * abs(bound), 0.0)
+
+
+def _stopped_by(solution: Solution, gap: float | None, requested: float) -> Literal["gap", "time", "interrupt"]:
+    if solution.limit is StopLimit.INTERRUPT:
+        return "interrupt"
+    return "gap" if gap is not None and gap <= max(requested, PROVED_GAP) * (1 + 1e-9) else "time"
+
+
+def _total(rentals: Sequence[Rental]) -> float:
+    return float(sum(Fraction(repr(r.usd_per_instance_hour)) * r.instances for r in rentals))
+
+
+def _costs(usd_per_hour: float) -> dict[str, HeadCost]:
+    amounts = {head: usd_per_hour if head == "compute" else 0.0 for head in HEADS}
+    return {head: HeadCost(usd_per_hour=x, usd_per_month=x * HOURS_PER_MONTH) for head, x in amounts.items()}
+
+
+def _quality_shares(deployments: Sequence[Deployment], usd_per_hour: float) -> dict[str, float]:
+    cost = {quality: sum(d.usd_per_hour for d in deployments if d.quality is quality) for quality in Quality}
+    return {quality.value: min(amount / max(usd_per_hour, 1e-9), 1.0) for quality, amount in cost.items()}
+
+
+def _warnings(table: CandidateTable) -> list[str]:
+    found = []
+    if table.offers.left_out:
+        _, label, reason = table.offers.left_out[0]
+        found.append(f"{len(table.offers.left_out)} offers have no usable price and are left out, such as {label}: {reason}")
+    setups = {m.name for m in table.instance.catalogs.models for v in m.variants if v.setup is not None}
+    if mine := sorted({w.model for w in table.workloads} & setups):
+        found.append(f"setup costs are not priced yet: {', '.join(mine)}")
+    return found
+
+
+def _assumptions(table: CandidateTable, deployments: Sequence[Deployment], rentals: Sequence[Rental]) -> list[str]:
+    """Say what the plan takes for granted, most telling first."""
+    instance, policy = table.instance, table.instance.policy
+    assumed = [c.rate for w in table.workloads for c in w.classes if c.rate.quality is Quality.ASSUMED]
+    found = []
+    if assumed:
+        found.append(f"demand of {len(assumed)} request classes is assumed, constant over the period")
+    guessed = [limit for limit in instance.limits if limit.quality is Quality.ASSUMED]
+    found += [f"limit {limit.name!r} is assumed: {limit.reason or 'no reason given'}" for limit in guessed]
+    found.append(f"replicas are loaded to at most {policy.utilization_cap:.0%} of the rate at which every target holds")
+    if any("derived" in d.basis or d.quality in (Quality.DERIVED, Quality.INTERPOLATED, Quality.MODELLED) for d in deployments):
+        spread = policy.run_to_run_spread_factor
+        found.append(
+            f"percentiles derived from central values carry a factor {spread.value:g} ({spread.quality}: {spread.reason})"
+        )
+    if rough := sorted({r.offer for r in rentals if r.price_quality is Quality.ASSUMED}):
+        found.append(f"the price or its date is assumed for {', '.join(rough)}")
+    found.append("a rented instance is paid whole and its price holds for the month; prices are list prices without discounts")
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """A choice and the tables it points into."""
+
+    compiled: Compiled
+    choice: Choice
+
+    @property
+    def table(self) -> CandidateTable:
+        return self.compiled.candidates
+
+    def pool_name(self, pool: int) -> str:
+        """Name a pool: workload, configuration, region; unique and stable under the order of the input."""
+        table, k = self.table, int(self.compiled.columns.pool_candidate[pool])
+        region = table.offers.regions[self.compiled.columns.pool_region[pool]]
+        return f"{table.workloads[table.workload[k]].name}: {table.configuration(k).label} in {region}"
+
+    def deployments(self) -> tuple[Deployment, ...]:
+        """Tell each replica column that is used."""
+        columns, offers = self.compiled.columns, self.table.offers
+        used = np.zeros(len(offers), dtype=np.int64)
+        np.add.at(used, columns.replica_offer, self.choice.replicas * columns.replica_size)
+        return tuple(self._deployment(int(j), used) for j in np.flatnonzero(self.choice.replicas))
+
+    def _deployment(self, j: int, used: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Deployment:
+        columns, table, offers = self.compiled.columns, self.table, self.table.offers
+        pool, o = int(columns.replica_pool[j]), int(columns.replica_offer[j])
+        k = int(columns.pool_candidate[pool])
+        c, workload = table.configuration(k), table.workloads[table.workload[k]]
+        taken = int(self.choice.replicas[j]) * c.accelerators_per_replica
+        rent = Fraction(repr(offers.prices[o].usd_per_hour)) * int(self.choice.instances[o])
+        option = table.options[table.workload[k]]
+        row = int(table.option_row[k])
+        return Deployment(
+            pool=self.pool_name(pool),
+            workloads=(workload.name,),
+            model=c.model,
+            precision=c.precision,
+            compression=c.compression,
+            accelerator=c.accelerator,
+            accelerators_per_replica=c.accelerators_per_replica,
+            engine=c.engine,
+            engine_version=c.engine_version,
+            tensor=c.layout.tensor,
+            pipeline=c.layout.pipeline,
+            attention_data=c.layout.attention_data,
+            expert=c.layout.expert,
+            availability=c.availability,
+            replicas=int(self.choice.replicas[j]),
+            provider=offers.offers[o].provider,
+            region=offers.offers[o].region,
+            offer=offers.offers[o].label,
+            option=offers.prices[o].option.value,
+            period=table.instance.periods[0].name,
+            quality=worst([option.quality[row], offers.prices[o].quality]),
+            usd_per_hour=float(rent * taken / int(used[o])),
+            basis=option.basis[row],
+        )
+
+    def rentals(self) -> tuple[Rental, ...]:
+        """Tell each offer that is rented."""
+        columns, offers = self.compiled.columns, self.table.offers
+        used = np.zeros(len(offers), dtype=np.int64)
+        np.add.at(used, columns.replica_offer, self.choice.replicas * columns.replica_size)
+        found = []
+        for o in np.flatnonzero(self.choice.instances):
+            offer, price, count = offers.offers[o], offers.prices[o], int(self.choice.instances[o])
+            found.append(
+                Rental(
+                    offer=offer.label,
+                    option=price.option.value,
+                    period=self.table.instance.periods[0].name,
+                    accelerator=offers.accelerators[offers.accelerator[o]],
+                    accelerators_per_instance=offer.accelerators_per_instance,
+                    instances=count,
+                    accelerators_used=int(used[o]),
+                    usd_per_instance_hour=price.usd_per_hour,
+                    usd_per_hour=float(Fraction(repr(price.usd_per_hour)) * count),
+                    price_as_of=price.as_of,
+                    price_quality=price.quality,
+                    price_source=price.source,
+                )
+            )
+        return tuple(found)
+
+    def routing(self) -> tuple[Route, ...]:
+        """Tell each share that is not zero."""
+        columns = self.compiled.columns
+        return tuple(
+            Route(
+                workload=self.table.workloads[columns.pool_workload[columns.routing_pool[j]]].name,
+                request_class=self._class_name(int(j)),
+                period=self.table.instance.periods[0].name,
+                pool=self.pool_name(int(columns.routing_pool[j])),
+                share=int(self.choice.shares[j]) / SHARE_UNIT,
+            )
+            for j in np.flatnonzero(self.choice.shares)
+        )
+
+    def _class_name(self, j: int) -> str:
+        columns = self.compiled.columns
+        workload = self.table.workloads[int(columns.pool_workload[columns.routing_pool[j]])]
+        return workload.classes[int(columns.routing_class[j])].name
+
+    def workloads(self, deployments: Sequence[Deployment]) -> tuple[WorkloadResult, ...]:
+        """Tell each workload's requirements against what it gets."""
+        columns, table, cap = self.compiled.columns, self.table, self.table.instance.policy.utilization_cap
+        binding = {limit.name for limit in self.limits() if limit.binding}
+        load = table.load[columns.pool_candidate[columns.routing_pool], columns.routing_class] * self.choice.shares / SHARE_UNIT
+        found = []
+        for number, workload in enumerate(table.workloads):
+            mine = columns.pool_workload[columns.routing_pool] == number
+            replicas = int(self.choice.replicas[columns.pool_workload[columns.replica_pool] == number].sum())
+            floor = workload.accuracy
+            found.append(
+                WorkloadResult(
+                    name=workload.name,
+                    model=workload.model,
+                    accuracy_metric=None if floor is None else f"{floor.metric} on {floor.evaluation}",
+                    accuracy_floor=None if floor is None else floor.floor_fraction_of_baseline,
+                    accuracy_kept=None if floor is None else self._accuracy(number, mine),
+                    latency=self._latency(np.flatnonzero(mine & (self.choice.shares > 0))),
+                    utilization=min(float(load[mine].sum()) * cap / max(replicas, 1), 1.0),
+                    utilization_cap=cap,
+                    usd_per_hour=sum(d.usd_per_hour for d in deployments if workload.name in d.workloads),
+                    binding_limits=tuple(
+                        x.name for x in table.instance.limits if x.name in binding and self._touches(x.name, number)
+                    ),
+                )
+            )
+        return tuple(found)
+
+    def _accuracy(self, number: int, mine: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> float:
+        """Give the traffic-weighted share of the baseline that a workload keeps."""
+        columns, table = self.compiled.columns, self.table
+        demand = table.demand[number, columns.routing_class[mine]]
+        weight = demand * self.choice.shares[mine] / SHARE_UNIT
+        kept = table.accuracy[columns.pool_candidate[columns.routing_pool[mine]]]
+        return float((weight * kept).sum() / weight.sum()) if weight.sum() > 0 else 1.0
+
+    def _latency(self, routed: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[LatencyFigure, ...]:
+        columns, table = self.compiled.columns, self.table
+        found = []
+        for j in routed:
+            pool, b = int(columns.routing_pool[j]), int(columns.routing_class[j])
+            k = int(columns.pool_candidate[pool])
+            workload, options = table.workloads[table.workload[k]], table.options[table.workload[k]]
+            reached = options.latency[int(table.option_row[k])][b]
+            found += [
+                LatencyFigure(
+                    request_class=workload.classes[b].name,
+                    pool=self.pool_name(pool),
+                    quantity=target.quantity.value,
+                    statistic=target.statistic,
+                    target_ms=target.at_most_ms,
+                    value_ms=figure.ms,
+                    basis=figure.basis,
+                )
+                for target, figure in zip(workload.latency, reached, strict=True)
+            ]
+        return tuple(found)
+
+    def _touches(self, name: str, number: int) -> bool:
+        """Say whether a limit counts an offer this workload's kept candidates may rent."""
+        limits = [x.name for x in self.table.instance.limits]
+        columns = self.compiled.columns
+        mine = columns.replica_offer[columns.pool_workload[columns.replica_pool] == number]
+        limit = self.table.instance.limits[limits.index(name)]
+        return concerns(limit, self.table.workloads[number]) and bool(self.table.offers.limited[limits.index(name), mine].any())
+
+    def limits(self) -> tuple[LimitUse, ...]:
+        """Tell how much of each limit is used."""
+        columns, table = self.compiled.columns, self.table
+        found = []
+        for number, limit in enumerate(table.instance.limits):
+            counted, size = table.offers.limited[number], table.offers.size
+            if limit.match.workload is not None or limit.match.team is not None:
+                mine = np.array([concerns(limit, w) for w in table.workloads], dtype=bool)[
+                    columns.pool_workload[columns.replica_pool]
+                ]
+                mine &= counted[columns.replica_offer]
+                used, unit = int((self.choice.replicas * columns.replica_size)[mine].sum()), columns.replica_size[mine]
+            else:
+                used, unit = (
+                    int((self.choice.instances * size)[counted].sum()),
+                    size[columns.rent_offer[counted[columns.rent_offer]]],
+                )
+            if limit.max_accelerators is not None:
+                most, least = limit.max_accelerators, int(unit.min()) if len(unit) else 0
+                found.append(
+                    _use(limit.name, "accelerators", used, most, least > 0 and used + least > most, limit.quality, limit.reason)
+                )
+            if limit.max_instances is not None:
+                instances = int(self.choice.instances[counted].sum())
+                most = limit.max_instances
+                found.append(_use(limit.name, "instances", instances, most, instances + 1 > most, limit.quality, limit.reason))
+        return tuple(found)
+
+
+def _use(name: str, unit: str, used: float, most: float, binding: bool, quality: Quality, reason: str) -> LimitUse:
+    return LimitUse(name=name, unit=unit, used=used, most=most, binding=binding, quality=quality, reason=reason)

@@ -1,0 +1,133 @@
+"""The whole pipeline on one screen: instance → compiled → solution → plan → verified plan."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from optimizer.errors import BackendFailedError, CheckFailedError, Problem, UsageError, VerificationError
+
+if TYPE_CHECKING:
+    from optimizer.instance import Instance
+    from optimizer.plan import Plan
+    from solvers import Progress as SolverProgress
+
+__all__ = ["DEFAULT", "METHODS", "Cancel", "Options", "Progress", "allocate", "verified"]
+
+METHODS = ("auto", "direct")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a plan is looked for; the same meaning on every backend.
+
+    ``time_limit_s`` wall seconds for the solver, ``relative_gap`` where it may stop, ``threads`` per solve, ``seed`` of the
+    backend, ``strict_prices`` refuses (exit 7) where offers without a usable price would be left out.
+    """
+
+    backend: str = "auto"
+    time_limit_s: float = 120.0
+    relative_gap: float = 1e-4
+    method: str = "auto"
+    threads: int = 1
+    seed: int = 0
+    strict_prices: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning, before anything is computed."""
+        wrong = []
+        if not (math.isfinite(self.time_limit_s) and self.time_limit_s >= 0):
+            wrong.append(f"time_limit_s is {self.time_limit_s!r}, expected seconds, 0 or more")
+        if not (math.isfinite(self.relative_gap) and 0 <= self.relative_gap < 1):
+            wrong.append(f"relative_gap is {self.relative_gap!r}, expected a fraction from 0 to below 1")
+        if self.method not in METHODS:
+            wrong.append(f"method is {self.method!r}, expected one of {', '.join(METHODS)}")
+        if self.threads < 1 or not 0 <= self.seed < 2**31:
+            wrong.append(f"threads is {self.threads!r} and seed {self.seed!r}, expected at least 1 and 0 to 2^31 - 1")
+        if wrong:
+            raise UsageError("; ".join(wrong))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a solve stands: seconds so far, and USD per hour of the best plan and of the bound, None while unknown."""
+
+    seconds: float
+    usd_per_hour: float | None
+    bound_usd: float | None
+    relative_gap: float | None
+
+
+class Cancel(Protocol):
+    """Anything that says whether to stop, such as a ``threading.Event``."""
+
+    def is_set(self) -> bool:
+        """Say whether to stop now."""
+        ...
+
+
+DEFAULT = Options()
+
+
+def allocate(
+    instance: Instance,
+    options: Options = DEFAULT,
+    *,
+    plan_in_force: Plan | None = None,
+    on_progress: Callable[[Progress], Any] | None = None,
+    cancel: Cancel | None = None,
+) -> Plan:
+    """Find the least-cost plan for an instance, prove how good it is, and verify it.
+
+    Parameters
+    ----------
+    instance : the planning question
+    options : backend, limits and gap
+    plan_in_force : a plan whose choices the solver starts from; it never changes the optimum
+    on_progress : called now and then with a ``Progress``, from any thread
+    cancel : polled; when set, the best plan so far is returned
+
+    Raises
+    ------
+    InfeasibleError, NoPlanError, BackendFailedError, CheckFailedError : no plan; the facts are in ``problems``
+    VerificationError : our own check refused our own plan: a bug
+    """
+    from optimizer.compile import compile_instance
+    from optimizer.decode import decode
+    from optimizer.solve import solve_compiled
+    from solvers import SolverError
+
+    compiled = compile_instance(instance)
+    if options.strict_prices and compiled.candidates.offers.left_out:
+        left_out = compiled.candidates.offers.left_out
+        raise CheckFailedError(
+            "--strict-prices: offers without a usable price", [Problem(None, a, f"{o}: {r}", "") for a, o, r in left_out]
+        )
+    progress = None if on_progress is None else _told(on_progress)
+    try:
+        solution, method = solve_compiled(compiled, options, plan_in_force, progress, cancel)
+    except SolverError as error:
+        raise BackendFailedError(f"backend {options.backend}: {error}") from error
+    plan = decode(compiled, solution, method=method, requested_gap=options.relative_gap, seed=options.seed)
+    return verified(plan, instance)
+
+
+def verified(plan: Plan, instance: Instance) -> Plan:
+    """Give the plan with its verification in it; raises VerificationError when a rule refuses it."""
+    from optimizer.verify import verify_plan
+
+    verification = verify_plan(instance, plan)
+    if not verification.passed:
+        raise VerificationError(
+            "the plan found does not pass its own verification", [Problem(None, "", f, "") for f in verification.failures]
+        )
+    return plan.model_copy(update={"verification": verification})
+
+
+def _told(on_progress: Callable[[Progress], Any]) -> Callable[[SolverProgress], None]:
+    def tell(p: SolverProgress) -> None:
+        on_progress(Progress(p.seconds, p.incumbent, p.bound, p.gap))
+
+    return tell

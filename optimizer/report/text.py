@@ -1,0 +1,180 @@
+"""A plan as text: tables for people, CSV and JSON for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from optimizer.plan import Deployment, Plan, WorkloadResult
+
+if TYPE_CHECKING:
+    from optimizer.compile import Rejected
+
+__all__ = ["FORMATS", "render", "render_counts", "render_rejected"]
+
+FORMATS = ("table", "json", "csv", "markdown")
+NARROWEST, WIDEST = 100, 200
+
+
+def render(plan: Plan, form: str = "table", *, next_command: str = "") -> str:
+    """Give a plan as ``table``, ``markdown``, ``csv`` (its deployments) or ``json`` (the plan itself)."""
+    if form == "json":
+        return plan.to_json()
+    if form == "csv":
+        return _csv(
+            [[_cell(getattr(d, f)) for f in Deployment.model_fields] for d in plan.deployments], list(Deployment.model_fields)
+        )
+    return "\n".join([*_opening(plan), *_tables(plan, markdown=form == "markdown"), *_closing(plan, next_command)]) + "\n"
+
+
+def render_rejected(rejected: Sequence[Rejected], workload: str, *, markdown: bool = False) -> str:
+    """Give the rejected candidates of a workload with their reasons."""
+    mine = sorted((r for r in rejected if r.workload == workload), key=lambda r: (r.code, r.configuration.label))
+    rows = [[r.configuration.label, r.code.replace("_", " "), r.reason] for r in mine]
+    return (
+        _table(f"Rejected for {workload}: {len(rows)}", ["configuration", "reason", "what decided"], rows, markdown=markdown)
+        + "\n"
+    )
+
+
+def render_counts(counts: Mapping[str, int]) -> str:
+    """Give counts as two columns."""
+    return _table("", ["candidates", "count"], [[name, f"{count:,}"] for name, count in counts.items()], markdown=False) + "\n"
+
+
+def _opening(plan: Plan) -> list[str]:
+    proof = {None: "proved optimal"}.get(plan.stopped_by, f"feasible, stopped by {plan.stopped_by}")
+    gap = "no bound known" if plan.relative_gap is None else f"gap {plan.relative_gap:.2g}"
+    solver = f"{plan.backend} ({plan.backend_version}), {plan.method}"
+    return [f"Plan for {plan.instance.name}, prices and demand as of {plan.instance.as_of}: {proof}, {gap}, by {solver}", ""]
+
+
+def _tables(plan: Plan, *, markdown: bool) -> list[str]:
+    parts = [_deployments(plan, markdown), _bill(plan, markdown), _workloads(plan, markdown)]
+    if plan.limits:
+        parts.append(_limits(plan, markdown))
+    return [text for part in parts for text in (part, "")]
+
+
+def _deployments(plan: Plan, markdown: bool) -> str:
+    head = ["workload", "model", "precision", "compression", "replicas", "accelerators", "offer", "option", "USD/h", "rests on"]
+    rows = [
+        [
+            ", ".join(d.workloads),
+            d.model,
+            d.precision,
+            d.compression,
+            f"{d.replicas}",
+            f"{d.accelerators_per_replica} x {d.accelerator}",
+            d.offer,
+            d.option.replace("_", "-"),
+            f"{d.usd_per_hour:,.2f}",
+            d.quality.value,
+        ]
+        for d in plan.deployments
+    ]
+    return _table("Deployments", head, rows, markdown=markdown, right=("replicas", "USD/h"))
+
+
+def _bill(plan: Plan, markdown: bool) -> str:
+    rows = [[head, f"{c.usd_per_hour:,.2f}", f"{c.usd_per_month:,.0f}"] for head, c in plan.costs.items() if c.usd_per_hour]
+    rows.append(["total", f"{plan.usd_per_hour:,.2f}", f"{plan.usd_per_month:,.0f}"])
+    return _table("Bill", ["head", "USD/h", "USD/month (730 h)"], rows, markdown=markdown, right=("USD/h", "USD/month (730 h)"))
+
+
+def _workloads(plan: Plan, markdown: bool) -> str:
+    head = [
+        "workload",
+        "accuracy kept / floor",
+        "latency against target (worst class)",
+        "utilization / cap",
+        "USD/h",
+        "what binds",
+    ]
+    rows = [
+        [
+            w.name,
+            "no floor" if w.accuracy_floor is None else f"{w.accuracy_kept:.4f} / {w.accuracy_floor:.4f} {w.accuracy_metric}",
+            "; ".join(_latencies(w)) or "no target",
+            f"{w.utilization:.0%} / {w.utilization_cap:.0%}",
+            f"{w.usd_per_hour:,.2f}",
+            ", ".join(w.binding_limits) or "-",
+        ]
+        for w in plan.workloads
+    ]
+    return _table("Workloads", head, rows, markdown=markdown, right=("USD/h",))
+
+
+def _latencies(workload: WorkloadResult) -> Iterable[str]:
+    """Give one text a target: the worst figure over classes and pools."""
+    targets = dict.fromkeys((f.statistic, f.quantity, f.target_ms) for f in workload.latency)
+    for statistic, quantity, target in targets:
+        same = [f for f in workload.latency if (f.statistic, f.quantity, f.target_ms) == (statistic, quantity, target)]
+        worst = max(f.value_ms for f in same)
+        yield f"{statistic} {quantity.upper()} {worst:,.0f} / {target:,.0f} ms"
+
+
+def _limits(plan: Plan, markdown: bool) -> str:
+    rows = [
+        [x.name, f"{x.used:,.0f} / {x.most:,.0f} {x.unit}", "binds" if x.binding else "", f"{x.quality}: {x.reason}"]
+        for x in plan.limits
+    ]
+    return _table("Limits", ["limit", "used / most", "", "basis"], rows, markdown=markdown)
+
+
+def _closing(plan: Plan, next_command: str) -> list[str]:
+    good, usual = plan.baselines.good_practice, plan.baselines.usual_practice
+    shares = ", ".join(f"{share:.0%} {quality}" for quality, share in plan.quality_shares.items() if share >= 0.005)
+    lines = [
+        f"Cost ${plan.usd_per_hour:,.2f} / hour (${plan.usd_per_month:,.0f} / month at 730 h).",
+        f"Saving {good.saving_fraction:.1%} against good practice (${good.usd_per_hour:,.2f} / hour: each workload alone on its "
+        f"cheapest single on-demand type){_broken(good.limits_broken_together)},",
+        f"       {usual.saving_fraction:.1%} against usual practice (${usual.usd_per_hour:,.2f} / hour: the same in 16 bits where that "
+        f"can serve){_broken(usual.limits_broken_together)}.",
+        f"The cost rests on {shares} figures; the oldest price is of {plan.oldest_price}.",
+        "Assumed:",
+        *(f"  - {text}" for text in plan.assumptions),
+        *(f"Warning: {text}" for text in plan.warnings),
+        f"Verified: {len(plan.verification.rules)} rules, {len(plan.verification.failures)} failures.",
+    ]
+    return [*lines, *([f"Next: {next_command}"] if next_command else [])]
+
+
+def _broken(limits: Sequence[str]) -> str:
+    return f", which together breaks {', '.join(map(repr, limits))}" if limits else ""
+
+
+def _cell(value: object) -> str:
+    text = " ".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
+    return "'" + text if text[:1] in "=+-@\t\r\n" and not isinstance(value, int | float) else text
+
+
+def _csv(rows: Iterable[Sequence[str]], head: Sequence[str]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], *, markdown: bool, right: Sequence[str] = ()) -> str:
+    """Give a table as aligned text or as Markdown."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    out = io.StringIO()
+    width = 10_000 if markdown else min(max(shutil.get_terminal_size((WIDEST, 0)).columns, NARROWEST), WIDEST)
+    console = Console(file=out, width=width, color_system=None, highlight=False, emoji=False)
+    table = Table(box=box.MARKDOWN if markdown else box.SIMPLE_HEAD, pad_edge=markdown, show_edge=markdown)
+    for name in head:
+        table.add_column(escape(name), justify="right" if name in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(text) for text in row))
+    console.print(table)
+    body = "\n".join(line.rstrip() for line in out.getvalue().splitlines() if line.strip())
+    return (f"### {title}\n\n" if markdown else f"{title}\n") * bool(title) + body
