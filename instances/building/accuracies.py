@@ -52,6 +52,7 @@ BERT_BASE: dict[str, str] = {  # compressions of BERT-base; served in 16 bit, se
 SIXTEEN_BIT = (
     "scored in PyTorch, precision not stated; 16 bit is taken to keep it, as FP16 does for BERT-Large (100.0 %, MLPerf v2.1)"
 )
+SIXTEEN_BIT_MODELS = {"BERT-base-uncased"}
 METRICS: dict[str, tuple[str, str]] = {  # the source's words -> (metric, evaluation)
     "SQuAD v1.1 F1": ("F1", "SQuAD v1.1"),
     "OpenOrca ROUGE-1": ("ROUGE-1", "OpenOrca"),
@@ -112,7 +113,7 @@ def accuracy_records(accuracy: list[RawRow], names: dict[str, str]) -> dict[tupl
 
 def _forms(raw: RawRow) -> list[tuple[str, str]]:
     """Give the variants a raw row speaks of: BERT-base's are served in either 16-bit format."""
-    if raw["model"] == "BERT-base-uncased":
+    if raw["model"] in SIXTEEN_BIT_MODELS:
         return [(precision, BERT_BASE[raw["variant"]]) for precision in ("bf16", "fp16")]
     form = VARIANTS.get(raw["variant"])
     return [form] if form else []
@@ -122,7 +123,7 @@ def _record(raw: RawRow) -> CatalogRow:
     metric, evaluation = METRICS.get(raw["metric"]) or _other_metric(raw["metric"])
     if raw["model"] in BASE_MODELS:
         evaluation += " (base model)"
-    sixteen_bit = raw["model"] == "BERT-base-uncased"
+    sixteen_bit = raw["model"] in SIXTEEN_BIT_MODELS
     notes = [raw["variant"], *([raw["note"]] if raw["note"] and "speedup" not in raw["note"] else [])]
     return {
         "metric": metric,

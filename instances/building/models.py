@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from building.accuracies import accuracy_records, compressed_sizes, speedups
+from building.accuracies import SIXTEEN_BIT, SIXTEEN_BIT_MODELS, accuracy_records, compressed_sizes, speedups
 from building.tables import CatalogRow, RawRow, number, short_source
 
 # name -> (row of the raw model table, released precision, the names by which the sources know it)
@@ -68,7 +68,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {  # models that the raw model table does
         "source": "EleutherAI/gpt-j-6b model card, hyperparameters (6,053,381,344 parameters); KV bytes = 2 x 28 x 16 x 256 x 2",
     },
 }  # fmt: skip
-RELEASED = {"BERT-base-uncased": "fp32", "BERT-Large-SQuAD": "fp32", "GPT-J-6B": "fp32"}
+RELEASED = {"BERT-base-uncased": ("fp32", "bf16", "fp16"), "BERT-Large-SQuAD": ("fp32",), "GPT-J-6B": ("fp32",)}
 SPEC_FIELDS = {
     "parameters_b": "parameters_b", "active_parameters_b": "active_parameters_b", "layers": "layers", "hidden": "hidden",
     "intermediate": "intermediate", "heads": "heads", "kv_heads": "kv_heads", "head_dim": "head_dim", "experts": "experts",
@@ -88,7 +88,7 @@ def model_records(specs: list[RawRow], accuracy: list[RawRow], profiles: Iterabl
     by_name = {row["model"]: row for row in specs}
     scores = accuracy_records(accuracy, canonical_names())
     seen = {(str(p["model"]), str(p["precision"]), "none") for p in profiles}
-    records = [_from_table(name, by_name[raw], aliases) for name, (raw, _, aliases) in MODELS.items()]
+    records = [_from_table(name, by_name[raw], aliases) for name, (raw, _, aliases) in MODELS.items() if raw in by_name]
     records += [{"name": name, **fields, "quality": "measured"} for name, fields in PUBLISHED.items()]
     for record in records:
         record["variants"] = _variants(str(record["name"]), scores, seen)
@@ -111,18 +111,24 @@ def _from_table(name: str, raw: RawRow, aliases: list[str]) -> CatalogRow:
 def _variants(
     model: str, scores: dict[tuple[str, str, str], list[CatalogRow]], seen: set[tuple[str, str, str]]
 ) -> list[CatalogRow]:
-    released = RELEASED.get(model) or MODELS[model][1]
-    keys = {key[1:] for key in {*scores, *seen} if key[0] == model} | {(released, "none")}
-    order = sorted(keys, key=lambda key: (key != (released, "none"), key[1] != "none", key[1], key[0]))
+    released = {(precision, "none") for precision in RELEASED.get(model) or MODELS[model][1:2]}
+    keys = {key[1:] for key in {*scores, *seen} if key[0] == model} | released
+    order = sorted(keys, key=lambda key: (key not in released, key[1] != "none", key[1], key[0]))
     return [_variant(model, precision, compression, released, scores) for precision, compression in order]
 
 
 def _variant(
-    model: str, precision: str, compression: str, released: str, scores: dict[tuple[str, str, str], list[CatalogRow]]
+    model: str,
+    precision: str,
+    compression: str,
+    released: set[tuple[str, str]],
+    scores: dict[tuple[str, str, str], list[CatalogRow]],
 ) -> CatalogRow:
     variant: CatalogRow = {"precision": precision, "compression": compression}
-    if (precision, compression) == (released, "none"):
+    if (precision, compression) in released:
         variant["is_baseline"] = True
+        if model in SIXTEEN_BIT_MODELS:
+            variant["note"] = SIXTEEN_BIT
     if size := compressed_sizes(model).get(compression):
         variant["size_fraction"] = size
     variant["accuracy"] = scores.get((model, precision, compression), [])

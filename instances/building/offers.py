@@ -70,7 +70,7 @@ def _day(words: str) -> tuple[str, str | None]:
 
 
 def _words(source: str, words: str, before_cut: bool) -> str:
-    repository = short_source(re.sub(r" \(.*\)$", "", source))
+    repository = short_source(re.sub(r" \(.*$", "", source))
     notes = (
         [f"dated {words.removesuffix(', pre-cut)').removesuffix(')')})" if "(" in words else f"dated {words}"]
         if len(words) != 10
