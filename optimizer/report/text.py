@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from optimizer.plan import Deployment, Plan, WorkloadResult
+from optimizer.plan import Baseline, Deployment, Plan, WorkloadResult
 
 if TYPE_CHECKING:
     from optimizer.compile import Rejected
@@ -46,7 +46,7 @@ def render_counts(counts: Mapping[str, int]) -> str:
 
 
 def _opening(plan: Plan) -> list[str]:
-    proof = {None: "proved optimal"}.get(plan.stopped_by, f"feasible, stopped by {plan.stopped_by}")
+    proof = "proved optimal" if plan.stopped_by is None else f"feasible, stopped by {plan.stopped_by}"
     gap = "no bound known" if plan.relative_gap is None else f"gap {plan.relative_gap:.2g}"
     solver = f"{plan.backend} ({plan.backend_version}), {plan.method}"
     return [f"Plan for {plan.instance.name}, prices and demand as of {plan.instance.as_of}: {proof}, {gap}, by {solver}", ""]
@@ -128,12 +128,11 @@ def _limits(plan: Plan, markdown: bool) -> str:
 def _closing(plan: Plan, next_command: str) -> list[str]:
     good, usual = plan.baselines.good_practice, plan.baselines.usual_practice
     shares = ", ".join(f"{share:.0%} {quality}" for quality, share in plan.quality_shares.items() if share >= 0.005)
+    alone, same = "each workload alone on its cheapest single on-demand type", "the same in 16 bits where that can serve"
     lines = [
         f"Cost ${plan.usd_per_hour:,.2f} / hour (${plan.usd_per_month:,.0f} / month at 730 h).",
-        f"Saving {good.saving_fraction:.1%} against good practice (${good.usd_per_hour:,.2f} / hour: each workload alone on its "
-        f"cheapest single on-demand type){_broken(good.limits_broken_together)},",
-        f"       {usual.saving_fraction:.1%} against usual practice (${usual.usd_per_hour:,.2f} / hour: the same in 16 bits where that "
-        f"can serve){_broken(usual.limits_broken_together)}.",
+        f"Saving {_against(good, 'good practice', alone)},",
+        f"       {_against(usual, 'usual practice', same)}.",
         f"The cost rests on {shares} figures; the oldest price is of {plan.oldest_price}.",
         "Assumed:",
         *(f"  - {text}" for text in plan.assumptions),
@@ -143,8 +142,13 @@ def _closing(plan: Plan, next_command: str) -> list[str]:
     return [*lines, *([f"Next: {next_command}"] if next_command else [])]
 
 
-def _broken(limits: Sequence[str]) -> str:
-    return f", which together breaks {', '.join(map(repr, limits))}" if limits else ""
+def _against(baseline: Baseline, name: str, meaning: str) -> str:
+    text = f"{baseline.saving_fraction:.1%} against {name} (${baseline.usd_per_hour:,.2f} / hour: {meaning}"
+    if baseline.missing:
+        text += f"; without {', '.join(baseline.missing)}, which no single type can serve"
+    if baseline.limits_broken_together:
+        text += f"; together it breaks {', '.join(map(repr, baseline.limits_broken_together))}"
+    return text + ")"
 
 
 def _cell(value: object) -> str:
