@@ -69,143 +69,110 @@ class Traffic:
         }
 
 
-def _latency(statistic: str, **at_most_ms: float) -> list[CatalogRow]:
-    return [{"quantity": quantity, "statistic": statistic, "at_most_ms": bound} for quantity, bound in at_most_ms.items()]
+def _rate_class(name: str, rate: CatalogRow, input_tokens: int | None = None, output_tokens: int | None = None) -> CatalogRow:
+    tokens = {"input_tokens": input_tokens, "output_tokens": output_tokens} if input_tokens else {}
+    return {"name": name, **tokens, "rate": rate}
 
 
-def _floor(metric: str, evaluation: str, fraction: float) -> CatalogRow:
-    return {"metric": metric, "evaluation": evaluation, "floor_fraction_of_baseline": fraction}
-
-
-def _one_class(name: str, rate: CatalogRow, **tokens: int) -> list[CatalogRow]:
-    return [{"name": name, **tokens, "rate": rate}]
-
-
-def _chat(traffic: Traffic) -> CatalogRow:
-    why = "a service eight times as busy as the traced one"
-    classes = []
-    for name, low, high in PROMPT_CLASSES:
-        rate = traffic.requests(CONVERSATION, 8, why, share=traffic.share_of_prompts(CONVERSATION, low, high))
-        tokens = min(high, DOCUMENT_TOKENS)
-        classes += _one_class(name, rate, input_tokens=tokens, output_tokens=ANSWER_TOKENS)
-    return {
-        "name": "chat-70b",
-        "model": "Llama-3.1-70B-Instruct",
-        "team": "chat",
-        "regions_allowed": [*US, *EU],
-        "classes": classes,
-        "latency": _latency("p95", ttft=3000, tpot=80),
-        "accuracy": _floor("recovery", "MMLU", 0.99),
-        "note": "prompts at the upper end of their bucket, answers at the shortest measured length (1024; the trace has 211)",
-    }
-
-
-def _assistant(traffic: Traffic) -> CatalogRow:
-    return {
-        "name": "assistant-8b",
-        "model": "Llama-3.1-8B-Instruct",
-        "team": "assistant",
-        "regions_allowed": US,
-        "classes": _one_class(
-            "request", traffic.output_tokens(CONVERSATION, 150, "the assistant sits in a product used all day")
-        ),
-        "latency": _latency("p99", ttft=2000, tpot=100),
-        "accuracy": _floor("ROUGE-1", "CNN/DailyMail", 0.99),
-        "note": "the bounds, lengths and unit of MLPerf v5.1 Server",
-    }
-
-
-def _older_chat(traffic: Traffic) -> CatalogRow:
-    return {
-        "name": "chat-llama2-70b",
-        "model": "Llama-2-70B-chat",
-        "team": "chat",
-        "regions_allowed": [*US, *EU],
-        "classes": _one_class(
-            "request", traffic.output_tokens(CONVERSATION, 40, "customers who have not moved to a newer model")
-        ),
-        "latency": _latency("p99", ttft=2000, tpot=200),
-        "accuracy": _floor("ROUGE-1", "OpenOrca", 0.999),
-        "note": "the bounds, lengths and unit of MLPerf Server; rates held under the stricter Interactive bounds count too",
-    }
-
-
-def _reasoning(traffic: Traffic) -> CatalogRow:
-    rate = traffic.requests(CODE, 0.2, "one request in five of the coding service is sent on to the reasoning model")
-    return {
-        "name": "reasoning-r1",
-        "model": "DeepSeek-R1",
-        "team": "research",
-        "regions_allowed": [*US, *EU],
-        "classes": _one_class("problem", rate, input_tokens=1024, output_tokens=8192),
-        "latency": _latency("p95", ttft=5000, tpot=60),
-        "accuracy": _floor("exact_match", "MLPerf", 0.99),
-        "note": "a short problem and a long chain of thought: the measured shape 1024 / 8192",
-    }
-
-
-def _answers(traffic: Traffic, name: str, fraction: float, regions: list[str], scale: float, why: str) -> CatalogRow:
+def _workload(
+    names: tuple[str, str, str],
+    regions: list[str],
+    classes: list[CatalogRow],
+    latency: tuple[str, dict[str, float]],
+    floor: tuple[str, str, float],
+    note: str,
+    **more: object,
+) -> CatalogRow:
+    """Give one serving workload; ``names`` are its own, its model's and its team's, ``floor`` a metric, evaluation, fraction."""
+    name, model, team = names
+    statistic, bounds = latency
     return {
         "name": name,
-        "model": "BERT-Large-SQuAD",
-        "team": "search",
+        "kind": "serving",
+        "model": model,
+        "team": team,
         "regions_allowed": regions,
-        "classes": _one_class("query", traffic.requests(CONVERSATION, scale, why, unit="queries/s")),
-        "latency": _latency("p99", e2e=130),
-        "accuracy": _floor("F1", "SQuAD v1.1", fraction),
-        "note": "the bound, lengths and unit of MLPerf Server",
+        "classes": classes,
+        "latency": [{"quantity": quantity, "statistic": statistic, "at_most_ms": bound} for quantity, bound in bounds.items()],
+        "accuracy": dict(zip(("metric", "evaluation", "floor_fraction_of_baseline"), floor, strict=True)),
+        **more,
+        "note": note,
     }
 
 
-def _classifier(traffic: Traffic) -> CatalogRow:
-    return {
-        "name": "classify-tickets",
-        "model": "BERT-base-uncased",
-        "team": "support",
-        "regions_allowed": [*US, *EU],
-        "classes": _one_class(
-            "sentence-pair",
-            traffic.requests(CONVERSATION, 4000, "every message and document is labelled"),
-            input_tokens=128,
-            output_tokens=1,
+def _generating(traffic: Traffic) -> list[CatalogRow]:
+    """Give the workloads of models that write: two chats, an assistant, reasoning, summaries."""
+    prompts = [
+        (name, traffic.share_of_prompts(CONVERSATION, low, high), min(high, DOCUMENT_TOKENS))
+        for name, low, high in PROMPT_CLASSES
+    ]
+    why = "a service eight times as busy as the traced one"
+    chat = [
+        _rate_class(name, traffic.requests(CONVERSATION, 8, why, share=share), tokens, ANSWER_TOKENS)
+        for name, share, tokens in prompts
+    ]
+    assistant = traffic.output_tokens(CONVERSATION, 150, "the assistant sits in a product used all day")
+    older = traffic.output_tokens(CONVERSATION, 40, "customers who have not moved to a newer model")
+    problems = traffic.requests(CODE, 0.2, "one request in five of the coding service is sent on to the reasoning model")
+    articles = traffic.requests(CONVERSATION, 30, "an article for every thirtieth of a page view", unit="queries/s")
+    return [
+        _workload(
+            ("chat-70b", "Llama-3.1-70B-Instruct", "chat"), [*US, *EU], chat,
+            ("p95", {"ttft": 3000, "tpot": 80}), ("recovery", "MMLU", 0.99),
+            "prompts at the upper end of their bucket, answers at the shortest measured length (1024; the trace has 211)",
         ),
-        "latency": _latency("p95", e2e=100),
-        "accuracy": _floor("accuracy", "MNLI", 0.97),
-        "max_spot_fraction": 0.5,
-        "allowed_quality": ["measured", "interpolated", "derived", "modelled", "assumed"],
-        "note": "base speed modelled, speed-ups as cited, TPUs assumed; half may be spot, since a label can wait",
-    }
-
-
-def _summaries(traffic: Traffic) -> CatalogRow:
-    return {
-        "name": "summarise-news",
-        "model": "GPT-J-6B",
-        "team": "media",
-        "regions_allowed": [*US, *EU],
-        "classes": _one_class(
-            "article", traffic.requests(CONVERSATION, 30, "an article for every thirtieth of a page view", unit="queries/s")
+        _workload(
+            ("assistant-8b", "Llama-3.1-8B-Instruct", "assistant"), US, [_rate_class("request", assistant)],
+            ("p99", {"ttft": 2000, "tpot": 100}), ("ROUGE-1", "CNN/DailyMail", 0.99),
+            "the bounds, lengths and unit of MLPerf v5.1 Server",
         ),
-        "latency": _latency("p99", e2e=20000),
-        "accuracy": _floor("ROUGE-1", "CNN/DailyMail", 0.999),
-        "max_spot_fraction": 0.3,
-        "note": "the bound, lengths and unit of MLPerf v4.1 Server",
-    }
+        _workload(
+            ("chat-llama2-70b", "Llama-2-70B-chat", "chat"), [*US, *EU], [_rate_class("request", older)],
+            ("p99", {"ttft": 2000, "tpot": 200}), ("ROUGE-1", "OpenOrca", 0.999),
+            "the bounds, lengths and unit of MLPerf Server; rates held under the stricter Interactive bounds count too",
+        ),
+        _workload(
+            ("reasoning-r1", "DeepSeek-R1", "research"), [*US, *EU], [_rate_class("problem", problems, 1024, 8192)],
+            ("p95", {"ttft": 5000, "tpot": 60}), ("exact_match", "MLPerf", 0.99),
+            "a short problem and a long chain of thought: the measured shape 1024 / 8192",
+        ),
+        _workload(
+            ("summarise-news", "GPT-J-6B", "media"), [*US, *EU], [_rate_class("article", articles)],
+            ("p99", {"e2e": 20000}), ("ROUGE-1", "CNN/DailyMail", 0.999),
+            "the bound, lengths and unit of MLPerf v4.1 Server", max_spot_fraction=0.3,
+        ),
+    ]  # fmt: skip
+
+
+def _reading(traffic: Traffic) -> list[CatalogRow]:
+    """Give the workloads of models that read once: answers at two levels of accuracy, a classifier."""
+    search = traffic.requests(CONVERSATION, 5000, "one answer box for each of many searches", unit="queries/s")
+    contracts = traffic.requests(
+        CONVERSATION, 2500, "half as many questions, on contracts that may not leave the EU", unit="queries/s"
+    )
+    tickets = traffic.requests(CONVERSATION, 4000, "every message and document is labelled")
+    as_measured = "the bound, lengths and unit of MLPerf Server"
+    return [
+        _workload(
+            ("search-answers", "BERT-Large-SQuAD", "search"), [*US, *EU], [_rate_class("query", search)],
+            ("p99", {"e2e": 130}), ("F1", "SQuAD v1.1", 0.99), as_measured,
+        ),
+        _workload(
+            ("contract-answers", "BERT-Large-SQuAD", "search"), EU, [_rate_class("query", contracts)],
+            ("p99", {"e2e": 130}), ("F1", "SQuAD v1.1", 0.999), as_measured,
+        ),
+        _workload(
+            ("classify-tickets", "BERT-base-uncased", "support"), [*US, *EU], [_rate_class("sentence-pair", tickets, 128, 1)],
+            ("p95", {"e2e": 100}), ("accuracy", "MNLI", 0.97),
+            "base speed modelled, speed-ups as cited, TPUs assumed; half may be spot, since a label can wait",
+            max_spot_fraction=0.5, allowed_quality=["measured", "interpolated", "derived", "modelled", "assumed"],
+        ),
+    ]  # fmt: skip
 
 
 def workloads(traffic: Traffic) -> list[CatalogRow]:
     """Give the eight workloads."""
-    found = [
-        _chat(traffic),
-        _assistant(traffic),
-        _older_chat(traffic),
-        _reasoning(traffic),
-        _answers(traffic, "search-answers", 0.99, [*US, *EU], 5000, "one answer box for each of many searches"),
-        _answers(traffic, "contract-answers", 0.999, EU, 2500, "half as many questions, on contracts that may not leave the EU"),
-        _classifier(traffic),
-        _summaries(traffic),
-    ]
-    return [{"name": workload["name"], "kind": "serving", **workload} for workload in found]
+    return _generating(traffic) + _reading(traffic)
 
 
 QUOTA = "providers publish no stock and quotas are personal: "
