@@ -310,7 +310,7 @@ class _Told:
             pool, b = int(columns.routing_pool[j]), int(columns.routing_class[j])
             k = int(columns.pool_candidate[pool])
             workload, options = table.workloads[table.workload[k]], table.options[table.workload[k]]
-            reached = options.latency[int(table.option_row[k])][b]
+            row = int(table.option_row[k])
             found += [
                 LatencyFigure(
                     request_class=workload.classes[b].name,
@@ -318,10 +318,10 @@ class _Told:
                     quantity=target.quantity.value,
                     statistic=target.statistic,
                     target_ms=target.at_most_ms,
-                    value_ms=figure.ms,
-                    basis=figure.basis,
+                    value_ms=float(options.latency_ms[row, b, number]),
+                    basis=options.kind[row].value,
                 )
-                for target, figure in zip(workload.latency, reached, strict=True)
+                for number, target in enumerate(workload.latency)
             ]
         return tuple(found)
 

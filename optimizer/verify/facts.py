@@ -1,0 +1,123 @@
+"""The instance and the plan, indexed, and exact numbers. Shared by all rules; decides nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+
+from optimizer.catalog import Layout, Offer, Price
+from optimizer.instance import Instance, ServingWorkload
+from optimizer.performance import Configuration, Performance, ReplicaEstimate
+from optimizer.plan import Deployment, Plan, Rental
+
+__all__ = ["LOAD_TOLERANCE", "MONEY_TOLERANCE", "Facts", "differs", "fraction"]
+
+LOAD_TOLERANCE = Fraction(1, 10**9)
+"""Relative overload of a pool that rounding of shares may leave."""
+MONEY_TOLERANCE = Fraction(1, 10**9)
+"""Relative difference of a reported sum, which binary64 rounds, from the exact one."""
+
+
+def fraction(number: float) -> Fraction:
+    """Read a binary64 as the decimal it prints as."""
+    return Fraction(repr(number))
+
+
+def differs(reported: float, exact: Fraction) -> bool:
+    """Say whether a reported number is further from the exact one than rounding explains."""
+    return abs(fraction(reported) - exact) > MONEY_TOLERANCE * max(abs(exact), Fraction(1, 10**6))
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The instance and the plan, indexed; what is unknown is left out here and told by the rule ``names``."""
+
+    instance: Instance
+    plan: Plan
+    estimates: dict[tuple[str, Configuration], object] = field(default_factory=dict)
+
+    @cached_property
+    def performance(self) -> Performance:
+        """What replicas can do."""
+        return Performance(self.instance)
+
+    @cached_property
+    def workloads(self) -> dict[str, ServingWorkload]:
+        """Serving workloads by name."""
+        return {w.name: w for w in self.instance.workloads if isinstance(w, ServingWorkload)}
+
+    @cached_property
+    def sold(self) -> dict[tuple[str, str], tuple[Offer, Price]]:
+        """Offers and prices by (label, option)."""
+        return {(o.label, p.option.value): (o, p) for o in self.instance.catalogs.offers for p in o.prices}
+
+    @cached_property
+    def pools(self) -> dict[str, list[Deployment]]:
+        """Deployments by pool."""
+        found: dict[str, list[Deployment]] = defaultdict(list)
+        for deployment in self.plan.deployments:
+            found[deployment.pool].append(deployment)
+        return dict(found)
+
+    @cached_property
+    def rentals(self) -> dict[tuple[str, str], Rental]:
+        """Rentals by (label, option)."""
+        return {(r.offer, r.option): r for r in self.plan.rentals}
+
+    @cached_property
+    def known(self) -> list[tuple[Deployment, ServingWorkload, Offer, Price]]:
+        """Deployments whose workload and offer exist."""
+        found = []
+        for d in self.plan.deployments:
+            workload, sold = self.workloads.get(d.workloads[0]) if d.workloads else None, self.sold.get((d.offer, d.option))
+            if workload is not None and sold is not None:
+                found.append((d, workload, *sold))
+        return found
+
+    def estimate(self, workload: ServingWorkload, d: Deployment) -> ReplicaEstimate | str:
+        """Give what a deployment's replica can do for a workload, or why it cannot."""
+        layout = Layout(tensor=d.tensor, pipeline=d.pipeline, attention_data=d.attention_data, expert=d.expert)
+        c = Configuration(
+            model=d.model,
+            precision=d.precision,
+            compression=d.compression,
+            accelerator=d.accelerator,
+            accelerators_per_replica=d.accelerators_per_replica,
+            engine=d.engine,
+            engine_version=d.engine_version,
+            layout=layout,
+            availability=d.availability,
+        )
+        key = (workload.name, c)
+        if key not in self.estimates:
+            found = self.performance.estimate(workload, c)
+            self.estimates[key] = found if isinstance(found, ReplicaEstimate) else f"{found.code}: {found.message}"
+        answer = self.estimates[key]
+        assert isinstance(answer, ReplicaEstimate | str)
+        return answer
+
+    def load(self, pool: str) -> Fraction | None:
+        """Give the replicas' worth of traffic routed to a pool, before the utilization cap; None where it cannot be known."""
+        members = self.pools.get(pool, [])
+        workload = self.workloads.get(members[0].workloads[0]) if members else None
+        if workload is None:
+            return None
+        estimate = self.estimate(workload, members[0])
+        if isinstance(estimate, str):
+            return None
+        names = [c.name for c in workload.classes]
+        total = Fraction(0)
+        for route in self.plan.routing:
+            if route.pool == pool and route.workload == workload.name and route.request_class in names:
+                b = names.index(route.request_class)
+                demand = fraction(workload.classes[b].rate.at(route.period))
+                total += demand * fraction(route.share) / Fraction(float(estimate.rate_per_s[b]))
+        return total
+
+    @cached_property
+    def rent(self) -> Fraction:
+        """The exact rent of all instances at the instance's prices, USD per hour."""
+        sold = ((self.sold.get((r.offer, r.option)), r.instances) for r in self.plan.rentals)
+        return sum((fraction(pair[1].usd_per_hour) * count for pair, count in sold if pair is not None), Fraction(0))

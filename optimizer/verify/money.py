@@ -1,0 +1,111 @@
+"""Is the bill right, is the proof one, and does the rest of the arithmetic hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from fractions import Fraction
+
+from optimizer.catalog import Quality
+from optimizer.plan import HEADS, HOURS_PER_MONTH, PROVED_GAP, Baseline
+from optimizer.verify.facts import MONEY_TOLERANCE, Facts, differs, fraction
+
+
+def price_rule(facts: Facts) -> Iterator[str]:
+    """Every rental pays the instance's own price, which is not stale."""
+    for r in facts.plan.rentals:
+        if (r.offer, r.option) not in facts.sold:
+            yield f"{r.offer} {r.option}: not for sale"
+            continue
+        price = facts.sold[r.offer, r.option][1]
+        if fraction(r.usd_per_instance_hour) != fraction(price.usd_per_hour):
+            yield f"{r.offer} {r.option}: costs {price.usd_per_hour} USD/h, the plan says {r.usd_per_instance_hour}"
+        if (r.price_as_of, r.price_quality, r.price_source) != (price.as_of, price.quality, price.source):
+            yield f"{r.offer} {r.option}: the price's date, quality or source is told wrongly"
+        age = (date.fromisoformat(facts.instance.as_of) - date.fromisoformat(price.as_of)).days
+        if age > facts.instance.policy.max_price_age_days:
+            yield f"{r.offer} {r.option}: the price is {age} days old"
+
+
+def rent_rule(facts: Facts) -> Iterator[str]:
+    """A rental costs price times instances, and its deployments share it by the accelerators they use."""
+    for key, r in facts.rentals.items():
+        exact = fraction(r.usd_per_instance_hour) * r.instances
+        if differs(r.usd_per_hour, exact):
+            yield f"{r.offer} {r.option}: {r.instances} instances cost {float(exact)} USD/h, the plan says {r.usd_per_hour}"
+        mine = [d for d in facts.plan.deployments if (d.offer, d.option) == key]
+        used = sum(d.replicas * d.accelerators_per_replica for d in mine)
+        for d in mine:
+            share = exact * d.replicas * d.accelerators_per_replica / used
+            if differs(d.usd_per_hour, share):
+                yield f"{d.pool}: its share of {r.offer} is {float(share)} USD/h, the plan says {d.usd_per_hour}"
+
+
+def bill_rule(facts: Facts) -> Iterator[str]:
+    """Heads, total and month add up to the exact rent."""
+    plan = facts.plan
+    if set(plan.costs) != set(HEADS):
+        yield f"the heads are {sorted(plan.costs)}, expected {sorted(HEADS)}"
+    for head, cost in plan.costs.items():
+        exact = facts.rent if head == "compute" else Fraction(0)
+        if differs(cost.usd_per_hour, exact):
+            yield f"{head} is {float(exact)} USD/h, the plan says {cost.usd_per_hour}"
+        if differs(cost.usd_per_month, fraction(cost.usd_per_hour) * Fraction(HOURS_PER_MONTH)):
+            yield f"{head} per month is not {HOURS_PER_MONTH:g} hours of {cost.usd_per_hour}"
+    if differs(plan.usd_per_hour, facts.rent):
+        yield f"the plan costs {float(facts.rent)} USD/h, it says {plan.usd_per_hour}"
+    if differs(plan.usd_per_month, fraction(plan.usd_per_hour) * Fraction(HOURS_PER_MONTH)):
+        yield f"the month is not {HOURS_PER_MONTH:g} hours of {plan.usd_per_hour}"
+
+
+def objective_rule(facts: Facts) -> Iterator[str]:
+    """Check that the objective is the choice-dependent cost."""
+    if differs(facts.plan.objective_usd, facts.rent):
+        yield f"choice-dependent cost is {float(facts.rent)} USD/h, the plan says {facts.plan.objective_usd}"
+
+
+def proof_rule(facts: Facts) -> Iterator[str]:
+    """Check that the bound is no higher than the cost, the gap is theirs, and the status says what the gap says."""
+    plan = facts.plan
+    if (plan.bound_usd is None) != (plan.relative_gap is None):
+        yield "bound and gap are known together or not at all"
+    proved = False
+    if plan.bound_usd is not None and plan.relative_gap is not None:
+        cost, bound = fraction(plan.objective_usd), fraction(plan.bound_usd)
+        gap = abs(cost - bound) / max(abs(cost), Fraction(1, 10**9))
+        proved = plan.relative_gap <= PROVED_GAP
+        if bound > cost * (1 + MONEY_TOLERANCE):
+            yield f"the bound {plan.bound_usd} is above the cost {plan.objective_usd}"
+        if abs(gap - fraction(plan.relative_gap)) > Fraction(1, 10**12):
+            yield f"the gap is {float(gap)}, the plan says {plan.relative_gap}"
+    if (plan.status == "optimal") != proved or (plan.stopped_by is None) != proved:
+        yield f"status {plan.status!r} stopped by {plan.stopped_by!r} does not fit gap {plan.relative_gap}"
+
+
+def baselines_rule(facts: Facts) -> Iterator[str]:
+    """Check that the baselines add up, tell each workload once, and the savings are theirs."""
+    for name in ("good_practice", "usual_practice"):
+        told: Baseline = getattr(facts.plan.baselines, name)
+        total = sum((fraction(x) for x in told.usd_per_hour_by_workload.values()), Fraction(0))
+        saving = total - facts.rent
+        if differs(told.usd_per_hour, total):
+            yield f"{name}: its workloads sum to {float(total)} USD/h, the plan says {told.usd_per_hour}"
+        if differs(told.saving_usd_per_hour, saving) or differs(told.saving_fraction, saving / max(total, Fraction(1, 10**9))):
+            yield f"{name}: the saving is {float(saving)} USD/h, the plan tells otherwise"
+        if set(told.usd_per_hour_by_workload) | set(told.missing) != set(facts.workloads) or set(told.workloads) & set(
+            told.missing
+        ):
+            yield f"{name}: does not tell each workload once"
+
+
+def quality_shares_rule(facts: Facts) -> Iterator[str]:
+    """Check that the shares of cost by quality, and the oldest price, are those of the deployments."""
+    total = max(facts.rent, Fraction(1, 10**9))
+    for quality in Quality:
+        share = sum((fraction(d.usd_per_hour) for d in facts.plan.deployments if d.quality is quality), Fraction(0)) / total
+        told = facts.plan.quality_shares.get(quality.value)
+        if told is None or differs(told, min(share, Fraction(1))):
+            yield f"{float(share):.9f} of the cost rests on {quality} figures, the plan says {told}"
+    oldest = min((r.price_as_of for r in facts.plan.rentals), default=facts.plan.oldest_price)
+    if facts.plan.oldest_price != oldest:
+        yield f"the oldest price is of {oldest}, the plan says {facts.plan.oldest_price}"

@@ -1,0 +1,174 @@
+"""Does every workload get what it asks for: configurations, accuracy, latency, traffic and capacity."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from fractions import Fraction
+
+from optimizer.catalog import Option, worst
+from optimizer.instance import AccuracyFloor, Aggregation, ServingWorkload
+from optimizer.plan import Deployment
+from optimizer.verify.facts import LOAD_TOLERANCE, Facts, differs, fraction
+
+
+def configuration_rule(facts: Facts) -> Iterator[str]:
+    """Every configuration can serve its workload, on the evidence the plan names, on an accelerator its offer has."""
+    for d, workload, offer, _ in facts.known:
+        answer = facts.estimate(workload, d)
+        if isinstance(answer, str):
+            yield f"{d.pool}: {answer}"
+        elif answer.basis != d.basis:
+            yield f"{d.pool}: rests on {answer.basis!r}, the plan says {d.basis!r}"
+        if facts.instance.accelerators[offer.accelerator] is not facts.instance.accelerators.get(d.accelerator):
+            yield f"{d.pool}: {d.offer} has {offer.accelerator}, not {d.accelerator}"
+
+
+def quality_rule(facts: Facts) -> Iterator[str]:
+    """Every figure is as good as its workload demands, and the plan says how good."""
+    for d, workload, _, price in facts.known:
+        answer = facts.estimate(workload, d)
+        if isinstance(answer, str):
+            continue
+        if answer.quality not in workload.allowed_quality:
+            yield f"{d.pool}: rests on {answer.quality} figures, which {workload.name} does not allow"
+        if d.quality is not worst([answer.quality, price.quality]):
+            yield f"{d.pool}: quality is {worst([answer.quality, price.quality])}, the plan says {d.quality}"
+
+
+def _kept(facts: Facts, d: Deployment, floor: AccuracyFloor) -> Fraction | None:
+    variant = facts.instance.models[d.model].variant(d.precision, d.compression) if d.model in facts.instance.models else None
+    if variant is None or variant.is_baseline:
+        return None if variant is None else Fraction(1)
+    rows = [a for a in variant.accuracy if (a.metric, a.evaluation) == (floor.metric, floor.evaluation)]
+    return min((fraction(a.kept_fraction) for a in rows), default=None)
+
+
+def accuracy_rule(facts: Facts) -> Iterator[str]:
+    """Accuracy floors hold, per request or on average, and the plan tells what is kept."""
+    for name, workload in facts.workloads.items():
+        floor = workload.accuracy
+        told = [w for w in facts.plan.workloads if w.name == name]
+        if floor is None:
+            yield from (f"{name}: has no floor, the plan tells one" for w in told if w.accuracy_floor is not None)
+            continue
+        wanted = fraction(floor.floor_fraction_of_baseline)
+        mine = {d.pool: _kept(facts, d, floor) for d in facts.plan.deployments if name in d.workloads}
+        yield from (f"{pool}: no {floor.metric} on {floor.evaluation} is known" for pool, kept in mine.items() if kept is None)
+        if floor.aggregation is Aggregation.PER_REQUEST:
+            low = {pool: kept for pool, kept in mine.items() if kept is not None and kept < wanted}
+            yield from (f"{pool}: keeps {float(kept):.6f}, the floor is {float(wanted):.6f}" for pool, kept in low.items())
+        average = _average(facts, workload, mine)
+        if average is not None and average < wanted * (1 - LOAD_TOLERANCE):
+            yield f"{name}: keeps {float(average):.6f} on average, the floor is {float(wanted):.6f}"
+        for w in told:
+            if (
+                w.accuracy_floor != floor.floor_fraction_of_baseline
+                or w.accuracy_metric != f"{floor.metric} on {floor.evaluation}"
+            ):
+                yield f"{name}: the plan tells another floor"
+            if average is not None and (w.accuracy_kept is None or differs(w.accuracy_kept, average)):
+                yield f"{name}: keeps {float(average):.9f}, the plan says {w.accuracy_kept}"
+
+
+def _average(facts: Facts, workload: ServingWorkload, kept: dict[str, Fraction | None]) -> Fraction | None:
+    rates = {c.name: c.rate for c in workload.classes}
+    weight, total = Fraction(0), Fraction(0)
+    for route in facts.plan.routing:
+        of_pool = kept.get(route.pool)
+        if route.workload == workload.name and route.request_class in rates and of_pool is not None:
+            traffic = fraction(rates[route.request_class].at(route.period)) * fraction(route.share)
+            weight, total = weight + traffic, total + traffic * of_pool
+    return total / weight if weight else None
+
+
+def region_rule(facts: Facts) -> Iterator[str]:
+    """No workload leaves the regions it may use."""
+    for d, workload, offer, _ in facts.known:
+        if workload.regions_allowed is not None and offer.region not in workload.regions_allowed:
+            yield f"{d.pool}: {workload.name} may not run in {offer.region}"
+
+
+def spot_rule(facts: Facts) -> Iterator[str]:
+    """No pool has a larger share of its replicas on spot than its workload allows."""
+    for pool, members in facts.pools.items():
+        workload = facts.workloads.get(members[0].workloads[0]) if members[0].workloads else None
+        if workload is not None:
+            spot = sum(d.replicas for d in members if d.option == Option.SPOT.value)
+            if spot > fraction(workload.max_spot_fraction) * sum(d.replicas for d in members):
+                yield f"{pool}: {spot} replicas on spot, at most {workload.max_spot_fraction:.0%} may be"
+
+
+def shares_rule(facts: Facts) -> Iterator[str]:
+    """Each class with demand is routed whole, to pools that have replicas for it."""
+    sums: dict[tuple[str, str, str], Fraction] = defaultdict(Fraction)
+    for key, count in Counter((r.workload, r.request_class, r.period, r.pool) for r in facts.plan.routing).items():
+        if count > 1:
+            yield f"{key}: routed {count} times"
+    for r in facts.plan.routing:
+        sums[r.workload, r.request_class, r.period] += fraction(r.share)
+        owners = {name for d in facts.pools.get(r.pool, ()) for name in d.workloads}
+        if r.workload not in owners:
+            yield f"{r.workload}/{r.request_class}: routed to {r.pool!r}, which has no replicas of it"
+    for name, workload in facts.workloads.items():
+        for c in workload.classes:
+            for period in facts.instance.periods:
+                total = sums.pop((name, c.name, period.name), Fraction(0))
+                wanted = Fraction(1) if c.rate.at(period.name) > 0 else Fraction(0)
+                if total != wanted:
+                    yield f"{name}/{c.name}: shares in {period.name} sum to {float(total)!r}, not {int(wanted)}"
+    yield from (f"routing of {key} belongs to no class" for key in sums)
+
+
+def capacity_rule(facts: Facts) -> Iterator[str]:
+    """No pool carries more than its replicas may at the utilization cap."""
+    cap = fraction(facts.instance.policy.utilization_cap)
+    for pool, members in facts.pools.items():
+        load, replicas = facts.load(pool), sum(d.replicas for d in members)
+        if load is not None and load > cap * replicas * (1 + LOAD_TOLERANCE):
+            yield f"{pool}: needs {float(load / cap):.9f} replicas at the cap, has {replicas}"
+
+
+def workload_figures_rule(facts: Facts) -> Iterator[str]:
+    """Utilization, cost and binding limits of each workload are as told."""
+    for told in facts.plan.workloads:
+        workload = facts.workloads.get(told.name)
+        if workload is None:
+            continue
+        pools = {pool: members for pool, members in facts.pools.items() if told.name in members[0].workloads}
+        loads, replicas = [facts.load(pool) for pool in pools], sum(d.replicas for m in pools.values() for d in m)
+        load = sum((x for x in loads if x is not None), Fraction(0))
+        if None not in loads and differs(told.utilization, min(load / max(replicas, 1), Fraction(1))):
+            yield f"{told.name}: replicas are {float(load / max(replicas, 1)):.9f} busy, the plan says {told.utilization}"
+        cost = sum((fraction(d.usd_per_hour) for m in pools.values() for d in m), Fraction(0))
+        if differs(told.usd_per_hour, cost) or told.utilization_cap != facts.instance.policy.utilization_cap:
+            yield f"{told.name}: costs {float(cost)} USD/h under its cap, the plan tells otherwise"
+        binding = {x.name for x in facts.plan.limits if x.binding}
+        yield from (f"{told.name}: limit {x!r} does not bind" for x in told.binding_limits if x not in binding)
+        if told.model != workload.model:
+            yield f"{told.name}: asks for {workload.model!r}, the plan says {told.model!r}"
+
+
+def latency_rule(facts: Facts) -> Iterator[str]:
+    """Every latency figure is that of the configuration, and meets its target."""
+    for told in facts.plan.workloads:
+        workload = facts.workloads.get(told.name)
+        if workload is None:
+            continue
+        names = [c.name for c in workload.classes]
+        expected: dict[tuple[str, str, str, str], tuple[float, float, str]] = {}
+        for r in facts.plan.routing:
+            members = facts.pools.get(r.pool)
+            if r.workload != told.name or not members or r.request_class not in names:
+                continue
+            answer = facts.estimate(workload, members[0])
+            if not isinstance(answer, str):
+                reached = answer.latency_ms[names.index(r.request_class)]
+                for target, value in zip(workload.latency, reached, strict=True):
+                    key = (r.request_class, r.pool, target.quantity.value, target.statistic)
+                    expected[key] = (target.at_most_ms, float(value), answer.kind.value)
+        given = {(f.request_class, f.pool, f.quantity, f.statistic): (f.target_ms, f.value_ms, f.basis) for f in told.latency}
+        for key in expected.keys() | given.keys():
+            if expected.get(key) != given.get(key):
+                yield f"{told.name} {key}: latency is {expected.get(key)}, the plan says {given.get(key)}"
+        yield from (f"{told.name} {key}: {v[1]} ms is above {v[0]} ms" for key, v in expected.items() if v[1] > v[0])

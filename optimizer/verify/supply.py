@@ -1,0 +1,105 @@
+"""Is there enough rented, and no more than may be: instances and limits."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
+
+from optimizer.catalog import Offer
+from optimizer.instance import Limit
+from optimizer.verify.facts import Facts, fraction
+
+
+def instances_rule(facts: Facts) -> Iterator[str]:
+    """Instances hold the replicas that run on them, and no instance is rented for nothing."""
+    used: Counter[tuple[str, str]] = Counter()
+    sizes: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for d in facts.plan.deployments:
+        used[d.offer, d.option] += d.replicas * d.accelerators_per_replica
+        sizes[d.offer, d.option].add(d.accelerators_per_replica)
+    if len(facts.rentals) != len(facts.plan.rentals):
+        yield "an offer is rented in two lines"
+    for key in used.keys() - facts.rentals.keys():
+        yield f"{key[0]} {key[1]}: replicas run there and nothing is rented"
+    for key, r in facts.rentals.items():
+        size = facts.sold[key][0].accelerators_per_instance if key in facts.sold else r.accelerators_per_instance
+        named = facts.instance.accelerators[facts.sold[key][0].accelerator].name if key in facts.sold else r.accelerator
+        if (r.accelerators_used, r.accelerators_per_instance, r.accelerator) != (used[key], size, named):
+            yield f"{r.offer} {r.option}: {used[key]} of {size} {named} each are used, the plan tells otherwise"
+        if not (r.instances - 1) * size < used[key] <= r.instances * size:
+            needed = -(-used[key] // size)
+            yield f"{r.offer} {r.option}: {used[key]} accelerators in use need {needed} instances, not {r.instances}"
+        chain = [*sorted(sizes[key]), size]
+        if any(large % small for small, large in pairwise(chain)):
+            yield f"{r.offer} {r.option}: replicas of {chain[:-1]} do not pack into {size}"
+
+
+def _counts(limit: Limit, offer: Offer, option: str, facts: Facts) -> bool:
+    accelerator, match = facts.instance.accelerators[offer.accelerator], limit.match
+    pairs = (
+        (match.provider, offer.provider),
+        (match.region, offer.region),
+        (match.zone, offer.zone),
+        (match.instance_type, offer.instance_type),
+        (match.accelerator, accelerator.name),
+        (match.family, accelerator.family),
+        (match.kind, accelerator.kind.value),
+        (match.option, option),
+    )
+    return all(_among(wanted, fact) for wanted, fact in pairs)
+
+
+def _among(wanted: str | tuple[str, ...] | None, fact: str | None) -> bool:
+    return wanted is None or fact == wanted or (isinstance(wanted, tuple) and fact in wanted)
+
+
+def _used(limit: Limit, facts: Facts) -> tuple[int, int]:
+    """Count the accelerators and the instances a limit counts."""
+    rented = [(r, facts.sold[key][0]) for key, r in facts.rentals.items() if key in facts.sold]
+    mine = [(r, o) for r, o in rented if _counts(limit, o, r.option, facts)]
+    accelerators = sum(r.instances * o.accelerators_per_instance for r, o in mine)
+    if limit.match.workload is not None or limit.match.team is not None:
+        accelerators = sum(
+            d.replicas * d.accelerators_per_replica
+            for d, w, o, p in facts.known
+            if _counts(limit, o, p.option.value, facts)
+            and _among(limit.match.workload, w.name)
+            and _among(limit.match.team, w.team)
+        )
+    return accelerators, sum(r.instances for r, _ in mine)
+
+
+def limits_rule(facts: Facts) -> Iterator[str]:
+    """No limit is exceeded, and the plan tells what each uses."""
+    told = {(x.name, x.unit): x for x in facts.plan.limits}
+    for limit in facts.instance.limits:
+        accelerators, instances = _used(limit, facts)
+        for unit, used, most in (
+            ("accelerators", accelerators, limit.max_accelerators),
+            ("instances", instances, limit.max_instances),
+        ):
+            if most is None:
+                continue
+            if used > fraction(most):
+                yield f"{limit.name!r}: {used} {unit}, at most {most:g}"
+            entry = told.pop((limit.name, unit), None)
+            if entry is None or (entry.used, entry.most, entry.quality, entry.reason) != (
+                used,
+                most,
+                limit.quality,
+                limit.reason,
+            ):
+                yield f"{limit.name!r}: {used} of {most:g} {unit} are used, the plan tells otherwise"
+            elif entry.binding and used + _largest(limit, facts) <= fraction(most):
+                yield f"{limit.name!r}: is told to bind with room to spare"
+    yield from (f"the plan tells a limit {name!r} in {unit} that is not there" for name, unit in told)
+
+
+def _largest(limit: Limit, facts: Facts) -> int:
+    sizes = [
+        o.accelerators_per_instance
+        for o in facts.instance.catalogs.offers
+        if any(_counts(limit, o, p.option.value, facts) for p in o.prices)
+    ]
+    return max(sizes, default=1)
