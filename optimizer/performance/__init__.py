@@ -1,1 +1,7 @@
 """What one replica can do: measured profiles, curves derived from them, and the roofline for what nobody measured."""
+
+from optimizer.performance.figures import Kind, OptionTable, Rejection, RejectionCode, ReplicaEstimate
+from optimizer.performance.options import Performance
+from optimizer.performance.profiles import Configuration
+
+__all__ = ["Configuration", "Kind", "OptionTable", "Performance", "Rejection", "RejectionCode", "ReplicaEstimate"]

@@ -29,7 +29,8 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 RATE_TOLERANCE = 1e-9
-"""Relative accuracy of a rate; the rate given is below the exact one by no more than a few of these."""
+"""Relative accuracy to which a rate is solved, before it is cut to ``RATE_DIGITS`` significant digits."""
+RATE_DIGITS = 8
 ROUNDING = 1e-12
 """Relative slack in comparing a time with its bound: a time read at a measured point may differ from it in the last digit."""
 MOST_ITERATIONS = 100
@@ -140,8 +141,16 @@ def largest_rates(given: Chains, targets: Sequence[LatencyTarget], spread_factor
         for target in targets:
             if target.percentile is None:
                 rates = np.minimum(rates, _mean_rates(given, target, spread_factor))
+        rates = _rounded_down(rates)
         reached = [spread_factor * _reached(given, rates, target) for target in targets]
     return Rates(rates, np.stack(reached, axis=1) if targets else _none(alive), lightest)
+
+
+def _rounded_down(rates: FloatArray) -> FloatArray:
+    """Cut rates to ``RATE_DIGITS`` significant digits, so that the last bits of a sum over a batch are not part of an answer."""
+    step = 10.0 ** (np.floor(np.log10(np.where(rates > 0, rates, 1.0))) - (RATE_DIGITS - 1))
+    cut: FloatArray = np.where(rates > 0, np.floor(rates / step) * step, 0.0)
+    return cut
 
 
 def _none(alive: npt.NDArray[np.bool_]) -> FloatArray:
@@ -206,15 +215,17 @@ def _percentile_rates(given: Chains, allowed: IntArray, percentile: float) -> Fl
     low, high = np.full(len(allowed), LEAST_LOG_RATE), weights.log_limit
     near = np.log(np.take_along_axis(given.departures_per_s, np.maximum(allowed - 1, 0)[:, None], axis=1)[:, 0])
     rate = np.minimum(near, high) - 2.0 / np.sqrt(np.maximum(allowed, 1))
+    found = allowed <= 0
     for _ in range(MOST_ITERATIONS):
         odds, slope = _log_odds(weights, rate, above)
         excess = odds - goal
         low, high = np.where(excess > 0, low, rate), np.where(excess > 0, rate, high)
         step = rate - excess / slope
         following = np.where((step >= low) & (step <= high), step, (low + high) / 2.0)
-        moved = np.abs(following - rate)[allowed > 0].max(initial=0.0)
-        rate = following
-        if moved < RATE_TOLERANCE / 10:
+        moved = np.abs(following - rate)
+        rate = np.where(found, rate, following)  # a chain that is done stays: its answer does not hang on its neighbours
+        found |= moved < RATE_TOLERANCE / 10
+        if found.all():
             break
     return np.where(allowed > 0, np.exp(rate - RATE_TOLERANCE), 0.0)
 

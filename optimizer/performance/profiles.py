@@ -23,6 +23,7 @@ __all__ = [
     "SHAPE_TOLERANCE",
     "Configuration",
     "Curve",
+    "Shape",
     "central_times_ms",
     "configuration_of",
     "curve_at_shape",
@@ -185,15 +186,17 @@ def _curve(shape: Shape, points: Iterable[tuple[Profile, float, float]]) -> Curv
     return Curve(*shape, concurrency, times[:, 0], times[:, 1], tuple(sources))
 
 
-def curve_at_shape(curves: Sequence[Curve], input_tokens: int, output_tokens: int) -> tuple[Curve, Quality] | None:
+def curve_at_shape(
+    curves: Sequence[Curve], input_tokens: int, output_tokens: int, *, fewest: int = MIN_CONCURRENCIES
+) -> tuple[Curve, Quality] | None:
     """Give the curve of one configuration at a request's shape: the same shape, one inside the hull, or None.
 
     Same: both lengths within ``SHAPE_TOLERANCE``; the nearest curve as it is (``measured``). Inside the hull of measured
     shapes: times log-linear in both lengths at equal concurrency, over the concurrencies all corners share (``interpolated``).
     Corners are the tightest triangle around the shape, or a pair with the shape between them. Only curves of at least
-    ``MIN_CONCURRENCIES`` points take part, and the result has as many.
+    ``fewest`` points take part, and the result has as many.
     """
-    usable = [curve for curve in curves if len(curve.concurrency) >= MIN_CONCURRENCIES]
+    usable = [curve for curve in curves if len(curve.concurrency) >= fewest]
     if not usable:
         return None
     shapes = np.log(np.array([curve.shape for curve in usable], dtype=np.float64))
@@ -206,7 +209,7 @@ def curve_at_shape(curves: Sequence[Curve], input_tokens: int, output_tokens: in
     if corners is None:
         return None
     blended = _blend([usable[k] for k in corners], corners.values(), (input_tokens, output_tokens))
-    return None if len(blended.concurrency) < MIN_CONCURRENCIES else (blended, Quality.INTERPOLATED)
+    return None if len(blended.concurrency) < fewest else (blended, Quality.INTERPOLATED)
 
 
 def _corners(shapes: FloatArray, wanted: FloatArray) -> dict[int, float] | None:

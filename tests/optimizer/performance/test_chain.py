@@ -33,13 +33,13 @@ def erlang_c(servers: int, load: float) -> float:
 
 def test_one_state_is_an_mm1_queue_in_which_one_in_a_hundred_may_wait() -> None:
     """Service 100 ms: P(busy) = λ/10 = 0.01 -> λ = 0.1."""
-    assert rate(chains([1], [[100.0]], [[1.0]], [1]), target("p99", 100.0)) == pytest.approx(0.1, rel=1e-7)
+    assert rate(chains([1], [[100.0]], [[1.0]], [1]), target("p99", 100.0)) == pytest.approx(0.1, rel=2e-7)
 
 
 def test_two_states_by_hand() -> None:
     """Departures 10 and 20 per s, both allowed at p50: 1 + 2r = 2r²/(1 - r) with r = λ/20, so r = (1 + √17)/8."""
     two = chains([1, 2], [[100.0, 100.0]], [[1.0, 1.0]], [1])
-    assert rate(two, target("p50", 100.0)) == pytest.approx(20 * (1 + sqrt(17)) / 8, rel=1e-7)
+    assert rate(two, target("p50", 100.0)) == pytest.approx(20 * (1 + sqrt(17)) / 8, rel=2e-7)
 
 
 def test_a_slower_second_state_that_breaks_the_target_is_reached_by_no_more_than_the_share_allowed() -> None:
@@ -48,14 +48,14 @@ def test_a_slower_second_state_that_breaks_the_target_is_reached_by_no_more_than
     P(1 or more) = 1 - π0 <= 1/2 needs π0 = 1/2: λ/10 + λ²/50/(1 - λ/5) = 1 -> λ² - 15 λ + 50 = λ²... so 15 λ = 50, λ = 10/3.
     """
     two = chains([1, 2], [[100.0, 400.0]], [[1.0, 1.0]], [1])
-    assert rate(two, target("p50", 100.0)) == pytest.approx(10 / 3, rel=1e-7)
+    assert rate(two, target("p50", 100.0)) == pytest.approx(10 / 3, rel=2e-7)
 
 
 def test_mean_of_one_state_is_the_mm1_sojourn_time() -> None:
     """1 / (10 - λ) = 200 ms -> λ = 5."""
     one = chains([1], [[100.0]], [[1.0]], [1])
-    assert rate(one, target("mean", 200.0)) == pytest.approx(5.0, rel=1e-7)
-    assert rate(one, target("mean", 200.0, Quantity.E2E)) == pytest.approx(5.0, rel=1e-7)
+    assert rate(one, target("mean", 200.0)) == pytest.approx(5.0, rel=2e-7)
+    assert rate(one, target("mean", 200.0, Quantity.E2E)) == pytest.approx(5.0, rel=2e-7)
 
 
 @pytest.mark.parametrize(("servers", "percentile"), [(1, 50), (4, 90), (16, 95), (64, 99), (300, 99.9)])
@@ -68,7 +68,7 @@ def test_equal_times_at_every_load_make_an_mmc_queue(servers: int, percentile: f
 
 def test_the_spread_factor_multiplies_times_before_they_are_compared() -> None:
     curve = chains([1, 4, 16], [[100.0, 120.0, 300.0]], [[10.0, 11.0, 15.0]], [100])
-    assert rate(curve, target("p90", 225.0), spread=1.5) == pytest.approx(rate(curve, target("p90", 150.0)), rel=1e-9)
+    assert rate(curve, target("p90", 225.0), spread=1.5) == pytest.approx(rate(curve, target("p90", 150.0)), rel=3e-7)
 
 
 def test_a_bound_below_the_time_at_the_lightest_load_gives_no_rate_and_says_which_time() -> None:
@@ -101,7 +101,7 @@ def test_overloaded_points_bound_the_rate_without_lending_it_their_concurrency()
     """A last point of minutes adds states that no target allows: the rate barely moves."""
     sane = rate(chains([1, 8, 64], [[100.0, 150.0, 400.0]], [[10.0, 12.0, 20.0]], [200]), target("p95", 450.0))
     over = rate(chains([1, 8, 64, 128], [[100.0, 150.0, 400.0, 9e4]], [[10.0, 12.0, 20.0, 25.0]], [200]), target("p95", 450.0))
-    assert over <= sane * (1 + 1e-9)
+    assert over <= sane * (1 + 3e-7)
 
 
 def test_without_targets_the_rate_is_the_largest_departure_rate() -> None:
@@ -124,7 +124,7 @@ def test_a_batch_gives_what_each_chain_gives_alone() -> None:
         rate(chains(grid, ttft[[i]], tpot[[i]], [out], [most]), *targets, spread=1.2)
         for i, (out, most) in enumerate([(50, 32), (500, 32), (5, 17)])
     ]
-    np.testing.assert_allclose(together, alone, rtol=1e-8)
+    np.testing.assert_allclose(together, alone, rtol=0)
 
 
 increments = st.lists(st.floats(0.0, 400.0), min_size=4, max_size=4)
@@ -143,9 +143,9 @@ def test_a_looser_bound_or_more_targets_move_the_rate_the_right_way(
     curve: Chains, bound_ms: float, looser: float, statistic: str
 ) -> None:
     tight = rate(curve, target(statistic, bound_ms))
-    assert rate(curve, target(statistic, bound_ms * looser)) >= tight * (1 - 1e-8)
-    assert rate(curve, target(statistic, bound_ms), target("p95", 30.0, Quantity.TPOT)) <= tight * (1 + 1e-8)
-    assert rate(curve, target(statistic, bound_ms), spread=looser) <= tight * (1 + 1e-8)
+    assert rate(curve, target(statistic, bound_ms * looser)) >= tight * (1 - 3e-7)
+    assert rate(curve, target(statistic, bound_ms), target("p95", 30.0, Quantity.TPOT)) <= tight * (1 + 3e-7)
+    assert rate(curve, target(statistic, bound_ms), spread=looser) <= tight * (1 + 3e-7)
 
 
 @settings(max_examples=60, deadline=None)
@@ -155,5 +155,5 @@ def test_a_higher_percentile_never_raises_the_rate_and_its_value_holds(curve: Ch
     rates = [float(f.per_s[0]) for f in found]
     assert rates == sorted(rates, reverse=True)
     for one in found:
-        assert one.per_s[0] == 0.0 or one.reached_ms[0, 0] <= bound_ms * (1 + 1e-9)
+        assert one.per_s[0] == 0.0 or one.reached_ms[0, 0] <= bound_ms * (1 + 3e-7)
         assert one.per_s[0] <= curve.departures_per_s[0, -1]

@@ -1,0 +1,199 @@
+"""What performance answers with: the rate one replica may carry with its evidence, or the reason why there is none.
+
+Rates are per second in each class's own unit, before any utilization cap; times ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from optimizer.catalog import Quality
+from optimizer.instance import BatchWorkload, LatencyTarget, Policy, RequestClass, ServingWorkload, TrainingWorkload
+from optimizer.performance.profiles import Configuration
+
+__all__ = ["Answer", "Kind", "OptionTable", "Question", "Rejection", "RejectionCode", "ReplicaEstimate", "table_of"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class RejectionCode(StrEnum):
+    """Why a configuration cannot serve a workload, as far as performance knows."""
+
+    PRECISION = "precision"
+    MEMORY = "memory"
+    LAYOUT = "layout"
+    PREVIEW = "preview"
+    SHAPE = "shape"
+    UNIT = "unit"
+    NO_FIGURE = "no_figure"
+    LATENCY = "latency"
+    QUALITY = "quality"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why not, with the number that decided and the limit it was held against, where there are two numbers."""
+
+    code: RejectionCode
+    message: str
+    number: float | None = None
+    limit: float | None = None
+
+
+class Kind(StrEnum):
+    """What a rate is, which decides what may be built on it (staffing, simulation).
+
+    ``held``: a percentile was held at this rate, its queue included. ``derived``: a chain on a measured curve.
+    ``modelled``: a chain on the roofline, or a held rate carried over to another model or accelerator.
+    ``throughput``: measured with no latency watched, for workloads that have no latency target.
+    ``service``: a batch-1 server with a known service time; part C builds it.
+    """
+
+    HELD = "held"
+    DERIVED = "derived"
+    SERVICE = "service"
+    MODELLED = "modelled"
+    THROUGHPUT = "throughput"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReplicaEstimate:
+    """What one replica of a configuration does for a workload.
+
+    Attributes
+    ----------
+    rate_per_s : shape (n_classes,), the largest rate of each class alone at which every target holds, in the class's unit
+    latency_ms : shape (n_classes, n_targets), the value of each target's statistic at that rate, or the bound that was held
+    basis : one line: which curve, shape, rule
+    source : where the figures are from
+    """
+
+    configuration: Configuration
+    rate_per_s: FloatArray
+    latency_ms: FloatArray
+    quality: Quality
+    kind: Kind
+    basis: str
+    source: str
+
+
+Answer = ReplicaEstimate | Rejection
+
+
+@dataclass(frozen=True, eq=False)
+class OptionTable:
+    """All configurations of a workload's model: the kept ones as columns, the others with their reason.
+
+    Attributes
+    ----------
+    rate_per_s : shape (n_configurations, n_classes)
+    latency_ms : shape (n_configurations, n_classes, n_targets)
+    """
+
+    configurations: tuple[Configuration, ...]
+    rate_per_s: FloatArray
+    latency_ms: FloatArray
+    quality: tuple[Quality, ...]
+    kind: tuple[Kind, ...]
+    basis: tuple[str, ...]
+    sources: tuple[str, ...]
+    rejected: tuple[tuple[Configuration, Rejection], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a workload asks of a replica: its classes and targets, what it allows, and the policy's figures."""
+
+    model: str
+    classes: tuple[RequestClass, ...]
+    targets: tuple[LatencyTarget, ...]
+    allowed_quality: tuple[Quality, ...]
+    spread_factor: float
+    include_preview: bool
+
+    @classmethod
+    def of(cls, workload: ServingWorkload | BatchWorkload | TrainingWorkload, model: str, policy: Policy) -> Question:
+        """Read the question off a workload.
+
+        Raises
+        ------
+        NotImplementedError : the workload's kind is built by a later part.
+        """
+        if not isinstance(workload, ServingWorkload):
+            raise NotImplementedError(f"performance of a {workload.kind} workload is not built yet")
+        factor = policy.run_to_run_spread_factor.value
+        return cls(model, workload.classes, workload.latency, workload.allowed_quality, factor, policy.include_preview)
+
+    @property
+    def has_lengths(self) -> bool:
+        """Tell whether every class says how long its requests are."""
+        return all(c.input_tokens is not None and c.output_tokens is not None for c in self.classes)
+
+    @property
+    def has_no_lengths(self) -> bool:
+        """Tell whether every class keeps a benchmark's own lengths."""
+        return all(c.input_tokens is None and c.output_tokens is None for c in self.classes)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Give the lengths of the classes; call it only where ``has_lengths``."""
+        return tuple((c.input_tokens or 1, c.output_tokens or 1) for c in self.classes)
+
+    @property
+    def units_per_request(self) -> FloatArray:
+        """Give how many of a class's unit one request counts: its output tokens for ``tokens/s``, else 1; shape (n_classes,)."""
+        return np.array([float(c.output_tokens or 1) if c.rate.unit == "tokens/s" else 1.0 for c in self.classes])
+
+    def held_array(self, values: Sequence[float]) -> FloatArray:
+        """Give per-target values for every class, shape (n_classes, n_targets)."""
+        return np.tile(np.array(values, dtype=np.float64).reshape(1, -1), (len(self.classes), 1))
+
+
+def judged(answer: Answer, question: Question) -> Answer:
+    """Refuse an estimate whose quality the workload does not allow."""
+    if isinstance(answer, Rejection) or answer.quality in question.allowed_quality:
+        return answer
+    allowed = ", ".join(question.allowed_quality)
+    return Rejection(RejectionCode.QUALITY, f"{answer.quality} ({answer.basis}); the workload allows {allowed}")
+
+
+def table_of(answers: Iterable[tuple[Configuration, Answer]], question: Question) -> OptionTable:
+    """Lay answers out as columns, in the order given."""
+    kept: list[ReplicaEstimate] = []
+    rejected: list[tuple[Configuration, Rejection]] = []
+    for configuration, answer in answers:
+        verdict = judged(answer, question)
+        if isinstance(verdict, Rejection):
+            rejected.append((configuration, verdict))
+        else:
+            kept.append(verdict)
+    shape = len(kept), len(question.classes), len(question.targets)
+    return OptionTable(
+        configurations=tuple(e.configuration for e in kept),
+        rate_per_s=np.array([e.rate_per_s for e in kept], dtype=np.float64).reshape(shape[:2]),
+        latency_ms=np.array([e.latency_ms for e in kept], dtype=np.float64).reshape(shape),
+        quality=tuple(e.quality for e in kept),
+        kind=tuple(e.kind for e in kept),
+        basis=tuple(e.basis for e in kept),
+        sources=tuple(e.source for e in kept),
+        rejected=tuple(rejected),
+    )
+
+
+def transferred(answer: Answer, configuration: Configuration, factor: float, quality: Quality, because: str) -> Answer:
+    """Give an answer for another variant on the same accelerators: rates times a factor, times as they were."""
+    if isinstance(answer, Rejection):
+        return replace(answer, message=f"{because}: {answer.message}")
+    return replace(
+        answer,
+        configuration=configuration,
+        rate_per_s=answer.rate_per_s * factor,
+        quality=quality,
+        kind=Kind.MODELLED,
+        basis=f"{because}: {answer.basis}",
+    )

@@ -1,0 +1,192 @@
+"""Every configuration of a workload's model, with what one replica carries or the reason why it cannot.
+
+Sources of figures, best first: rates measured whole (``held``), curves and their chains (``serving``), other encoders
+(``encoders``), the roofline (``serving``, ``modelled``). A configuration that was measured is never modelled anew without its
+engine. A compressed variant without figures of its own takes those of the uncompressed form: as they are (a network with fewer or
+zero weights can always be run as the full one), or times a speed-up where a source for one is cited.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+
+from optimizer.catalog import Accelerator, Layout, Model, Profile, Quality, Variant, worst
+from optimizer.instance import BatchWorkload, Instance, ServingWorkload, TrainingWorkload
+from optimizer.performance.encoders import encoder_answers
+from optimizer.performance.figures import (
+    Answer,
+    OptionTable,
+    Question,
+    Rejection,
+    RejectionCode,
+    ReplicaEstimate,
+    judged,
+    table_of,
+    transferred,
+)
+from optimizer.performance.held import held_answers
+from optimizer.performance.modelled import configurations_of, not_supported
+from optimizer.performance.profiles import Configuration, Curve, curves_by_configuration
+from optimizer.performance.roofline import Roofline
+from optimizer.performance.serving import measured_answers, modelled_answers
+
+__all__ = ["Performance"]
+
+Answers = dict[Configuration, Answer]
+AnyWorkload = ServingWorkload | BatchWorkload | TrainingWorkload
+NO_LENGTHS = Rejection(
+    RejectionCode.NO_FIGURE, "requests keep a benchmark's own lengths and no rate was held here; the roofline needs lengths"
+)
+PREVIEW = Rejection(RejectionCode.PREVIEW, "measured on a preview system; policy.include_preview is off")
+
+
+class Performance:
+    """What replicas can do, for one instance. Cheap to build: curves are made for a model when it is first asked for."""
+
+    def __init__(self, instance: Instance, roofline: Roofline | None = None) -> None:
+        """Index the profiles by model, under catalog names."""
+        self._policy, self._models, self._accelerators = instance.policy, instance.models, instance.accelerators
+        self._encoders = tuple(m for m in instance.catalogs.models if m.architecture == "encoder")
+        self._catalog = {a.name: a for a in instance.catalogs.accelerators}
+        self._roofline = Roofline(instance.catalogs) if roofline is None else roofline
+        self._profiles: dict[str, list[Profile]] = defaultdict(list)
+        for profile in instance.catalogs.profiles:
+            self._profiles[self._models[profile.model].name].append(profile)
+        self._named: dict[str, tuple[Profile, ...]] = {}
+        self._curves: dict[str, Mapping[Configuration, tuple[Curve, ...]]] = {}
+
+    def options(self, workload: AnyWorkload) -> OptionTable:
+        """Give every configuration of the workload's model, kept or rejected, in a fixed order."""
+        question, model = self._question(workload)
+        return table_of(self._answers(question, model, tuple(self._catalog.values())).items(), question)
+
+    def estimate(self, workload: AnyWorkload, configuration: Configuration) -> ReplicaEstimate | Rejection:
+        """Give one configuration's estimate or rejection, by the same path as ``options``."""
+        question, model = self._question(workload)
+        accelerator = self._accelerators.get(configuration.accelerator)
+        if accelerator is None:
+            return Rejection(RejectionCode.NO_FIGURE, f"no accelerator {configuration.accelerator!r} in the catalog")
+        answer = self._answers(question, model, (accelerator,)).get(configuration)
+        if answer is None:
+            return Rejection(RejectionCode.NO_FIGURE, f"{configuration.label} is not among the configurations of {model.name}")
+        return judged(answer, question)
+
+    def _question(self, workload: AnyWorkload) -> tuple[Question, Model]:
+        model = self._models[workload.model]
+        return Question.of(workload, model.name, self._policy), model
+
+    def _answers(self, question: Question, model: Model, accelerators: tuple[Accelerator, ...]) -> Answers:
+        """Answer for every configuration of a model on some accelerators."""
+        names = {a.name for a in accelerators}
+        profiles = [p for p in self._profiles_of(model.name) if p.accelerator in names]
+        answers = held_answers(question, profiles)
+        if model.architecture == "encoder":
+            answers = self._encoded(question, model, accelerators, answers) | answers
+        elif question.has_lengths:
+            answers = self._served(question, model, accelerators) | answers
+        else:
+            forms = [(accelerator, precision) for accelerator in accelerators for precision in _forms(model)]
+            bare = {_bare(model, a, p): not_supported(a, p) or NO_LENGTHS for a, p in forms}
+            answers = _elsewhere(bare, answers) | answers
+        answers = _with_compressed(model, answers, self._catalog)
+        listed = {(v.precision, v.compression) for v in model.variants}
+        return {c: a for c, a in answers.items() if c.variant in listed or c.engine is not None}
+
+    def _served(self, question: Question, model: Model, accelerators: tuple[Accelerator, ...]) -> Answers:
+        """Answer for requests of known lengths: measured configurations first, then those nobody measured."""
+        names = {a.name for a in accelerators}
+        curves = {c: found for c, found in self._curves_of(model.name).items() if c.accelerator in names}
+        usable = {c: f for c, f in curves.items() if c.availability != "preview" or question.include_preview}
+        answers: Answers = measured_answers(question, usable, self._roofline)
+        answers |= {c: PREVIEW for c in curves if c not in usable}
+        measured = {_place(c) for c in usable}
+        kept, refused = configurations_of(model, _forms(model), accelerators)
+        unmeasured = [c for c in kept if _place(c) not in measured]
+        answers |= modelled_answers(question, model, unmeasured, self._catalog, self._roofline)
+        return answers | {c: why for c, why in refused.items() if _place(c) not in measured}
+
+    def _encoded(self, question: Question, model: Model, accelerators: tuple[Accelerator, ...], held: Answers) -> Answers:
+        """Answer for an encoder on formats and accelerators on which its own rate was not held."""
+        encoders = [(m, self._profiles_of(m.name)) for m in self._encoders]
+        return _elsewhere(encoder_answers(question, model, _forms(model), accelerators, encoders, self._catalog), held)
+
+    def _profiles_of(self, model: str) -> tuple[Profile, ...]:
+        """Give the profiles of a model, with the catalog's own names for it and for the accelerators."""
+        if model not in self._named:
+            self._named[model] = tuple(self._renamed(profile, model) for profile in self._profiles.get(model, ()))
+        return self._named[model]
+
+    def _renamed(self, profile: Profile, model: str) -> Profile:
+        accelerator = self._accelerators[profile.accelerator].name
+        if (profile.model, profile.accelerator) == (model, accelerator):
+            return profile
+        return profile.model_copy(update={"model": model, "accelerator": accelerator})
+
+    def _curves_of(self, model: str) -> Mapping[Configuration, tuple[Curve, ...]]:
+        if model not in self._curves:
+            self._curves[model] = curves_by_configuration(self._profiles_of(model))
+        return self._curves[model]
+
+
+def _elsewhere(answers: Mapping[Configuration, Answer], held: Answers) -> Answers:
+    """Keep the answers for formats and accelerators on which no rate was held as asked."""
+    measured = {(*c.variant, c.accelerator) for c, answer in held.items() if isinstance(answer, ReplicaEstimate)}
+    return {c: answer for c, answer in answers.items() if (*c.variant, c.accelerator) not in measured}
+
+
+def _bare(model: Model, accelerator: Accelerator, precision: str) -> Configuration:
+    return Configuration(model.name, precision, "none", accelerator.name, 1, None, None, Layout())
+
+
+def _place(configuration: Configuration) -> tuple[str, str, str, int]:
+    return (*configuration.variant, configuration.accelerator, configuration.accelerators_per_replica)
+
+
+def _forms(model: Model) -> tuple[str, ...]:
+    """Give the formats in which the uncompressed network is needed: its own, and those that compressed variants start from."""
+    return tuple(dict.fromkeys(_base(variant)[0] for variant in model.variants))
+
+
+def _base(variant: Variant) -> tuple[str, str]:
+    """Give the form whose figures a variant takes: what its speed-up is over, else the same format uncompressed."""
+    if variant.speedup is not None:
+        return variant.speedup.over_precision, variant.speedup.over_compression
+    return variant.precision, "none"
+
+
+def _with_compressed(model: Model, answers: Answers, catalog: Mapping[str, Accelerator]) -> Answers:
+    """Add answers for compressed variants that have no estimate of their own in a place where their base form has an answer."""
+    found = dict(answers)
+    by_variant: dict[tuple[str, str], list[tuple[Configuration, Answer]]] = defaultdict(list)
+    for configuration, answer in answers.items():
+        by_variant[configuration.variant].append((configuration, answer))
+    for variant in sorted(model.variants, key=lambda v: _base(v)[1] != "none"):
+        if variant.compression == "none":
+            continue
+        mine = by_variant[variant.precision, variant.compression]
+        own = {_place(c)[2:] for c, answer in mine if isinstance(answer, ReplicaEstimate)}
+        for base, answer in by_variant[_base(variant)]:
+            configuration = replace(base, precision=variant.precision, compression=variant.compression)
+            if configuration not in found and _place(base)[2:] not in own:
+                found[configuration] = _carried(variant, configuration, answer, catalog[base.accelerator])
+                mine.append((configuration, found[configuration]))
+    return found
+
+
+def _carried(variant: Variant, configuration: Configuration, answer: Answer, accelerator: Accelerator) -> Answer:
+    """Give a compressed variant the figures of its base form."""
+    if (why := not_supported(accelerator, variant.precision)) is not None:
+        return why
+    if (speedup := variant.speedup) is not None:
+        qualities = [Quality.MODELLED, speedup.quality]
+        because = f"{speedup.factor:g} x the {speedup.over_precision} form ({speedup.source})"
+    elif variant.size_fraction <= 1:
+        qualities, because = [Quality.MODELLED], f"as the uncompressed {variant.precision} form, no speed-up being cited"
+    else:
+        message = f"{variant.size_fraction:g} times the parameters of the base form and no figure of its own"
+        return Rejection(RejectionCode.NO_FIGURE, message, variant.size_fraction, 1.0)
+    if isinstance(answer, ReplicaEstimate):
+        qualities.append(answer.quality)
+    return transferred(answer, configuration, 1.0 if speedup is None else speedup.factor, worst(qualities), because)
