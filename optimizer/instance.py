@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, ValidationInfo, model_validator
 
 from optimizer.catalog import Accelerator, Model, Offer, Profile, Quality, Quantity, Record
+from optimizer.catalog.efficiencies import Efficiencies
 from optimizer.catalog.record import Day, Fraction01, Name, NonNegative, Positive, PositiveInt, Text
 from optimizer.errors import InvalidInputError
 from optimizer.problems import reference_problems, validation_problems
@@ -210,6 +211,7 @@ class Catalogs(Record):
     offers: tuple[Offer, ...]
     models: tuple[Model, ...]
     profiles: tuple[Profile, ...] = ()
+    efficiencies: Annotated[tuple[Efficiencies, ...], Field(max_length=1)] = ()
 
 
 class Instance(Record):

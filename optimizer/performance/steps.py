@@ -38,9 +38,20 @@ WEIGHT_BITS = {
 }
 ARITHMETIC = {"bf16": "bf16", "fp16": "bf16", "fp32": "bf16", "fp8": "fp8", "int8": "int8", "w8a8": "int8", "fp4": "fp4"}
 """The format in which products run; weight-only forms (int4, awq) compute in 16 bit, w4a8 in 8 bit."""
-SLOWER_ARITHMETIC = {"fp4": ("fp4", "bf16"), "fp8": ("fp8", "bf16"), "int8": ("int8", "bf16"), "bf16": ("bf16",)}
+SLOWER_ARITHMETIC = {
+    "fp4": ("fp4", "bf16", "fp16"),
+    "fp8": ("fp8", "bf16", "fp16"),
+    "int8": ("int8", "bf16", "fp16"),
+    "bf16": ("bf16", "fp16"),
+}
 """Where the peak of a format is missing, the card runs the next: MXFP4 weights on Hopper are multiplied in 16 bit."""
 CACHE_BITS = 16.0
+UNKNOWN_CACHE_BYTES = 70272.0
+"""Cache of a token where the catalog leaves it blank (windows, hybrids, sparse attention): half the plain formula, at most
+that of DeepSeek's latent attention (model_specs, 16 bit); assumed."""
+FINE_GRAINED_EXPERTS = 64
+"""From this many experts on, an expert is taken as a third as wide as the model where no figure is given: between 0.29 (DeepSeek)
+and 0.50 (MiniMax-M2.5) of the catalog's mixtures; assumed."""
 
 
 @dataclass(frozen=True)
@@ -123,27 +134,38 @@ def hardware(accelerator: Accelerator, precision: str) -> Hardware:
 
 def network(model: Model) -> Network:
     """Count one model. With E experts of which k are read, total = dense + experts and active = dense + experts * k / E."""
-    total = _number(model.parameters_b) * 1e9
-    active = total if model.active_parameters_b is None else model.active_parameters_b * 1e9
-    routed = 1.0
-    if model.experts and model.experts_per_token:
-        routed = model.experts_per_token / model.experts
+    heads, layers = _number(model.heads), _number(model.layers)
+    kv_heads = heads if model.kv_heads is None else float(model.kv_heads)
+    head_dim = _number(model.hidden) / heads if model.head_dim is None else float(model.head_dim)
+    total, active, routed = _parameters(model)
     experts = max(0.0, (total - active) / (1.0 - routed)) if routed < 1.0 else 0.0
-    heads, head_dim, layers = _number(model.heads), _number(model.head_dim), _number(model.layers)
-    kv_heads = _number(model.kv_heads)
     per_token = 2.0 * layers * kv_heads * head_dim * CACHE_BITS / 8.0
     known = _number(model.kv_cache_bytes_per_token_bf16)
-    latent = known < 0.5 * per_token  # MLA keeps one latent vector, the same on every card of a group
+    is_latent = known < 0.5 * per_token  # MLA keeps one latent vector, the same on every card of a group
     return Network(
         dense_parameters=total - experts,
         expert_parameters=experts,
         routed_fraction=routed,
         layers=layers,
         hidden=_number(model.hidden),
-        attention_width=heads * head_dim if np.isfinite(heads * head_dim) else _number(model.hidden),
-        cache_bytes_per_token=known if np.isfinite(known) else 0.5 * per_token,  # windows and hybrids keep about half: assumed
-        cache_shards=1.0 if latent else (kv_heads if np.isfinite(kv_heads) else 1.0),
+        attention_width=heads * head_dim,
+        cache_bytes_per_token=known if np.isfinite(known) else min(0.5 * per_token, UNKNOWN_CACHE_BYTES),
+        cache_shards=1.0 if is_latent else kv_heads,
     )
+
+
+def _parameters(model: Model) -> tuple[float, float, float]:
+    """Parameters in all, parameters that one token reads, and the share of the experts it reads; sizes stand in for blanks."""
+    total, active = _number(model.parameters_b) * 1e9, _number(model.active_parameters_b) * 1e9
+    if not (model.experts and model.experts_per_token):
+        return total, total if np.isnan(active) or model.experts is None else active, 1.0
+    routed = model.experts_per_token / model.experts
+    layers, hidden, is_fine = _number(model.layers), _number(model.hidden), model.experts >= FINE_GRAINED_EXPERTS
+    width = hidden / 3.0 if is_fine or model.intermediate is None else float(model.intermediate)
+    experts = 3.0 * layers * model.experts * hidden * width  # three matrices each
+    if np.isnan(active):
+        active = experts * routed + 4.0 * layers * hidden**2 + 3.0 * layers * hidden * width  # attention, one shared expert
+    return active + experts * (1.0 - routed) if np.isnan(total) else total, active, routed
 
 
 @dataclass(frozen=True)
@@ -169,7 +191,9 @@ def work(device: dict[str, Array], net: dict[str, Array], run: Columns) -> Work:
     cache_per_token = net["cache_bytes_per_token"] / shards
     context = run.input_tokens + run.output_tokens / 2.0
     room = device["memory"] * USABLE_MEMORY_FRACTION - dense - experts
-    slots = np.floor(room / (cache_per_token * (run.input_tokens + run.output_tokens))) * run.lanes
+    slots = (
+        np.floor(room / (cache_per_token * context)) * run.lanes
+    )  # cache is taken as it is written: half the output on average
     in_flight = np.maximum(np.minimum(run.concurrency, np.maximum(slots, run.lanes)), 1.0)
     in_lane = np.maximum(in_flight / run.lanes, 1.0)
     touched = -np.expm1(in_flight * np.log1p(-np.minimum(net["routed_fraction"], 1.0 - 1e-12)))
