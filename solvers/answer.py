@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from solvers.check import CheckReport, check, snapped
+from solvers.check import CheckReport, check, lp_dual_bound, snapped
 from solvers.errors import SolverError
 from solvers.model import FloatArray, Model
 from solvers.options import SolveOptions, usable_start
-from solvers.solution import PROVED_GAP, Limit, Solution, Termination
+from solvers.solution import PROVED_GAP, Limit, Solution, Termination, relative_gap
 
 CROSSED_TOLERANCE = 1e-6  # relative: a bound this much above a verified objective is false, not merely rounded
 PROVED_ENDS = (Termination.INFEASIBLE, Termination.UNBOUNDED, Termination.INFEASIBLE_OR_UNBOUNDED)
@@ -54,13 +54,17 @@ def accept(model: Model, options: SolveOptions, claim: Claim, author: Author, po
     blank = Solution(claim.termination, author.backend, author.version, solve_seconds=author.seconds)
     start = _feasible_start(model, options)
     if claim.termination is Termination.INFEASIBLE and start is not None:
-        claim = Claim(Termination.NO_SOLUTION_FOUND, Limit.OTHER, message="the backend called infeasible what the start satisfies")
+        claim = Claim(
+            Termination.NO_SOLUTION_FOUND, Limit.OTHER, message="the backend called infeasible what the start satisfies"
+        )
     if claim.termination in PROVED_ENDS:
         return replace(blank, message=claim.message)
     point, report, note = _verified(model, claim.values, polish)
     if claim.values is not None and point is None:
         rejected = f"the backend's point is not a solution: {note}"
-        claim = replace(claim, dual_bound=None, limit=Limit.OTHER, message="; ".join(filter(None, (claim.message, rejected))))
+        claim = replace(
+            claim, dual_bound=None, limit=claim.limit or Limit.OTHER, message="; ".join(filter(None, (claim.message, rejected)))
+        )
     if start is not None and (report is None or start[1].objective < report.objective):
         (point, report), note = start, "the start is the best solution known"
     bound, source = _finite(claim.dual_bound), claim.bound_source
@@ -116,6 +120,15 @@ def _verified(
             if (second := check(model, point)).is_clean:
                 return point, second, "continuous columns solved again after rounding the integers"
     return None, None, report.describe(model)
+
+
+def linear_bound(model: Model, row_duals: FloatArray, word: float, author: str) -> tuple[float, str]:
+    """Bound of a linear program and where it comes from: its duals made safe, unless wide bounds of columns spoil that."""
+    safe = lp_dual_bound(model, row_duals)
+    gap = relative_gap(word, safe)
+    if safe is not None and (not np.isfinite(word) or (gap is not None and gap <= PROVED_GAP)):
+        return safe, f"{author}'s duals, made safe"
+    return word, f"{author}'s word"
 
 
 def _feasible_start(model: Model, options: SolveOptions) -> tuple[FloatArray, CheckReport] | None:

@@ -19,17 +19,17 @@ What CBC 2.10.3 is known for, and what is done about it:
 import functools
 import math
 import re
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from solvers.answer import Author, Claim, accept
+from solvers.answer import Author, Claim, accept, linear_bound
 from solvers.backend import Cancel, OnProgress, check_capabilities, prove
-from solvers.check import lp_dual_bound
 from solvers.errors import BackendCrashedError, BackendUnavailableError
-from solvers.files import bounded_rows, to_mps
+from solvers.files import file_rows, to_mps
 from solvers.logs import Reading, read_cbc
 from solvers.model import Capability, FloatArray, Model
 from solvers.options import SolveOptions, usable_start
@@ -42,17 +42,22 @@ CUTOFF_INCREMENT = 1e-5  # CBC's default, in scaled cost
 PROOF_LOSS = 1e-7  # relative; covers its dual tolerance of 1e-7 per unit of reduced cost at these scaled costs
 HAND_OFF_GAP = 0.99  # of the gap asked, so that a gap recomputed from our objective is not above it by rounding
 
-_ENDINGS: tuple[tuple[str, Termination, Limit | None], ...] = (  # first line of the solution file; the first match counts
-    ("Optimal (within gap tolerance)", Termination.FEASIBLE, Limit.GAP),
-    ("Optimal", Termination.OPTIMAL, None),
-    ("Infeasible", Termination.INFEASIBLE, None),
-    ("Integer infeasible", Termination.INFEASIBLE, None),
-    ("Unbounded", Termination.UNBOUNDED, None),
-    ("Stopped on time", Termination.FEASIBLE, Limit.TIME),
-    ("Stopped on iterations", Termination.FEASIBLE, Limit.NODES),  # also after SIGINT
-    ("Stopped on", Termination.FEASIBLE, Limit.OTHER),
+# What the log says at the end; the first that matches counts, each observed on a hand-made model in test_cbc.py.
+_ENDINGS: tuple[tuple[str, Termination, Limit | None], ...] = (
+    ("Result - Optimal solution found (within gap tolerance)", Termination.FEASIBLE, Limit.GAP),
+    ("Result - Optimal solution found", Termination.OPTIMAL, None),
+    ("Result - Problem proven infeasible", Termination.INFEASIBLE, None),
+    ("Result - Linear relaxation infeasible", Termination.INFEASIBLE, None),
+    ("Result - Linear relaxation unbounded", Termination.UNBOUNDED, None),
+    ("Result - Stopped on time limit", Termination.FEASIBLE, Limit.TIME),
+    ("Result - Stopped on node limit", Termination.FEASIBLE, Limit.NODES),
+    ("Result - User ctrl-c", Termination.FEASIBLE, Limit.INTERRUPT),
+    ("Result - ", Termination.FEASIBLE, Limit.OTHER),  # difficulties, other limits
+    ("Problem is infeasible", Termination.INFEASIBLE, None),
+    ("Problem is unbounded", Termination.INFEASIBLE_OR_UNBOUNDED, None),  # its relaxation is
+    ("Optimal - objective value", Termination.OPTIMAL, None),  # a linear program
 )
-_NO_INCUMBENT = "no integer solution"
+_NO_INCUMBENT = "No feasible solution found"
 _LOWER_BOUND = re.compile(r"^Lower bound:\s+([-+.\deE]+)\s*$", re.MULTILINE)
 
 
@@ -114,9 +119,8 @@ class CbcBackend:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Answer:
-    """CBC's solution files; numbers already in the model's own scale."""
+    """CBC's solution file; numbers already in the model's own scale."""
 
-    first_line: str
     objective: float
     values: FloatArray
     row_duals: FloatArray
@@ -130,7 +134,7 @@ def _run(
     with private_folder() as folder:
         scaled = model.with_objective(model.objective * scale, 0.0)
         (folder / "model.mps").write_text(to_mps(scaled, labels=False), "ascii")
-        argv = [binary, "model.mps", *_arguments(options, limit), *_start_arguments(folder, model, options)]
+        argv = [*_line_buffered(), binary, "model.mps", *_arguments(options, limit), *_start_arguments(folder, model, options)]
 
         last: list[Reading] = []
 
@@ -141,7 +145,7 @@ def _run(
                 on_progress(_unscaled(reading, model, scale).progress(time.monotonic() - started))
 
         ended = run_child(
-            [*argv, "-solve", "-solution", "solution", "-saveSolution", "values"],
+            [*argv, "-solve", "-saveSolution", "values"],
             folder,
             deadline_s=None if limit is None else limit + GRACE_S,
             cancel=cancel,
@@ -151,9 +155,15 @@ def _run(
         return _claim(folder, model, options, scale, ended)
 
 
+def _line_buffered() -> list[str]:
+    """Let the log arrive line by line where coreutils can do it; elsewhere progress comes in blocks of 4 KiB."""
+    stdbuf = shutil.which("stdbuf")
+    return [stdbuf, "-oL"] if stdbuf else []
+
+
 def _arguments(options: SolveOptions, limit: float | None) -> list[str]:
     """Numbers only: nothing a caller gives becomes a word of CBC's command line."""
-    arguments = ["-timeMode", "elapsed", "-ratio", repr(float(options.relative_gap) * HAND_OFF_GAP)]
+    arguments = ["-preprocess", "off", "-timeMode", "elapsed", "-ratio", repr(float(options.relative_gap) * HAND_OFF_GAP)]
     if limit is not None:
         arguments += ["-sec", repr(float(limit))]
     if options.threads > 1:
@@ -194,16 +204,16 @@ def _claim(folder: Path, model: Model, options: SolveOptions, scale: float, ende
             raise BackendCrashedError(f"cbc ended with code {ended.code} and left no solution", log[-2000:])
         bound = _unscaled(read_cbc(log), model, scale).safe_bound
         return Claim(Termination.NO_SOLUTION_FOUND, stopped, None, bound, "cbc's log, rounded down")
-    ending = next((x for x in _ENDINGS if answer.first_line.startswith(x[0])), None)
+    ending = next((x for x in _ENDINGS if f"\n{x[0]}" in log), None)
     if ending is None:
-        raise BackendCrashedError(f"cbc ended with an unknown status: {answer.first_line!r}", log[-2000:])
+        raise BackendCrashedError("cbc ended without saying how", log[-2000:])
     _, termination, limit = ending
     limit = stopped or limit if limit is not None else None
-    if termination is Termination.FEASIBLE and _NO_INCUMBENT in answer.first_line:
+    if termination is Termination.FEASIBLE and _NO_INCUMBENT in log:
         return Claim(Termination.NO_SOLUTION_FOUND, limit, None, *_printed_bound(log, model, scale))
     if termination is Termination.OPTIMAL and not model.integer.any():
-        duals = answer.row_duals
-        return Claim(termination, limit, answer.values, lp_dual_bound(model, duals), "cbc's duals, made safe", duals)
+        bound, source = linear_bound(model, answer.row_duals, answer.objective, "cbc")
+        return Claim(termination, limit, answer.values, bound, source, answer.row_duals)
     if termination is Termination.OPTIMAL:
         bound = answer.objective - CUTOFF_INCREMENT / scale - PROOF_LOSS * abs(answer.objective - model.objective_offset)
         return Claim(
@@ -211,7 +221,7 @@ def _claim(folder: Path, model: Model, options: SolveOptions, scale: float, ende
         )
     if termination is Termination.FEASIBLE:
         return Claim(termination, limit, answer.values, *_printed_bound(log, model, scale))
-    return Claim(termination, message=answer.first_line)
+    return Claim(termination)
 
 
 def _printed_bound(log: str, model: Model, scale: float) -> tuple[float | None, str]:
@@ -225,25 +235,22 @@ def _printed_bound(log: str, model: Model, scale: float) -> tuple[float | None, 
 
 
 def _read_answer(folder: Path, model: Model, scale: float) -> _Answer | None:
-    """Read the first line of the text file, and all numbers from the binary one; None when either is missing or cut short.
+    """Read the binary file; None when it is missing or cut short.
 
-    The binary file holds two int32, rows and columns, then doubles: objective, row activities, row duals, values, reduced costs.
+    It holds two int32, rows and columns, then doubles: objective, row activities, row duals, values, reduced costs.
     """
     try:
-        with open(folder / "solution", encoding="ascii", errors="replace") as file:
-            first_line = file.readline().strip()
         data = (folder / "values").read_bytes()
     except OSError:
         return None
-    rows = bounded_rows(model)
+    rows = file_rows(model).index
     m, n = len(rows), model.n_columns
     if len(data) != 8 * (2 + 2 * m + 2 * n) or np.frombuffer(data, np.int32, 2).tolist() != [m, n]:
         return None
     numbers = np.frombuffer(data, np.float64, offset=8)
-    duals = np.zeros(model.n_rows)
-    duals[rows] = numbers[1 + m : 1 + 2 * m] / scale
+    duals = np.bincount(rows, weights=numbers[1 + m : 1 + 2 * m] / scale, minlength=model.n_rows).astype(np.float64)
     objective = float(numbers[0]) / scale + model.objective_offset
-    return _Answer(first_line, objective, numbers[1 + 2 * m : 1 + 2 * m + n].copy(), duals)
+    return _Answer(objective, numbers[1 + 2 * m : 1 + 2 * m + n].copy(), duals)
 
 
 @functools.cache

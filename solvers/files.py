@@ -2,16 +2,18 @@
 
 Deterministic; numbers are the shortest text that reads back as the same binary64. Columns and rows are named by index (c0, r0),
 so that no two names collide; labels follow as comments. An offset becomes a column fixed at 1, since readers disagree on the
-sign of a constant in the objective row. Rows without a finite side are left out. Read back the same by CBC 2.10, HiGHS 1.12 and
-OR-Tools' own readers (which feed SCIP).
+sign of a constant in the objective row. A row with two different sides becomes two, r<i>_ge and r<i>_le: CBC 2.10.3 tightens
+ranged rows wrongly and calls the result optimal (7 ≤ 4x + 2y ≤ 9 costs 11 instead of 2 in a test). Rows without a finite side
+are left out. Read back the same by CBC 2.10, HiGHS 1.12 and OR-Tools' own readers (which feed SCIP).
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from solvers.model import Labels, Model
+from solvers.model import IntArray, Labels, Model
 
 OFFSET_COLUMN = "c_offset"
 _TERMS_PER_LINE = 8  # LP readers limit a line to 255 or 510 characters
@@ -23,24 +25,18 @@ def to_mps(model: Model, *, labels: bool = True) -> str:
     Every column's bounds are written unless they are 0 to infinity and it is continuous, because readers give integer columns
     different defaults.
     """
-    rows = bounded_rows(model).tolist()
-    kinds = np.where(model.row_lower == model.row_upper, "E", np.where(np.isfinite(model.row_lower), "G", "L"))
+    rows = file_rows(model)
+    names, kinds, sides = rows.name, rows.kind, rows.side
     lines = [f"NAME {_plain(model.name)} FREE", *(_comments(model, "* ") if labels else ())]
-    lines += [
-        "ROWS",
-        " N obj",
-        *(f" {kinds[i]} r{i}" for i in rows),
-        "COLUMNS",
-        *_mps_columns(model),
-        "RHS",
-        *_mps_sides(model, rows),
-    ]
+    lines += ["ROWS", " N obj", *(f" {kind} {name}" for kind, name in zip(kinds, names, strict=True))]
+    lines += ["COLUMNS", *_mps_columns(model, names), "RHS"]
+    lines += [f" RHS {name} {side!r}" for name, side in zip(names, sides, strict=True) if side]
     lines += ["BOUNDS", *_mps_bounds(model), "ENDATA", ""]
     return "\n".join(lines)
 
 
 def to_lp(model: Model, *, labels: bool = True) -> str:
-    r"""Model as CPLEX-style LP text, minimising; a row with two different sides becomes r<i>_ge and r<i>_le.
+    r"""Model as CPLEX-style LP text, minimising.
 
     >>> m = Model.from_triplets(objective=[1.5, 2], lower=0, upper=[9, np.inf], integer=[True, False], row=[0, 0],
     ...                         column=[0, 1], value=[1, 3], row_lower=[4], row_upper=[np.inf])
@@ -67,19 +63,39 @@ def to_lp(model: Model, *, labels: bool = True) -> str:
     return "\n".join([*lines, "End", ""])
 
 
-def bounded_rows(model: Model) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Rows that have a finite side, in order: those a file holds."""
-    return np.flatnonzero(np.isfinite(model.row_lower) | np.isfinite(model.row_upper))
+@dataclass(frozen=True, slots=True)
+class FileRows:
+    """Rows as files hold them: ``name``, ``kind`` (E, G or L), ``side``, and the index of the model's row each is made from."""
+
+    name: list[str]
+    kind: list[str]
+    side: list[float]
+    index: IntArray
 
 
-def _mps_columns(model: Model) -> Iterator[str]:
-    kept = np.zeros(model.n_rows, np.bool_)
-    kept[bounded_rows(model)] = True
-    row = model.row
-    entries = np.flatnonzero(kept[row])
-    order = entries[np.argsort(model.column[entries], kind="stable")]
-    rows, values = row[order].tolist(), model.value[order].tolist()
-    start = np.searchsorted(model.column[order], np.arange(model.n_columns + 1)).tolist()
+def file_rows(model: Model) -> FileRows:
+    """Give one row per equation or finite side, in the model's order, lower side first."""
+    low, high = np.isfinite(model.row_lower), np.isfinite(model.row_upper)
+    equal = model.row_lower == model.row_upper
+    index = np.repeat(np.arange(model.n_rows), np.where(equal, 1, low.astype(int) + high))
+    second = np.r_[False, index[1:] == index[:-1]]
+    upper = second | ~low[index]
+    kind = np.where(equal[index], "E", np.where(upper, "L", "G")).tolist()
+    both = (low & high & ~equal)[index].tolist()
+    ends = {"G": "_ge", "L": "_le"}
+    name = [f"r{i}{ends[k] if b else ''}" for i, k, b in zip(index.tolist(), kind, both, strict=True)]
+    return FileRows(name, kind, np.where(upper, model.row_upper[index], model.row_lower[index]).tolist(), index)
+
+
+def _mps_columns(model: Model, names: Sequence[str]) -> Iterator[str]:
+    rows = file_rows(model)
+    places = np.searchsorted(rows.index, model.row)  # first file row of each entry; a second one follows when there are two
+    times = np.bincount(rows.index, minlength=model.n_rows)[model.row]
+    entry = np.repeat(np.arange(model.n_nonzeros), times)
+    place = places[entry] + np.r_[False, entry[1:] == entry[:-1]]
+    order = np.argsort(model.column[entry], kind="stable")
+    place_list, values = place[order].tolist(), model.value[entry[order]].tolist()
+    start = np.searchsorted(model.column[entry[order]], np.arange(model.n_columns + 1)).tolist()
     costs, whole, inside = model.objective.tolist(), model.integer.tolist(), False
     for j, (first, last) in enumerate(pairwise(start)):
         if whole[j] is not inside:
@@ -88,25 +104,11 @@ def _mps_columns(model: Model) -> Iterator[str]:
         if costs[j] or first == last:  # a column must appear once
             yield f" c{j} obj {costs[j]!r}"
         for k in range(first, last):
-            yield f" c{j} r{rows[k]} {values[k]!r}"
+            yield f" c{j} {names[place_list[k]]} {values[k]!r}"
     if inside:
         yield f" M{model.n_columns} 'MARKER' 'INTEND'"
     if model.objective_offset:
         yield f" {OFFSET_COLUMN} obj {model.objective_offset!r}"
-
-
-def _mps_sides(model: Model, rows: Sequence[int]) -> Iterator[str]:
-    lower, upper = model.row_lower.tolist(), model.row_upper.tolist()
-    finite = np.isfinite(model.row_lower).tolist()
-    for i in rows:
-        side = lower[i] if finite[i] else upper[i]
-        if side:
-            yield f" RHS r{i} {side!r}"
-    ranged = np.flatnonzero(np.isfinite(model.row_lower) & np.isfinite(model.row_upper) & (model.row_lower < model.row_upper))
-    if len(ranged):
-        yield "RANGES"
-        for i in ranged.tolist():
-            yield f" RNG r{i} {upper[i] - lower[i]!r}"
 
 
 def _mps_bounds(model: Model) -> Iterator[str]:
@@ -129,17 +131,11 @@ def _mps_bounds(model: Model) -> Iterator[str]:
 
 def _lp_rows(model: Model) -> Iterator[str]:
     columns, values, start = model.column.tolist(), model.value.tolist(), model.row_start.tolist()
-    lower, upper = model.row_lower.tolist(), model.row_upper.tolist()
-    for i in bounded_rows(model).tolist():
+    signs = {"E": "=", "G": ">=", "L": "<="}
+    rows = file_rows(model)
+    for name, kind, side, i in zip(rows.name, rows.kind, rows.side, rows.index.tolist(), strict=True):
         terms = _terms(values[start[i] : start[i + 1]], columns[start[i] : start[i + 1]]) or " 0 c0"
-        if lower[i] == upper[i]:
-            yield f" r{i}:{terms} = {lower[i]!r}"
-            continue
-        both = lower[i] > -np.inf and upper[i] < np.inf
-        if lower[i] > -np.inf:
-            yield f" r{i}{'_ge' if both else ''}:{terms} >= {lower[i]!r}"
-        if upper[i] < np.inf:
-            yield f" r{i}{'_le' if both else ''}:{terms} <= {upper[i]!r}"
+        yield f" {name}:{terms} {signs[kind]} {side!r}"
 
 
 def _lp_bounds(model: Model) -> Iterator[str]:

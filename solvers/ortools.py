@@ -28,16 +28,15 @@ from typing import Any
 
 import numpy as np
 
-from solvers.answer import Author, Claim, accept
+from solvers.answer import Author, Claim, accept, linear_bound
 from solvers.backend import Cancel, OnProgress, check_capabilities, prove
-from solvers.check import lp_dual_bound
 from solvers.errors import BackendCrashedError, BackendUnavailableError
 from solvers.logs import Reading, last_improving_solution, read_highs, read_scip
 from solvers.model import AnyArray, Capability, FloatArray, Model
 from solvers.options import SolveOptions, usable_start
 from solvers.process import Stop, private_folder, read_log, run_child
 from solvers.quiet import can_silence, silent_c_stdout
-from solvers.solution import Limit, Solution, Termination, relative_gap
+from solvers.solution import Limit, Solution, Termination
 
 IN_PROCESS_NONZEROS = 20_000
 IN_PROCESS_SECONDS = 1.0
@@ -403,10 +402,8 @@ def _claim(model: Model, key: str, result: Any, limit: float | None, seconds: fl
     termination = Termination.FEASIBLE if reason == "imprecise" else Termination(reason)
     values, duals = _point(model, result), _duals(model, result)
     bound, source = result.termination.objective_bounds.dual_bound, f"{SUB_SOLVERS[key].label}'s word"
-    if duals is not None and (safe := lp_dual_bound(model, duals)) is not None:
-        gap = relative_gap(bound, safe)
-        if not np.isfinite(bound) or (gap is not None and gap <= 1e-6):  # else loose bounds of columns spoil it
-            bound, source = safe, f"{SUB_SOLVERS[key].label}'s duals, made safe"
+    if duals is not None:
+        bound, source = linear_bound(model, duals, bound, SUB_SOLVERS[key].label)
     return Claim(termination, _limit(result, limit, seconds), values, bound, source, duals)
 
 
