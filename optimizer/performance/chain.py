@@ -131,19 +131,22 @@ def largest_rates(given: Chains, targets: Sequence[LatencyTarget], spread_factor
     12.808
     """
     alive = given.size > 0
-    rates = np.where(alive, _largest_departure(given), 0.0)
-    lightest = np.stack([spread_factor * given.times_ms(t.quantity)[:, 0] for t in targets], axis=1) if targets else _none(alive)
-    lightest = np.where(alive[:, None], lightest, np.nan)
+    lightest = np.full((len(alive), len(targets)), np.nan)
+    reached = lightest.copy()
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        weights = _Weights(given)
+        rates = np.where(alive, _largest_departure(given), 0.0)
         for percentile in sorted({t.percentile for t in targets if t.percentile is not None}):
             allowed = _allowed(given, [t for t in targets if t.percentile == percentile], spread_factor)
-            rates = np.minimum(rates, _percentile_rates(given, allowed, percentile))
+            rates = np.minimum(rates, _percentile_rates(given, weights, allowed, percentile))
         for target in targets:
             if target.percentile is None:
-                rates = np.minimum(rates, _mean_rates(given, target, spread_factor))
+                rates = np.minimum(rates, _mean_rates(given, weights, target, spread_factor))
         rates = _rounded_down(rates)
-        reached = [spread_factor * _reached(given, rates, target) for target in targets]
-    return Rates(rates, np.stack(reached, axis=1) if targets else _none(alive), lightest)
+        if targets:
+            lightest[alive] = spread_factor * np.stack([given.times_ms(t.quantity)[alive, 0] for t in targets], axis=1)
+            reached[:] = spread_factor * _reached(given, weights, rates, targets)
+    return Rates(rates, reached, lightest)
 
 
 def _rounded_down(rates: FloatArray) -> FloatArray:
@@ -151,10 +154,6 @@ def _rounded_down(rates: FloatArray) -> FloatArray:
     step = 10.0 ** (np.floor(np.log10(np.where(rates > 0, rates, 1.0))) - (RATE_DIGITS - 1))
     cut: FloatArray = np.where(rates > 0, np.floor(rates / step) * step, 0.0)
     return cut
-
-
-def _none(alive: npt.NDArray[np.bool_]) -> FloatArray:
-    return np.zeros((len(alive), 0))
 
 
 def _last(values: FloatArray, size: IntArray) -> FloatArray:
@@ -204,12 +203,11 @@ class _Weights:
         return np.exp(weight, out=weight), load
 
 
-def _percentile_rates(given: Chains, allowed: IntArray, percentile: float) -> FloatArray:
+def _percentile_rates(given: Chains, weights: _Weights, allowed: IntArray, percentile: float) -> FloatArray:
     """Solve P(in flight >= allowed) = 1 - p for the rate, by Newton steps on the log-odds kept inside a shrinking bracket.
 
     The odds rise with the rate, at the slope E[n | n >= allowed] - E[n | n < allowed] in logs.
     """
-    weights = _Weights(given)
     above = (weights.count >= allowed[:, None]).astype(np.float64)
     goal = np.log1p(-percentile) - np.log(percentile)
     low, high = np.full(len(allowed), LEAST_LOG_RATE), weights.log_limit
@@ -241,9 +239,8 @@ def _log_odds(weights: _Weights, log_rate: FloatArray, above: FloatArray) -> tup
     return np.log(sum_upper / sum_lower), mean_upper / sum_upper - (mean - mean_upper) / sum_lower
 
 
-def _mean_rates(given: Chains, target: LatencyTarget, spread_factor: float) -> FloatArray:
+def _mean_rates(given: Chains, weights: _Weights, target: LatencyTarget, spread_factor: float) -> FloatArray:
     """Solve mean time = bound for the rate by bisection; the mean rises with the rate, waiting included."""
-    weights = _Weights(given)
     possible = _allowed(given, [target], spread_factor) > 0
     low, high = np.full(len(possible), LEAST_LOG_RATE), weights.log_limit.copy()
     for _ in range(MOST_ITERATIONS):
@@ -269,16 +266,17 @@ def _mean_ms(given: Chains, weights: _Weights, log_rate: FloatArray, quantity: Q
     return mean
 
 
-def _reached(given: Chains, rates: FloatArray, target: LatencyTarget) -> FloatArray:
-    """Give the value of the target's statistic at some rates, ms; NaN where the rate is 0."""
-    weights = _Weights(given)
+def _reached(given: Chains, weights: _Weights, rates: FloatArray, targets: Sequence[LatencyTarget]) -> FloatArray:
+    """Give the value of each target's statistic at some rates, ms, shape (n_chains, n_targets); NaN where the rate is 0."""
     log_rate = np.log(np.where(rates > 0, rates, 1e-300))
-    if target.percentile is None:
-        reached = _mean_ms(given, weights, log_rate, target.quantity)
-    else:
-        weight, _ = weights.at(log_rate)
-        share = np.cumsum(weight, axis=1) / weight.sum(axis=1, keepdims=True)
-        found = (share < target.percentile * (1.0 - 1e-12)).sum(axis=1)
-        met = np.minimum(found, given.size - 1)
-        reached = np.take_along_axis(given.times_ms(target.quantity), np.maximum(met, 0)[:, None], axis=1)[:, 0]
-    return np.where(rates > 0, reached, np.nan)
+    weight, _ = weights.at(log_rate)
+    share = np.cumsum(weight, axis=1) / weight.sum(axis=1, keepdims=True)
+    reached = np.empty((len(rates), len(targets)))
+    for column, target in enumerate(targets):
+        if target.percentile is None:
+            reached[:, column] = _mean_ms(given, weights, log_rate, target.quantity)
+        else:
+            met = np.minimum((share < target.percentile * (1.0 - 1e-12)).sum(axis=1), given.size - 1)
+            reached[:, column] = given.times_ms(target.quantity)[weights.rows, np.maximum(met, 0)]
+    reached[rates <= 0] = np.nan
+    return reached

@@ -221,6 +221,8 @@ def _corners(shapes: FloatArray, wanted: FloatArray) -> dict[int, float] | None:
             spread = float(np.ptp(corners, axis=0).sum())
             if best is not None and spread >= best[0]:
                 continue
+            if (corners.min(axis=0) > wanted + _LOG_TOLERANCE).any() or (corners.max(axis=0) < wanted - _LOG_TOLERANCE).any():
+                continue
             weights = _weights(corners, wanted)
             if weights is not None:
                 best = spread, dict(zip(chosen, weights, strict=True))
