@@ -36,8 +36,6 @@ PRECISIONS = {
 OWN_PRECISIONS = {  # types that differ from their family
     "Gaudi": ["fp32", "bf16"],  # the first generation has no FP8
     "TPU-v6e": ["fp32", "bf16", "fp8", "int8", "int4", "int4-awq"],  # FP8 at the BF16 rate: it saves memory, not time
-    "Inferentia2": ["fp32", "bf16", "fp16", "fp8", "int8"],
-    "Trainium1": ["fp32", "bf16", "fp16", "fp8", "int8"],
 }
 FAMILY_BY_PREFIX = [
     ("nvidia-volta", ("V100",)),

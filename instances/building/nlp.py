@@ -177,7 +177,7 @@ def workloads(traffic: Traffic) -> list[CatalogRow]:
     return _generating(traffic) + _reading(traffic)
 
 
-QUOTA = "providers publish no stock and quotas are personal: "
+EXAMPLE = "an example, as no source states stock or quotas: "
 LIMITS: list[tuple[str, dict[str, object], int, str]] = [
     ("nebius B200", {"provider": "nebius", "accelerator": "B200"}, 16, "two instances of the newest type at a small provider"),
     ("nebius H200", {"provider": "nebius", "accelerator": "H200-SXM"}, 32, "four instances at a small provider"),
@@ -218,7 +218,7 @@ LIMITS: list[tuple[str, dict[str, object], int, str]] = [
 def limits() -> list[CatalogRow]:
     """Give the supply limits; each is an example, as no source states quotas or stock."""
     return [
-        {"name": name, "match": match, "max_accelerators": most, "quality": "assumed", "reason": QUOTA + why}
+        {"name": name, "match": match, "max_accelerators": most, "quality": "assumed", "reason": EXAMPLE + why}
         for name, match, most, why in LIMITS
     ]
 
