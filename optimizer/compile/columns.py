@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from optimizer.compile.candidates import CandidateTable
-from optimizer.compile.dominance import undominated_pairs
+from optimizer.compile.dominance import outpriced_pairs, undominated_pairs
 
 __all__ = ["Columns", "columns_of"]
 
@@ -97,6 +97,8 @@ def columns_of(table: CandidateTable, kept: IntArray, *, dominance: bool = True)
     candidate, offer = _pairs(table, kept)
     if dominance:
         needed = undominated_pairs(table, candidate, offer)
+        candidate, offer = candidate[needed], offer[needed]
+        needed = ~outpriced_pairs(table, candidate, offer)
         candidate, offer = candidate[needed], offer[needed]
     pools, replica_pool = np.unique(np.stack([candidate, table.offers.region[offer]]), axis=1, return_inverse=True)
     pool_candidate, pool_region = pools[0], pools[1]

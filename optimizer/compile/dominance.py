@@ -1,6 +1,7 @@
 """What can be left out of a model without moving its optimum. Each rule states its argument; tests check it by brute force.
 
-Part A's rules are the safe, cheap ones: candidates on the same accelerator, and offers of the same accelerator.
+Two rules compare like with like (candidates on one accelerator, offers of one accelerator); the third compares prices across
+accelerators where supply is not limited.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ import numpy.typing as npt
 
 from optimizer.compile.candidates import CandidateTable
 
-__all__ = ["dominated_candidates", "undominated_pairs"]
+__all__ = ["dominated_candidates", "outpriced_pairs", "undominated_pairs"]
+
+CLEARLY = 1.0 - 1e-9
+"""A replacement must be cheaper by more than rounding, so that no two candidates replace each other."""
 
 
 def dominated_candidates(table: CandidateTable) -> npt.NDArray[np.int64]:
@@ -85,3 +89,60 @@ def undominated_pairs(
         earlier = np.arange(len(rows))[:, None] < np.arange(len(rows))[None, :]
         keep[rows[(replaces & (~equal | earlier)).any(axis=0)]] = False
     return keep[offer]
+
+
+def outpriced_pairs(
+    table: CandidateTable, candidate: npt.NDArray[np.int64], offer: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Say which (candidate, offer) pairs cost more than replacing them outright; shape (n_pairs,).
+
+    Let c[y] be the price of an instance that one replica of y has to itself, the cheapest on demand that no limit counts. One
+    replica of x can be replaced by m[x, y] = ⌈max_b load[y, b] / load[x, b]⌉ replicas of y if y serves the same workload and
+    keeps at least x's accuracy. A pair (x, o) is outpriced when m · c[y] is clearly less than x's share of o's price,
+    size[x] / size[o] · price[o]. Argument: drop the replicas of x on o and put their replacements on instances of their own.
+    Capacity and average accuracy are no worse, no limit counts more, and the rent falls: on an offer that several replicas share
+    the pairs go only all together, and the shares of whatever filled an instance sum to at most its price. A chain of
+    replacements ends, since costs fall strictly. Where spot has a cap, replicas on demand stay while the same pool may rent
+    spot, whose share they hold down.
+    """
+    offers = table.offers
+    free = ~offers.limited.any(axis=0) & np.array([price.option.value == "on_demand" for price in offers.prices], dtype=bool)
+    alone = np.full(len(table), np.inf)
+    np.minimum.at(alone, candidate[free[offer]], offers.usd_per_hour[offer[free[offer]]])
+    replacement = _replacement_cost(table, np.unique(candidate), alone)
+    share = offers.usd_per_hour[offer] * table.size[candidate] / offers.size[offer]
+    outpriced = replacement[candidate] < share * CLEARLY
+    outpriced &= ~_holds_down_spot(table, candidate, offer, outpriced)
+    shared = table.size[candidate] < offers.size[offer]
+    kept_whole = np.zeros(len(offers), dtype=bool)
+    kept_whole[offer[shared]] = True
+    wanted = np.zeros(len(offers), dtype=bool)
+    wanted[offer[~outpriced]] = True
+    return np.asarray(outpriced & ~(kept_whole & wanted)[offer])
+
+
+def _replacement_cost(
+    table: CandidateTable, kept: npt.NDArray[np.int64], alone: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Give the least m[x, y] · c[y] for each candidate x, infinite where nothing replaces it; shape (n_candidates,)."""
+    cost = np.full(len(table), np.inf)
+    for workload in np.unique(table.workload[kept]):
+        mine = kept[table.workload[kept] == workload]
+        able = mine[np.isfinite(alone[mine])]
+        if len(able):
+            demanded = table.demand[workload] > 0
+            ratio = table.load[able][:, None, demanded] / table.load[mine][None, :, demanded]
+            count = np.ceil(ratio.max(axis=2, initial=0.0) * CLEARLY)
+            whole = np.maximum(count, 1.0) * alone[able][:, None]
+            cost[mine] = np.where(table.accuracy[able][:, None] >= table.accuracy[mine], whole, np.inf).min(axis=0)
+    return cost
+
+
+def _holds_down_spot(
+    table: CandidateTable, candidate: npt.NDArray[np.int64], offer: npt.NDArray[np.int64], outpriced: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """Say which on-demand pairs share a candidate with a spot pair that stays; shape (n_pairs,)."""
+    spot = np.array([price.option.value == "spot" for price in table.offers.prices], dtype=bool)[offer]
+    stays = np.zeros(len(table), dtype=bool)
+    stays[candidate[spot & ~outpriced]] = True
+    return np.asarray(~spot & stays[candidate])
