@@ -135,11 +135,6 @@ class Question:
         return all(c.input_tokens is not None and c.output_tokens is not None for c in self.classes)
 
     @property
-    def has_no_lengths(self) -> bool:
-        """Tell whether every class keeps a benchmark's own lengths."""
-        return all(c.input_tokens is None and c.output_tokens is None for c in self.classes)
-
-    @property
     def shapes(self) -> tuple[tuple[int, int], ...]:
         """Give the lengths of the classes; call it only where ``has_lengths``."""
         return tuple((c.input_tokens or 1, c.output_tokens or 1) for c in self.classes)

@@ -39,6 +39,9 @@ AnyWorkload = ServingWorkload | BatchWorkload | TrainingWorkload
 NO_LENGTHS = Rejection(
     RejectionCode.NO_FIGURE, "requests keep a benchmark's own lengths and no rate was held here; the roofline needs lengths"
 )
+OTHER_LENGTHS = Rejection(
+    RejectionCode.SHAPE, "measured at lengths of its own; the workload keeps a benchmark's, which it does not say"
+)
 PREVIEW = Rejection(RejectionCode.PREVIEW, "measured on a preview system; policy.include_preview is off")
 
 
@@ -89,7 +92,8 @@ class Performance:
         else:
             forms = [(accelerator, precision) for accelerator in accelerators for precision in _forms(model)]
             bare = {_bare(model, a, p): not_supported(a, p) or NO_LENGTHS for a, p in forms}
-            answers = _elsewhere(bare, answers) | answers
+            measured: Answers = {c: OTHER_LENGTHS for c in self._curves_of(model.name) if c.accelerator in names}
+            answers = measured | _elsewhere(bare, answers) | answers
         answers = _with_compressed(model, answers, self._catalog)
         listed = {(v.precision, v.compression) for v in model.variants}
         return {c: a for c, a in answers.items() if c.variant in listed or c.engine is not None}

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from optimizer.catalog import Quantity
 from optimizer.instance import LatencyTarget
 from optimizer.performance.chain import Chains, chains, largest_rates
+from optimizer.performance.profiles import MIN_CONCURRENCIES, curves_by_configuration
+from optimizer.read import load_catalogs
 
 
 def target(statistic: str, at_most_ms: float, quantity: Quantity = Quantity.TTFT) -> LatencyTarget:
@@ -125,6 +127,41 @@ def test_a_batch_gives_what_each_chain_gives_alone() -> None:
         for i, (out, most) in enumerate([(50, 32), (500, 32), (5, 17)])
     ]
     np.testing.assert_allclose(together, alone, rtol=0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.floats(1.0, 1.8), min_size=2, max_size=7), st.integers(1, 6), st.sampled_from([0.5, 0.9, 0.99]))
+def test_an_equilibrium_found_by_linear_algebra_agrees(growth: list[float], allowed: int, percentile: float) -> None:
+    """The chain cut at 200 in the system, solved as a linear system at the rate found: P(allowed or more) is 1 - p."""
+    times_ms = 50.0 * np.cumprod(growth)
+    allowed = min(allowed, len(growth))
+    curve = chains(range(1, len(growth) + 1), [times_ms], [np.ones(len(growth))], [1])
+    found = rate(curve, target(f"p{100 * percentile:g}", float(times_ms[allowed - 1]) * (1 + 1e-9)))
+    allowed = int((times_ms <= times_ms[allowed - 1] * (1 + 1e-9)).sum())
+    states = 200
+    leave = np.array([1e3 * min(n, len(growth)) / times_ms[min(n, len(growth)) - 1] for n in range(1, states)])
+    assume(found < 0.9 * leave[-1])  # else the cut is felt
+    generator = np.diag(np.full(states - 1, found), 1) + np.diag(leave, -1)
+    generator -= np.diag(generator.sum(axis=1))
+    balance = np.vstack([generator.T[:-1], np.ones(states)])
+    share = np.linalg.solve(balance, np.eye(states)[-1])
+    assert share[allowed:].sum() == pytest.approx(1 - percentile, abs=1e-5)
+
+
+def test_on_real_curves_a_p99_costs_a_fifth_to_two_fifths_of_the_rate_at_the_central_value() -> None:
+    """Llama-3.1-70B, every curve: p99 TTFT 2 s and TPOT 50 ms, no spread; the sketch for the design found 0.61 to 0.80."""
+    shares = []
+    targets = [target("p99", 2000.0), target("p99", 50.0, Quantity.TPOT)]
+    profiles = [p for p in load_catalogs().profiles if p.model == "Llama-3.1-70B-Instruct"]
+    for curve in (curve for found in curves_by_configuration(profiles).values() for curve in found):
+        if len(curve.concurrency) >= MIN_CONCURRENCIES:
+            chain = chains(curve.concurrency, [curve.ttft_ms], [curve.tpot_ms], [curve.output_tokens])
+            central = (chain.ttft_ms <= 2000.0) & (chain.tpot_ms <= 50.0)
+            shares.append(rate(chain, *targets) / chain.departures_per_s[central].max())
+    assert len(shares) > 60
+    assert 0.7 < np.median(shares) < 0.85
+    assert np.quantile(shares, 0.05) > 0.6
+    assert max(shares) < 0.95
 
 
 increments = st.lists(st.floats(0.0, 400.0), min_size=4, max_size=4)

@@ -257,7 +257,8 @@ def test_preview_points_need_the_policy() -> None:
 def test_a_benchmarks_own_lengths_need_a_held_rate() -> None:
     table = options(asking(("ttft", "p50", 200.0), shape=(None, None), unit="tokens/s"), FLAT)
     assert table.configurations == ()
-    assert set(reasons(table).values()) == {RejectionCode.NO_FIGURE}
+    assert {code for label, code in reasons(table).items() if "vllm" not in label} == {RejectionCode.NO_FIGURE}
+    assert reasons(table)["fp8 on 1 x gpu (vllm)"] is RejectionCode.SHAPE
 
 
 def test_one_configuration_is_answered_by_the_path_that_answers_all() -> None:
