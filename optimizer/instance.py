@@ -6,19 +6,21 @@ what is not built yet is refused by name (``not_yet``), never ignored.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, ValidationInfo, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, model_validator
+from pydantic_core import PydanticSerializationError, to_json
 
 from optimizer.catalog import Accelerator, Model, Offer, Profile, Quality, Quantity, Record
 from optimizer.catalog.efficiencies import Efficiencies
 from optimizer.catalog.record import Day, Fraction01, Name, NonNegative, Positive, PositiveInt, Text
-from optimizer.errors import InvalidInputError
-from optimizer.problems import reference_problems, validation_problems
+from optimizer.errors import InvalidInputError, Problem
+from optimizer.problems import not_yet_problems, reference_problems, validation_problems
 
 __all__ = [
     "HOURS_PER_MONTH",
@@ -217,7 +219,7 @@ class Catalogs(Record):
 class Instance(Record):
     """One complete planning question. ``as_of`` is the day ages are counted from; the clock is never read."""
 
-    schema_version: Literal[1]
+    schema_version: Annotated[int, Field(ge=1, le=SCHEMA_VERSION)]
     name: Name
     description: Text = ""
     as_of: Day
@@ -235,9 +237,10 @@ class Instance(Record):
 
     @model_validator(mode="after")
     def _references_hold(self, info: ValidationInfo) -> Instance:
-        checked = (info.context or {}).get("references_checked")
-        if not checked and (problems := reference_problems(self.model_dump(mode="json"))):
-            raise InvalidInputError("the instance does not hold together", problems)
+        if not (info.context or {}).get("references_checked"):
+            document = self.model_dump(mode="json")
+            if problems := reference_problems(document) + not_yet_problems(document):
+                raise InvalidInputError("the instance does not hold together", problems)
         return self
 
     def replace(self, **changes: Any) -> Instance:
@@ -247,11 +250,20 @@ class Instance(Record):
         ------
         InvalidInputError : a change does not fit the schema or breaks a reference.
         """
-        fields = {name: getattr(self, name) for name in type(self).model_fields} | changes
+        checked, problems = {}, []
+        for name, value in changes.items():
+            try:
+                checked[name] = _as_field(name, value) if name in type(self).model_fields else value
+            except ValidationError as error:
+                problems += [dataclasses.replace(p, pointer=f"/{name}{p.pointer}") for p in validation_problems(error)]
+            except PydanticSerializationError as error:
+                problems.append(Problem(None, f"/{name}", str(error), "plain values or records"))
         try:
-            return type(self)(**fields)
+            if not problems:
+                return type(self)(**{name: getattr(self, name) for name in type(self).model_fields} | checked)
         except ValidationError as error:
-            raise InvalidInputError("the changed instance is not valid", validation_problems(error)) from None
+            problems = validation_problems(error)
+        raise InvalidInputError("the changed instance is not valid", problems)
 
     @cached_property
     def hash(self) -> str:
@@ -267,3 +279,15 @@ class Instance(Record):
     def models(self) -> Mapping[str, Model]:
         """Give the models by name and alias."""
         return {name: m for m in self.catalogs.models for name in (m.name, *m.aliases)}
+
+
+def _as_field(name: str, value: object) -> Any:
+    """Judge a value for a field as if a file held it: a changed copy of a record was never validated, a list is no tuple."""
+    return _adapter(name).validate_json(to_json(value, inf_nan_mode="constants"), strict=True)
+
+
+@lru_cache
+def _adapter(name: str) -> TypeAdapter[Any]:
+    field = Instance.model_fields[name]
+    kind: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+    return TypeAdapter(kind)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, ValidationError
 
 from optimizer.catalog.record import Fraction01, NonNegative, Positive, PositiveInt, Quality, Record
+from optimizer.documents import read_document
 from optimizer.errors import InvalidInputError
 from optimizer.instance import HOURS_PER_MONTH
-from optimizer.problems import validation_problems
+from optimizer.problems import newer_version, validation_problems
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -289,9 +290,10 @@ def load_plan(path: str | Path) -> Plan:
     InvalidInputError : the file is missing, not a plan, or of another schema version
     """
     path = Path(path)
+    document = read_document(path)
+    if newer := newer_version(document, 1, str(path)):
+        raise InvalidInputError(f"{path} cannot be used as a plan", [newer])
     try:
-        return Plan.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from None
+        return Plan.model_validate_json(json.dumps(document))
     except ValidationError as error:
         raise InvalidInputError(f"{path} cannot be used as a plan", validation_problems(error, str(path))) from None

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from optimizer.errors import Problem
 
-__all__ = ["nearest", "not_yet_problems", "pointer", "reference_problems", "validation_problems"]
+__all__ = ["nearest", "newer_version", "not_yet_problems", "pointer", "reference_problems", "validation_problems"]
 
 UNION_TAGS = {"serving", "batch", "training", "str", "float", "dict[constrained-str,constrained-float]"}
 MATCH_FIELDS = ("provider", "region", "zone", "instance_type", "accelerator", "family", "kind", "option", "team", "workload")
 OPTIONS = ("on_demand", "spot", "reserved", "owned")
+ACCELERATOR, MODEL = "an accelerator of the catalog", "a model of the catalog"
 
 
 def pointer(parts: Iterable[str | int]) -> str:
@@ -32,20 +34,32 @@ def pointer(parts: Iterable[str | int]) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
-def nearest(word: str, known: Collection[str], most: int = 3) -> str:
+def nearest(word: str, known: Collection[str]) -> str:
     """Suggest known names close to a word, as a hint; the first few names when none is close.
 
     >>> nearest("A100", ["a100-40gb", "a100-80gb", "tpu-v5e"])
-    "did you mean 'a100-40gb' or 'a100-80gb'?"
+    "did you mean 'a100-80gb' or 'a100-40gb'?"
     """
-    lowered: dict[str, str] = {}
-    for name in known:
-        lowered.setdefault(name.lower(), name)
-    close = difflib.get_close_matches(word.lower(), lowered, n=most, cutoff=0.6)
+    close = _close(word[:200], frozenset(known))
     if close:
-        return "did you mean " + " or ".join(repr(lowered[name]) for name in close) + "?"
+        return "did you mean " + " or ".join(map(repr, close)) + "?"
     some = sorted(known)[:6]
     return "known are " + ", ".join(map(repr, some)) + (" ..." if len(known) > len(some) else "") if some else "none are known"
+
+
+@lru_cache(maxsize=1024)
+def _close(word: str, known: frozenset[str]) -> tuple[str, ...]:
+    """Give up to three close names; remembered, since a wrong word is seldom written once."""
+    lowered = {name.lower(): name for name in sorted(known, reverse=True)}
+    return tuple(lowered[name] for name in difflib.get_close_matches(word.lower(), sorted(lowered), n=3, cutoff=0.6))
+
+
+def newer_version(document: Mapping[str, Any], known: int, file: str) -> Problem | None:
+    """Say that a document is of a later schema than this version reads; nothing else about it can be judged then."""
+    found = document.get("schema_version")
+    if type(found) is not int or found <= known:
+        return None
+    return Problem(file, "/schema_version", str(found), f"at most {known}", "a newer version of allocate wrote this; upgrade")
 
 
 def validation_problems(error: ValidationError, file: str | None = None) -> list[Problem]:
@@ -78,21 +92,23 @@ def _validation_problem(place: str, details: list[Mapping[str, Any]], file: str 
     if kind == "missing":
         return Problem(file, place, "nothing", "a value", "the field is required")
     if kind == "extra_forbidden":
-        return Problem(file, place, "a field this schema does not have", "", nearest(place.rpartition("/")[2], _field_names()))
+        close = _close(place.rpartition("/")[2], _field_names())
+        hint = "did you mean " + " or ".join(map(repr, close)) + "?" if close else ""
+        return Problem(file, place, "a field this schema does not have", "", hint)
     hint = ""
     if kind == "less_than_equal" and context.get("le") == 1 and isinstance(value, int | float) and 5 <= value <= 100:
         hint = f"fractions run from 0 to 1, did you mean {value / 100:g}?"
     return Problem(file, place, _shown(value), expected, hint)
 
 
-def _field_names() -> set[str]:
+def _field_names() -> frozenset[str]:
     """Give every field name of every record that is loaded."""
     found: set[str] = set()
     kinds = list(BaseModel.__subclasses__())
     for kind in kinds:
         found |= set(kind.model_fields)
         kinds += kind.__subclasses__()
-    return found
+    return frozenset(found)
 
 
 def _shown(value: object) -> str:
@@ -110,28 +126,45 @@ def _items(document: object, *path: str) -> Iterator[tuple[list[str | int], Mapp
             yield [*path, index], item
 
 
-def reference_problems(document: Mapping[str, Any], file: str | None = None) -> list[Problem]:
-    """Give every name that points nowhere, every name given twice, and every date or rate that does not fit."""
-    found = [*_doubles(document), *_catalog_references(document), *_workload_references(document), *_match_references(document)]
-    return [Problem(file, pointer(path), *rest) for path, *rest in found]
+def reference_problems(document: Mapping[str, Any], *, unread: Collection[str] = ()) -> list[Problem]:
+    """Give every name that points nowhere, every name given twice, and every date or rate that does not fit.
+
+    ``unread`` names catalogs of which a part could not be read: what refers to them is not judged.
+    """
+    known = {key: _known(document, "catalogs", key) for key in ("accelerators", "models") if key not in unread}
+    found = [
+        *_doubles(document),
+        *_catalog_references(document, known),
+        *_workload_references(document, known, offers_read="offers" not in unread),
+        *_match_references(document, known, offers_read="offers" not in unread),
+    ]
+    return [Problem(None, pointer(path), *rest) for path, *rest in found]
 
 
 Finding = tuple[list[str | int], str, str, str]
+Known = Mapping[str, Collection[str]]
+
+
+def _listed(value: object) -> list[Any] | tuple[Any, ...]:
+    """Give the members of a list; whatever else is there is pydantic's to refuse."""
+    return value if isinstance(value, list | tuple) else ()
 
 
 def _names(document: object, *path: str) -> list[str]:
     return [item["name"] for _, item in _items(document, *path) if isinstance(item.get("name"), str)]
 
 
-def _known(document: object, *path: str) -> set[str]:
+def _known(document: object, *path: str) -> frozenset[str]:
     """Names and aliases of the objects in a list."""
-    aliases = [alias for _, item in _items(document, *path) for alias in item.get("aliases") or () if isinstance(alias, str)]
-    return {*_names(document, *path), *aliases}
+    aliases = [alias for _, item in _items(document, *path) for alias in _listed(item.get("aliases")) if isinstance(alias, str)]
+    return frozenset([*_names(document, *path), *aliases])
 
 
 def _doubles(document: Mapping[str, Any]) -> Iterator[Finding]:
-    for steps in (("catalogs", "accelerators"), ("catalogs", "models"), ("workloads",), ("limits",), ("periods",)):
+    for steps in (("workloads",), ("limits",), ("periods",)):
         yield from _twice(((p, item.get("name")) for p, item in _items(document, *steps)), "a name of its own")
+    for key in ("accelerators", "models"):
+        yield from _twice(_called(document, key), "names and aliases of its own")
     label = ("provider", "region", "zone", "instance_type")
     offers = list(_items(document, "catalogs", "offers"))
     yield from _twice(((p, tuple(map(offer.get, label))) for p, offer in offers), "one entry an offer")
@@ -144,29 +177,39 @@ def _doubles(document: Mapping[str, Any]) -> Iterator[Finding]:
         yield from _twice([(path + p, c.get("name")) for p, c in _items(workload, "classes")], "a name of its own")
 
 
+def _called(document: Mapping[str, Any], key: str) -> Iterator[tuple[list[str | int], object]]:
+    """Yield every name by which the entries of a catalog go."""
+    for path, item in _items(document, "catalogs", key):
+        yield path, item.get("name")
+        yield from (([*path, "aliases", n], alias) for n, alias in enumerate(_listed(item.get("aliases"))))
+
+
 def _twice(named: Iterable[tuple[list[str | int], object]], expected: str) -> Iterator[Finding]:
-    seen: Counter[object] = Counter()
+    seen: Counter[Hashable] = Counter()
     for path, name in named:
+        if not isinstance(name, str) and not (isinstance(name, tuple) and all(n is None or isinstance(n, str) for n in name)):
+            continue  # no name at all; pydantic's to refuse
         seen[name] += 1
-        if seen[name] == 2 and name is not None:
-            yield path, f"{_shown(name)} again", expected, "remove or rename one of the two"
+        if seen[name] == 2:
+            shown = name if isinstance(name, str) else "/".join(n for n in name if n is not None)
+            yield path, f"{_shown(shown)} again", expected, "remove or rename one of the two"
 
 
-def _catalog_references(document: Mapping[str, Any]) -> Iterator[Finding]:
-    accelerators, models = _known(document, "catalogs", "accelerators"), _known(document, "catalogs", "models")
+def _catalog_references(document: Mapping[str, Any], known: Known) -> Iterator[Finding]:
     for path, offer in _items(document, "catalogs", "offers"):
-        yield from _unknown([*path, "accelerator"], offer.get("accelerator"), accelerators, "an accelerator of the catalog")
+        yield from _unknown([*path, "accelerator"], offer.get("accelerator"), known.get("accelerators"), ACCELERATOR)
         for where, price in _items(offer, "prices"):
             yield from _day([*path, *where, "as_of"], price.get("as_of"))
     for path, profile in _items(document, "catalogs", "profiles"):
-        yield from _unknown([*path, "accelerator"], profile.get("accelerator"), accelerators, "an accelerator of the catalog")
-        yield from _unknown([*path, "model"], profile.get("model"), models, "a model of the catalog")
+        yield from _unknown([*path, "accelerator"], profile.get("accelerator"), known.get("accelerators"), ACCELERATOR)
+        yield from _unknown([*path, "model"], profile.get("model"), known.get("models"), MODEL)
     yield from _day(["as_of"], document.get("as_of"))
 
 
-def _unknown(path: list[str | int], name: object, known: Collection[str], expected: str) -> Iterator[Finding]:
-    if isinstance(name, str) and name not in known:
-        yield path, repr(name), expected, nearest(name, known)
+def _unknown(path: list[str | int], name: object, known: Collection[str] | None, expected: str) -> Iterator[Finding]:
+    """Tell a name that is not among those known; None where nobody can know."""
+    if known is not None and isinstance(name, str) and name not in known:
+        yield path, _shown(name), expected, nearest(name, known)
 
 
 def _day(path: list[str | int], text: object) -> Iterator[Finding]:
@@ -176,43 +219,45 @@ def _day(path: list[str | int], text: object) -> Iterator[Finding]:
         yield path, repr(text), "a day of the calendar", "write YYYY-MM-DD"
 
 
-def _workload_references(document: Mapping[str, Any]) -> Iterator[Finding]:
-    models = _known(document, "catalogs", "models")
-    regions = {str(o.get("region")) for _, o in _items(document, "catalogs", "offers")}
+def _workload_references(document: Mapping[str, Any], known: Known, *, offers_read: bool) -> Iterator[Finding]:
+    regions = _values((o for _, o in _items(document, "catalogs", "offers")), "region") if offers_read else None
     periods = set(_names(document, "periods")) or {"always"}
     for path, workload in _items(document, "workloads"):
-        yield from _unknown([*path, "model"], workload.get("model"), models, "a model of the catalog")
-        for index, region in enumerate(workload.get("regions_allowed") or ()):
+        yield from _unknown([*path, "model"], workload.get("model"), known.get("models"), MODEL)
+        for index, region in enumerate(_listed(workload.get("regions_allowed"))):
             yield from _unknown([*path, "regions_allowed", index], region, regions, "a region some offer is in")
         for where, entry in _items(workload, "classes"):
             rate = entry.get("rate")
             value = rate.get("value") if isinstance(rate, Mapping) else None
             if isinstance(value, Mapping) and set(value) != periods:
                 wanted = "one rate for each of " + ", ".join(sorted(periods))
-                yield [*path, *where, "rate", "value"], f"rates for {sorted(value)}", wanted, ""
+                yield [*path, *where, "rate", "value"], f"rates for {_shown(sorted(value))}", wanted, ""
 
 
-def _match_references(document: Mapping[str, Any]) -> Iterator[Finding]:
+def _values(items: Iterable[Mapping[str, Any]], field: str) -> frozenset[str]:
+    return frozenset(item[field] for item in items if isinstance(item.get(field), str))
+
+
+def _match_references(document: Mapping[str, Any], known: Known, *, offers_read: bool) -> Iterator[Finding]:
     offers = [offer for _, offer in _items(document, "catalogs", "offers")]
     accelerators = [a for _, a in _items(document, "catalogs", "accelerators")]
-    known: dict[str, set[str]] = {
-        f: {str(o[f]) for o in offers if o.get(f)} for f in ("provider", "region", "zone", "instance_type")
-    }
-    known |= {"accelerator": _known(document, "catalogs", "accelerators"), "option": set(OPTIONS)}
-    known |= {f: {str(a[f]) for a in accelerators if a.get(f)} for f in ("family", "kind")}
-    known |= {"workload": set(_names(document, "workloads"))}
-    known |= {"team": {str(w["team"]) for _, w in _items(document, "workloads") if w.get("team")}}
+    workloads = [w for _, w in _items(document, "workloads")]
+    fits: dict[str, Collection[str]] = {"option": OPTIONS, "team": _values(workloads, "team")}
+    fits["workload"] = _values(workloads, "name")
+    if offers_read:
+        fits |= {f: _values(offers, f) for f in ("provider", "region", "zone", "instance_type")}
+    if "accelerators" in known:
+        fits |= {"accelerator": known["accelerators"], **{f: _values(accelerators, f) for f in ("family", "kind")}}
     for path, limit in _items(document, "limits"):
         match = limit.get("match")
         for field, wanted in match.items() if isinstance(match, Mapping) else ():
-            for name in wanted if isinstance(wanted, list | tuple) else (wanted,):
-                if field in known:
-                    yield from _unknown([*path, "match", field], name, known[field], f"a known {field.replace('_', ' ')}")
+            for name in _listed(wanted) or (wanted,):
+                yield from _unknown([*path, "match", field], name, fits.get(field), f"a known {field.replace('_', ' ')}")
         if not any(limit.get(f) is not None for f in limit if str(f).startswith("max_")):
             yield path, "a limit that limits nothing", "max_accelerators or max_instances", ""
 
 
-def not_yet_problems(document: Mapping[str, Any], file: str | None = None) -> list[Problem]:
+def not_yet_problems(document: Mapping[str, Any]) -> list[Problem]:
     """Give every construct the schema has room for and this version does not build: refused, never ignored."""
     tops = ("people", "licences", "data", "sites")
     found: list[tuple[list[str | int], str]] = [([field], field) for field in tops if document.get(field)]
@@ -230,9 +275,11 @@ def not_yet_problems(document: Mapping[str, Any], file: str | None = None) -> li
     for path, limit in _items(document, "limits"):
         fields = ("max_usd_per_month", "max_power_kw", "max_gco2_per_hour")
         found += [([*path, field], f"limits by {field}") for field in fields if limit.get(field) is not None]
+        if isinstance(match := limit.get("match"), Mapping) and match.get("site") is not None:
+            found.append(([*path, "match", "site"], "limits by site"))
     for path, offer in _items(document, "catalogs", "offers"):
         for where, price in _items(offer, "prices"):
             if price.get("option") in ("reserved", "owned"):
                 found.append(([*path, *where, "option"], f"the purchase option {price['option']!r}"))
     hint = "remove it, or wait for the version that builds it"
-    return [Problem(file, pointer(path), f"{what}, not yet supported", "", hint) for path, what in found]
+    return [Problem(None, pointer(path), f"{what}, not yet supported", "", hint) for path, what in found]

@@ -1,7 +1,7 @@
 """From files to an ``Instance``: the one loader, strict and complete in what it refuses.
 
-Two passes: the standard library reads the document (duplicate keys, NaN, huge numbers and deep nesting are refused there),
-tables beside it are read from CSV, then pydantic judges the whole. All problems are told together, each with its file and place.
+Two passes: ``documents`` reads the file (duplicate keys, NaN, huge numbers and deep nesting are refused there), tables beside it
+are read from CSV, then pydantic judges the whole. All problems are told together, each with its file and place.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,17 +18,16 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from optimizer.documents import MAX_BYTES, finite, parsed, read_document, refused, strict_json, text_of
 from optimizer.errors import InvalidInputError, Problem, UsageError
-from optimizer.instance import Catalogs, Instance
-from optimizer.problems import not_yet_problems, reference_problems, validation_problems
+from optimizer.instance import SCHEMA_VERSION, Catalogs, Instance
+from optimizer.problems import nearest, newer_version, not_yet_problems, reference_problems, validation_problems
 
-__all__ = ["MAX_BYTES", "load_catalogs", "load_instance", "read_document", "shipped_folder", "text_of"]
+__all__ = ["instance_schema", "load_catalogs", "load_instance", "shipped_folder"]
 
-MAX_BYTES = 256 * 2**20
-"""Largest file read unless the caller says otherwise; a 10,000-workload instance takes about 30 MiB."""
-MAX_NUMBER_LENGTH = 40
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
 WHOLE = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
+STEP = re.compile(r"[0-9]{1,6}", re.ASCII)
 CATALOG_FILES = {
     "accelerators": ("accelerators.csv",),
     "offers": ("offers.csv",),
@@ -41,22 +39,42 @@ CATALOG_FILES = {
 
 @dataclass
 class _Document:
-    """A document while it is read: the data, where its tables came from, and the problems so far."""
+    """A document while it is read: the data, where its tables came from, which could not be read, and the problems so far."""
 
     file: str
     data: dict[str, Any]
     origins: dict[str, list[_Origin]] = field(default_factory=dict)
+    unread: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class _Origin:
-    """Rows ``first`` .. ``first + len(lines)`` of a catalog came from this file; ``lines`` are CSV line numbers, () for JSON."""
+    """Rows ``first`` .. ``first + count`` of a catalog came from this file; ``table`` says where in it, None for JSON."""
 
     file: str
     first: int
     count: int
-    lines: tuple[int, ...] = ()
+    table: _Table | None = None
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Rows of a CSV file, the line each ends on, and the columns that each fills."""
+
+    rows: list[dict[str, Any]]
+    lines: list[int]
+    filled: list[tuple[str, ...]]
+
+    def place(self, row: int, path: Sequence[str]) -> str:
+        """Name the line and column of a field; a list's members are numbered anew where the columns of some are blank."""
+        fields = self.filled[row]
+        for depth, step in enumerate(path):
+            if step.isdecimal():
+                under = [name.split(".") for name in fields if name.split(".")[:depth] == list(path[:depth])]
+                steps = sorted({name[depth] for name in under if len(name) > depth and name[depth].isdecimal()}, key=int)
+                path = [*path[:depth], *steps[int(step) : int(step) + 1], *path[depth + 1 :]]
+        return f"line {self.lines[row]}" + (f", column {'.'.join(path)}" if path else "")
 
 
 def load_instance(path: str | Path, *, set_values: Sequence[str] = (), max_bytes: int = MAX_BYTES) -> Instance:
@@ -92,11 +110,12 @@ def load_catalogs(folder: str | Path | None = None, *, max_bytes: int = MAX_BYTE
     named = {key: sorted(p.name for pattern in patterns for p in folder.glob(pattern)) for key, patterns in CATALOG_FILES.items()}
     document = _Document(str(folder), {"catalogs": {key: files for key, files in named.items() if files}})
     _inline_catalogs(document, folder, max_bytes)
-    found = reference_problems(document.data)
+    found = reference_problems(document.data, unread=document.unread)
     try:
         catalogs = Catalogs.model_validate_json(json.dumps(document.data["catalogs"]))
     except ValidationError as error:
         found = [replace(p, pointer="/catalogs" + p.pointer) for p in validation_problems(error)] + found
+        found = [p for p in found if p.pointer.removeprefix("/catalogs/") not in document.unread]
     if problems := document.problems + [_relocated(p, document) for p in found]:
         raise InvalidInputError(f"{folder} cannot be used as catalogs", problems)
     return catalogs
@@ -108,8 +127,20 @@ def shipped_folder() -> Path:
     return next((f for f in (here / "shipped", here.parent / "instances") if (f / "catalogs").is_dir()), here / "shipped")
 
 
+def instance_schema() -> dict[str, Any]:
+    """Give the JSON Schema of an instance file, whose catalogs may also be names of files beside it."""
+    schema = Instance.model_json_schema()
+    for shape in schema["$defs"]["Catalogs"]["properties"].values():
+        name = {"type": "string", "description": "a file beside the instance: .csv, .json"}
+        inline = {key: shape.pop(key) for key in ("type", "items", "minItems") if key in shape}
+        shape["anyOf"] = [name, {**inline, "items": {"anyOf": [name, inline["items"]]}}]
+    return schema
+
+
 def _validated(document: _Document) -> Instance:
-    found = reference_problems(document.data) + not_yet_problems(document.data)
+    if newer := newer_version(document.data, SCHEMA_VERSION, document.file):
+        raise InvalidInputError(f"{document.file} cannot be used as an instance", [newer])
+    found = reference_problems(document.data, unread=document.unread) + not_yet_problems(document.data)
     try:
         instance = Instance.model_validate_json(json.dumps(document.data), context={"references_checked": True})
     except ValidationError as error:
@@ -124,106 +155,14 @@ def _validated(document: _Document) -> Instance:
 def _relocated(problem: Problem, document: _Document) -> Problem:
     """Point a problem at the file, line and column it came from, where that is a table beside the document."""
     parts = problem.pointer.split("/")
-    if len(parts) >= 4 and parts[1] == "catalogs" and parts[3].isdigit():
+    if len(parts) >= 4 and parts[1] == "catalogs" and parts[3].isdecimal():
         row = int(parts[3])
         for origin in document.origins.get(parts[2], ()):
             if origin.first <= row < origin.first + origin.count:
                 rest, at = parts[4:], row - origin.first
-                if origin.lines:
-                    place = f"line {origin.lines[at]}" + (f", column {'.'.join(rest)}" if rest else "")
-                else:
-                    place = "/" + "/".join([str(at), *rest])
+                place = "/" + "/".join([str(at), *rest]) if origin.table is None else origin.table.place(at, rest)
                 return replace(problem, file=origin.file, pointer=place)
     return replace(problem, file=problem.file or document.file)
-
-
-# -- files ------------------------------------------------------------------------------------------------------------------
-
-
-def text_of(path: Path, max_bytes: int = MAX_BYTES) -> str:
-    """Read a UTF-8 file of at most ``max_bytes``; raises InvalidInputError."""
-    try:
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise _refused(path, f"{size} bytes", f"at most {max_bytes}", "raise ALLOCATE_MAX_BYTES if the file is meant")
-        return path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        raise _refused(path, "no such file", "a file", _beside(path)) from None
-    except UnicodeDecodeError as error:
-        found = f"a byte that is not UTF-8 at offset {error.start}"
-        raise _refused(path, found, "UTF-8 text", "save the file as UTF-8") from None
-    except OSError as error:
-        raise _refused(path, error.strerror or str(error), "a readable file", "") from None
-
-
-def _beside(path: Path) -> str:
-    others = sorted(p.name for p in path.parent.glob("*" + path.suffix))[:5] if path.parent.is_dir() else []
-    return f"that folder has {', '.join(others)}" if others else "check the path"
-
-
-def _refused(path: Path | str, found: str, expected: str, hint: str, place: str = "") -> InvalidInputError:
-    return InvalidInputError(f"{path} cannot be read", [Problem(str(path), place, found, expected, hint)])
-
-
-def read_document(path: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
-    """Read a JSON or TOML object strictly: no duplicate keys, no NaN or infinities, no numbers that overflow or vanish.
-
-    Raises
-    ------
-    InvalidInputError : the file is missing, too large or not such a document
-    """
-    document = _parsed(path, max_bytes)
-    if not isinstance(document, dict):
-        raise _refused(path, f"a {type(document).__name__} at the top", "an object", "")
-    return document
-
-
-def _parsed(path: Path, max_bytes: int) -> Any:
-    text = text_of(path, max_bytes)
-    try:
-        if path.suffix.lower() == ".toml":
-            import tomllib
-
-            return tomllib.loads(text)
-        return _strict_json(text)
-    except json.JSONDecodeError as error:
-        raise _refused(path, error.msg, "JSON", "", f"line {error.lineno}, column {error.colno}") from None
-    except RecursionError:
-        raise _refused(path, "nesting too deep to read", "an instance", "") from None
-    except ValueError as error:  # TOML syntax, or one of our own refusals below
-        raise _refused(path, str(error), "", "") from None
-
-
-def _strict_json(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_object, parse_float=_float, parse_int=_int, parse_constant=_constant)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        others = ", ".join(repr(name) for name in found if name != twice)
-        raise ValueError(f"the key {twice!r} twice in one object (its other keys: {others[:200] or 'none'})")
-    return found
-
-
-def _float(text: str) -> float:
-    number = float(text)
-    vanished = number == 0.0 and any(digit in "123456789" for digit in re.split("[eE]", text)[0])
-    if len(text) > MAX_NUMBER_LENGTH or not math.isfinite(number) or vanished:
-        raise ValueError(f"the number {text[:50]}, which binary64 cannot hold")
-    return number
-
-
-def _int(text: str) -> int:
-    if len(text) > 18:
-        raise ValueError(f"the whole number {text[:30]}..., which is too long")
-    return int(text)
-
-
-def _constant(text: str) -> float:
-    raise ValueError(f"{text}, which is not a number an instance may hold")
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------------
@@ -247,51 +186,83 @@ def _rows(document: _Document, key: str, members: list[Any], folder: Path, max_b
             rows.append(member)
             continue
         try:
-            found, lines = _table(key, _confined(member, folder), max_bytes)
+            path = _confined(member, folder)
+            table = _csv_table(path, text_of(path, max_bytes), _record(key)) if path.suffix.lower() == ".csv" else None
+            found = _records(path, max_bytes) if table is None else table.rows
         except InvalidInputError as error:
             document.problems += error.problems
+            document.unread.add(key)
             continue
-        document.origins.setdefault(key, []).append(_Origin(str(folder / member), len(rows), len(found), lines))
+        document.origins.setdefault(key, []).append(_Origin(str(folder / member), len(rows), len(found), table))
         rows += found
     return rows
 
 
+def _record(key: str) -> type[BaseModel]:
+    record: type[BaseModel] = get_args(Catalogs.model_fields[key].annotation)[0]
+    return record
+
+
 def _confined(name: str, folder: Path) -> Path:
-    path = (folder / name).resolve()
+    try:
+        path = (folder / name).resolve()
+    except (OSError, RuntimeError, ValueError):  # a loop of links; a NUL or half a character in the name
+        raise refused(folder, f"the file name {name[:80]!r}", "a file beside the instance", "") from None
     if not path.is_relative_to(folder.resolve()):
         found = "a path that leaves the instance's folder"
-        raise _refused(folder / name, found, "a relative path inside it", "copy the file there")
+        raise refused(folder / name, found, "a relative path inside it", "copy the file there")
     return path
 
 
-def _table(key: str, path: Path, max_bytes: int) -> tuple[list[Any], tuple[int, ...]]:
-    if path.suffix.lower() != ".csv":
-        found = _parsed(path, max_bytes)
-        if not isinstance(found, list):
-            raise _refused(path, f"a {type(found).__name__}", "a list of records", "")
-        return found, ()
-    record = get_args(Catalogs.model_fields[key].annotation)[0]
-    return _csv_rows(path, text_of(path, max_bytes), record)
+def _records(path: Path, max_bytes: int) -> list[Any]:
+    found = parsed(path, max_bytes)
+    if not isinstance(found, list):
+        raise refused(path, f"a {type(found).__name__}", "a list of records", "")
+    return found
 
 
-def _csv_rows(path: Path, text: str, record: type[BaseModel]) -> tuple[list[Any], tuple[int, ...]]:
-    """Read a table whose header holds field paths (``prices.0.option``); blank cells are absent fields."""
-    reader = csv.reader(io.StringIO(text), strict=True)
-    rows: list[Any] = []
-    lines: list[int] = []
+def _csv_table(path: Path, text: str, record: type[BaseModel]) -> _Table:
+    """Read a table whose header holds field paths (``prices.0.option``); blank cells are absent fields, blank lines nothing."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    table, problems = _Table([], [], []), []
     try:
         header = next(reader, [])
-        columns = [(tuple(name.split(".")), _kind(record, name.split("."))) for name in header]
-        if unknown := [name for name, (_, kind) in zip(header, columns, strict=True) if kind is None]:
-            raise _refused(path, f"unknown columns {unknown}", f"fields of {record.__name__}", "", "line 1")
+        kinds = _kinds(path, header, record)
         for cells in reader:
+            if not cells:
+                continue
             if len(cells) != len(header):
-                raise _refused(path, f"{len(cells)} cells", f"{len(header)}, as the header has", "", f"line {reader.line_num}")
-            rows.append(_nested((where, _cell(cell, kind)) for (where, kind), cell in zip(columns, cells, strict=True) if cell))
-            lines.append(reader.line_num)
+                wanted = f"{len(header)}, as the header has"
+                problems.append(Problem(str(path), f"line {reader.line_num}", f"{len(cells)} cells", wanted))
+                continue
+            filled = tuple(name for name, cell in zip(header, cells, strict=True) if cell)
+            table.rows.append(_nested(zip(filled, (_cell(c, k) for c, k in zip(cells, kinds, strict=True) if c), strict=True)))
+            table.lines.append(reader.line_num)
+            table.filled.append(filled)
     except csv.Error as error:
-        raise _refused(path, str(error), "CSV", "", f"line {reader.line_num}") from None
-    return rows, tuple(lines)
+        raise refused(path, str(error), "CSV", "", f"line {reader.line_num}") from None
+    if problems:
+        raise InvalidInputError(f"{path} cannot be read", problems)
+    return table
+
+
+def _kinds(path: Path, header: Sequence[str], record: type[BaseModel]) -> list[str]:
+    """Say what each column holds; refuses a header with unknown, repeated or overlapping columns."""
+    kinds = [_kind(record, name.split(".")) for name in header]
+    fields = f"fields of {record.__name__}"
+    if not header:
+        raise refused(path, "nothing", f"a header of {fields}", "")
+    if unknown := [name for name, kind in zip(header, kinds, strict=True) if kind is None]:
+        hint = nearest(unknown[0], record.model_fields)
+        raise refused(path, f"unknown columns {unknown}", fields, hint, "line 1")
+    names = {name: tuple(name.split(".")) for name in header}
+    if len(names) < len(header):
+        twice = sorted({name for name in header if header.count(name) > 1})
+        raise refused(path, f"columns {twice} twice", "one column a field", "", "line 1")
+    above = {steps[:n] for steps in names.values() for n in range(1, len(steps))}
+    if both := [name for name, steps in names.items() if steps in above]:
+        raise refused(path, f"columns {both} and columns below them", "one column a field", "", "line 1")
+    return [kind for kind in kinds if kind is not None]
 
 
 def _kind(annotation: Any, path: Sequence[str]) -> str | None:
@@ -305,7 +276,7 @@ def _kind(annotation: Any, path: Sequence[str]) -> str | None:
         if annotation is bool:
             return "truth"
         return "number" if annotation in (int, float) else "text"
-    if origin is tuple and path[0].isdigit():
+    if origin is tuple and STEP.fullmatch(path[0]):
         return _kind(arguments[0], path[1:])
     if origin is dict:
         return _kind(arguments[1], path[1:])
@@ -315,29 +286,36 @@ def _kind(annotation: Any, path: Sequence[str]) -> str | None:
     return None
 
 
-def _cell(cell: str, kind: str | None) -> Any:
+def _cell(cell: str, kind: str) -> Any:
     """Turn a cell into what its column holds; what does not fit stays text, for pydantic to refuse with its place."""
-    if kind == "number" and len(cell) <= MAX_NUMBER_LENGTH and NUMBER.fullmatch(cell):
-        return int(cell) if WHOLE.fullmatch(cell) else float(cell)
+    if kind == "number" and NUMBER.fullmatch(cell):
+        try:
+            return int(cell) if WHOLE.fullmatch(cell) else finite(cell)
+        except ValueError:
+            return cell
     if kind == "truth" and cell in ("true", "false"):
         return cell == "true"
     return cell.split("|") if kind == "names" else cell
 
 
-def _nested(fields: Iterable[tuple[tuple[str, ...], Any]]) -> dict[str, Any]:
-    """Build an object from (path, value) pairs; numeric steps make lists, in the order of the columns."""
+def _nested(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Build an object from (path, value) pairs; numeric steps make lists, in the order of the numbers."""
     root: dict[str, Any] = {}
-    for path, value in fields:
-        here: Any = root
-        for step, following in zip(path, (*path[1:], ""), strict=True):
-            fresh: Any = value if not following else ([] if following.isdigit() else {})
-            if isinstance(here, list):
-                if int(step) >= len(here):
-                    here.append(fresh)
-                here = here[min(int(step), len(here) - 1)]
-            else:
-                here = here.setdefault(step, fresh)
-    return root
+    for name, value in fields:
+        *above, last = name.split(".")
+        here = root
+        for step in above:
+            here = here.setdefault(step, {})
+        here[last] = value
+    listed: dict[str, Any] = _listed(root)
+    return listed
+
+
+def _listed(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    members = {step: _listed(member) for step, member in value.items()}
+    return [members[s] for s in sorted(members, key=int)] if all(map(STEP.fullmatch, members)) and members else members
 
 
 # -- changes on the way in --------------------------------------------------------------------------------------------------
@@ -349,10 +327,7 @@ def _set(document: dict[str, Any], change: str) -> None:
     parts = [p.replace("~1", "/").replace("~0", "~") for p in path[1:].split("/")] if path.startswith("/") else path.split(".")
     if not sign or not path:
         raise UsageError(f"--set {change!r}: expected PATH=VALUE, such as policy.utilization_cap=0.7")
-    try:
-        value = _strict_json(text)
-    except ValueError:
-        value = text
+    value = _set_value(change, text)
     here: Any = document
     for part in parts[:-1]:
         here = here.setdefault(part, {}) if isinstance(here, dict) else here[_place(here, part, change)]
@@ -362,13 +337,26 @@ def _set(document: dict[str, Any], change: str) -> None:
         here[_place(here, parts[-1], change)] = value
 
 
+def _set_value(change: str, text: str) -> Any:
+    """Read a value as JSON where it is JSON, else take it as the text it is."""
+    try:
+        change.encode()
+        return strict_json(text)
+    except UnicodeEncodeError:
+        raise UsageError(f"--set {change!r}: not UTF-8 text") from None
+    except json.JSONDecodeError:
+        return text
+    except ValueError as error:
+        raise UsageError(f"--set {change!r}: {error}") from None
+
+
 def _place(members: object, part: str, change: str) -> int:
     if not isinstance(members, list):
         raise UsageError(f"--set {change!r}: there is nothing below the step before {part!r}")
     names = [m.get("name") if isinstance(m, Mapping) else None for m in members]
     if part in names:
         return names.index(part)
-    if part.isdigit() and int(part) < len(members):
+    if STEP.fullmatch(part) and int(part) < len(members):
         return int(part)
-    known = ", ".join(repr(n) for n in names if n)
-    raise UsageError(f"--set {change!r}: no member {part!r}; there are {known or len(members)}")
+    known = [n for n in names if isinstance(n, str)]
+    raise UsageError(f"--set {change!r}: no member {part!r}; {nearest(part, known) if known else f'there are {len(members)}'}")
