@@ -34,6 +34,8 @@ REPLICA_SIZES = (1, 2, 4, 8)
 """Accelerators per modelled replica, all of them in one tensor-parallel group."""
 CONCURRENCIES: FloatArray = 2.0 ** np.arange(9, dtype=np.float64)
 """Requests in flight at which a modelled curve is asked for: 1 to 256."""
+NO_WAIT_MS = 1e-6
+"""Time per further token of requests that ask for one token only: not zero, since times are compared in logs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,7 +171,9 @@ def predicted(
     with np.errstate(invalid="ignore", divide="ignore"):
         safe = np.maximum(found.output_tokens_per_s / found.low, 1.0)
     quality = tuple(found.quality[::each].tolist()) if each else ()
-    return Times(found.ttft_ms.reshape(shape), found.tpot_ms.reshape(shape), safe.reshape(shape), quality)
+    lone = np.isfinite(found.ttft_ms) & (points.output_tokens <= 1)  # one token has no further one to wait for
+    tpot_ms = np.where(lone, NO_WAIT_MS, found.tpot_ms)
+    return Times(found.ttft_ms.reshape(shape), tpot_ms.reshape(shape), safe.reshape(shape), quality)
 
 
 def anchored(
