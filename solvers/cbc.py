@@ -17,7 +17,6 @@ What CBC 2.10.3 is known for, and what is done about it:
 """
 
 import functools
-import math
 import re
 import shutil
 import time
@@ -129,11 +128,10 @@ class _Answer:
 def _run(
     binary: str, model: Model, options: SolveOptions, started: float, on_progress: OnProgress | None, cancel: Cancel | None
 ) -> Claim:
-    scale = _scale(model)
+    scale = model.cost_scale(SCALE_EXPONENT)
     limit = None if options.time_limit_s is None else max(0.01, options.time_limit_s - (time.monotonic() - started))
     with private_folder() as folder:
-        scaled = model.with_objective(model.objective * scale, 0.0)
-        (folder / "model.mps").write_text(to_mps(scaled, labels=False), "ascii")
+        (folder / "model.mps").write_text(to_mps(model.scaled(scale), labels=False), "ascii")
         argv = [*_line_buffered(), binary, "model.mps", *_arguments(options, limit), *_start_arguments(folder, model, options)]
 
         last: list[Reading] = []
@@ -142,7 +140,7 @@ def _run(
             reading = read_cbc(read_log(folder, 4000))
             if on_progress is not None and reading != Reading() and reading not in last:
                 last[:] = [reading]
-                on_progress(_unscaled(reading, model, scale).progress(time.monotonic() - started))
+                on_progress(reading.scaled(1 / scale).progress(time.monotonic() - started))
 
         ended = run_child(
             [*argv, "-solve", "-saveSolution", "values"],
@@ -182,19 +180,6 @@ def _start_arguments(folder: Path, model: Model, options: SolveOptions) -> list[
     return ["-mipStart", "start"]
 
 
-def _scale(model: Model) -> float:
-    """Give the power of two that brings the largest cost into (2^16, 2^17]."""
-    largest = float(np.abs(model.objective).max())
-    return 1.0 if largest == 0 else 2.0 ** (SCALE_EXPONENT - math.ceil(math.log2(largest)))
-
-
-def _unscaled(reading: Reading, model: Model, scale: float) -> Reading:
-    def back(value: float | None) -> float | None:
-        return None if value is None else value / scale + model.objective_offset
-
-    return Reading(back(reading.incumbent), back(reading.bound), reading.rounding / scale)
-
-
 def _claim(folder: Path, model: Model, options: SolveOptions, scale: float, ended: Ended) -> Claim:
     stopped = {Stop.CANCELLED: Limit.INTERRUPT, Stop.DEADLINE: Limit.TIME, Stop.EXITED: None}[ended.stop]
     log = read_log(folder)
@@ -202,7 +187,7 @@ def _claim(folder: Path, model: Model, options: SolveOptions, scale: float, ende
     if answer is None:
         if stopped is None:
             raise BackendCrashedError(f"cbc ended with code {ended.code} and left no solution", log[-2000:])
-        bound = _unscaled(read_cbc(log), model, scale).safe_bound
+        bound = read_cbc(log).scaled(1 / scale).safe_bound
         return Claim(Termination.NO_SOLUTION_FOUND, stopped, None, bound, "cbc's log, rounded down")
     ending = next((x for x in _ENDINGS if f"\n{x[0]}" in log), None)
     if ending is None:
@@ -210,28 +195,28 @@ def _claim(folder: Path, model: Model, options: SolveOptions, scale: float, ende
     _, termination, limit = ending
     limit = stopped or limit if limit is not None else None
     if termination is Termination.FEASIBLE and _NO_INCUMBENT in log:
-        return Claim(Termination.NO_SOLUTION_FOUND, limit, None, *_printed_bound(log, model, scale))
+        return Claim(Termination.NO_SOLUTION_FOUND, limit, None, *_printed_bound(log, scale))
     if termination is Termination.OPTIMAL and not model.integer.any():
         bound, source = linear_bound(model, answer.row_duals, answer.objective, "cbc")
         return Claim(termination, limit, answer.values, bound, source, answer.row_duals)
     if termination is Termination.OPTIMAL:
-        bound = answer.objective - CUTOFF_INCREMENT / scale - PROOF_LOSS * abs(answer.objective - model.objective_offset)
+        bound = answer.objective - CUTOFF_INCREMENT / scale - PROOF_LOSS * abs(answer.objective)
         return Claim(
             termination, limit, answer.values, bound, "cbc exhausted its search; less its cutoff increment and tolerance"
         )
     if termination is Termination.FEASIBLE:
-        return Claim(termination, limit, answer.values, *_printed_bound(log, model, scale))
+        return Claim(termination, limit, answer.values, *_printed_bound(log, scale))
     return Claim(termination)
 
 
-def _printed_bound(log: str, model: Model, scale: float) -> tuple[float | None, str]:
+def _printed_bound(log: str, scale: float) -> tuple[float | None, str]:
     """Give the bound of the final report, rounded down by half its last digit; None when there is none."""
     found = _LOWER_BOUND.findall(log)
     if not found:
         return None, ""
     value = float(found[-1])
     lowered = value - 0.0005 - PROOF_LOSS * abs(value)
-    return lowered / scale + model.objective_offset, "cbc's log, three decimals of the scaled cost, rounded down"
+    return lowered / scale, "cbc's log, three decimals of the scaled cost, rounded down"
 
 
 def _read_answer(folder: Path, model: Model, scale: float) -> _Answer | None:
@@ -244,13 +229,12 @@ def _read_answer(folder: Path, model: Model, scale: float) -> _Answer | None:
     except OSError:
         return None
     rows = file_rows(model).index
-    m, n = len(rows), model.n_columns
+    m, n = len(rows), model.n_columns + (model.objective_offset != 0)  # which to_mps makes a column
     if len(data) != 8 * (2 + 2 * m + 2 * n) or np.frombuffer(data, np.int32, 2).tolist() != [m, n]:
         return None
     numbers = np.frombuffer(data, np.float64, offset=8)
     duals = np.bincount(rows, weights=numbers[1 + m : 1 + 2 * m] / scale, minlength=model.n_rows).astype(np.float64)
-    objective = float(numbers[0]) / scale + model.objective_offset
-    return _Answer(objective, numbers[1 + 2 * m : 1 + 2 * m + n].copy(), duals)
+    return _Answer(float(numbers[0]) / scale, numbers[1 + 2 * m : 1 + 2 * m + model.n_columns].copy(), duals)
 
 
 @functools.cache

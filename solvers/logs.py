@@ -29,6 +29,10 @@ class Reading:
         """The bound, lowered by its rounding."""
         return None if self.bound is None else self.bound - self.rounding
 
+    def scaled(self, factor: float) -> "Reading":
+        """All numbers times ``factor``."""
+        return Reading(_times(self.incumbent, factor), _times(self.bound, factor), self.rounding * factor)
+
     def progress(self, seconds: float) -> Progress:
         """As a progress report."""
         return Progress(seconds, self.incumbent, self.bound)
@@ -81,6 +85,10 @@ def last_improving_solution(path: Path, n_columns: int) -> FloatArray | None:
 
 def _reading(incumbent: str, bound: str) -> Reading:
     return Reading(_number(incumbent), _number(bound), _half_unit(bound) if _number(bound) is not None else 0.0)
+
+
+def _times(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
 
 
 def _number(text: str) -> float | None:

@@ -5,6 +5,7 @@ new value that shares what did not change. Columns and rows are known by index; 
 that is called only when someone reads them. This module solves nothing.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -198,6 +199,18 @@ class Model:
     def relaxed(self) -> Self:
         """Return the linear relaxation; everything but integrality is shared."""
         return replace(self, integer=np.zeros(self.n_columns, np.bool_))
+
+    def cost_scale(self, exponent: int) -> float:
+        """Give the power of two that brings the largest cost into (2^(exponent − 1), 2^exponent]; 1 when all are 0.
+
+        Backends compare costs with absolute tolerances, so that small costs must be scaled before and back after, exactly.
+        """
+        largest = float(np.abs(self.objective).max())
+        return 1.0 if largest == 0 else 2.0 ** (exponent - math.ceil(math.log2(largest)))
+
+    def scaled(self, factor: float) -> Self:
+        """Return the same model with costs and offset times ``factor``; the matrix is shared."""
+        return self.with_objective(self.objective * factor, self.objective_offset * factor)
 
     def column_label(self, index: int) -> str:
         """Label of a column for people; ``c<index>`` where there is none."""

@@ -42,6 +42,8 @@ IN_PROCESS_NONZEROS = 20_000
 IN_PROCESS_SECONDS = 1.0
 GRACE_S = 5.0  # past its own time limit before a sub-solver is stopped from outside
 POLL_S = 0.05
+SCALE_EXPONENT = 14  # the largest cost is scaled to at most 2^14: HiGHS, at costs of 1e-5, errs by its tolerance of 1e-7
+ROW_TOLERANCE = 1e-8  # for HiGHS and SCIP, whose own 1e-6 buys a cheaper objective; costs no time on planning models
 HAND_OFF_GAP = 0.99  # of the gap asked, so that a gap recomputed from our objective is not above it by rounding
 
 _LINEAR = frozenset({Capability.CONTINUOUS, Capability.FRACTIONAL_DATA, Capability.WIDE_RANGE})
@@ -133,11 +135,27 @@ class OrtoolsBackend:
         options = options or SolveOptions()
         check_capabilities(self.name, self.capabilities, model, options)
         usable_start(model, options)
-        key = self._solver if self._solver != "auto" else "highs" if model.integer.any() else "glop"
-        run = Run(model, options, key, time.monotonic(), on_progress, cancel)
-        claim = run.claim()
-        author = Author(self.name, _version(key), time.monotonic() - run.started)
-        return accept(model, options, claim, author, polish=lambda lp: OrtoolsBackend("glop").solve(lp, SolveOptions(60.0, 0.0)))
+        started, failures, solution = time.monotonic(), [], None
+        for key in self._sub_solvers(model):
+            run = Run(model, options, key, started, on_progress, cancel)
+            try:
+                claim = run.claim()
+            except BackendCrashedError as error:
+                failures.append(error)
+                continue
+            author = Author(self.name, _version(key), run.seconds())
+            solution = accept(model, options, claim, author, polish=_polish)
+            if solution.values is not None or claim.values is None:
+                break
+        if solution is None:
+            raise failures[0]
+        return replace(solution, message="; ".join(filter(None, [solution.message, *map(str, failures)])))
+
+    def _sub_solvers(self, model: Model) -> tuple[str, ...]:
+        """Who is asked, in turn, until one neither fails nor claims a point that is no solution."""
+        if self._solver != "auto":
+            return (self._solver,)
+        return ("highs", "scip") if model.integer.any() else ("glop", "highs")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,11 +169,17 @@ class Run:
     on_progress: OnProgress | None
     cancel: Cancel | None
 
+    @property
+    def scale(self) -> float:
+        """What costs are multiplied by on the way in; CP-SAT wants them whole as they are."""
+        return 1.0 if self.key == "cp-sat" else self.model.cost_scale(SCALE_EXPONENT)
+
     def claim(self) -> Claim:
         """Solve, wherever it fits, and give what the sub-solver says."""
         if self.cancelled():
             return Claim(Termination.NO_SOLUTION_FOUND, Limit.INTERRUPT)
         limit = self.options.time_limit_s
+        limit = None if limit is None else max(0.0, limit - self.seconds())
         if limit == 0:
             return Claim(Termination.NO_SOLUTION_FOUND, Limit.TIME)
         if SUB_SOLVERS[self.key].interruptible:
@@ -178,13 +202,14 @@ class Run:
         """Pass on what a log tells, when it tells something new; ``last`` holds what was passed on before."""
         if self.on_progress is not None and reading != Reading() and reading not in last:
             last[:] = [reading]
-            self.on_progress(reading.progress(self.seconds()))
+            self.on_progress(reading.scaled(1 / self.scale).progress(self.seconds()))
 
     def in_process(self, limit: float | None) -> Claim:
         """Solve in a thread of this process; a thread that heeds neither limit nor interrupter is abandoned."""
         lines: deque[str] = deque(maxlen=200)
         last: list[Reading] = []
-        attempt = _Attempt(_request(self.model, self.options, self.key, limit), lines if self.key == "scip" else None)
+        request = _request(self.model.scaled(self.scale), self.options, self.key, limit)
+        attempt = _Attempt(request, lines if self.key == "scip" else None)
         deadline = None if limit is None else self.seconds() + limit + GRACE_S
         stopped: Limit | None = None
         try:
@@ -194,19 +219,19 @@ class Run:
                     stopped, deadline = Limit.INTERRUPT, self.seconds() + GRACE_S
                     attempt.interrupt()  # HiGHS ignores it, and is given IN_PROCESS_SECONDS at most
                 if deadline is not None and self.seconds() > deadline:
-                    bound = read_scip(list(lines)).safe_bound
+                    bound = read_scip(list(lines)).scaled(1 / self.scale).safe_bound
                     return Claim(Termination.NO_SOLUTION_FOUND, stopped or Limit.TIME, None, bound, "log, rounded down")
         finally:
             attempt.interrupt()
             attempt.done.wait(IN_PROCESS_SECONDS)  # a thread that outlives the interpreter aborts the process
-        claim = _claim(self.model, self.key, attempt.result(), limit, self.seconds())
+        claim = self.read(attempt.result(), limit)
         return replace(claim, limit=stopped) if stopped and claim.limit is not None else claim
 
     def in_child(self, limit: float | None) -> Claim:
         """Solve in a child process; a killed one leaves its last improving solution and its log."""
         last: list[Reading] = []
         with private_folder() as folder:
-            request = _request(self.model, self.options, self.key, limit, files=True)
+            request = _request(self.model.scaled(self.scale), self.options, self.key, limit, files=True)
             (folder / "request").write_bytes(request.SerializeToString())
             paths = "\n".join(p or os.getcwd() for p in sys.path)
             ended = run_child(
@@ -221,13 +246,13 @@ class Run:
     def _after_child(self, folder: Path, stop: Stop, code: int, limit: float | None) -> Claim:
         with contextlib.suppress(FileNotFoundError):
             result = _protos().result.SolveResultProto.FromString((folder / "result").read_bytes())
-            return _claim(self.model, self.key, result, limit, self.seconds())
+            return self.read(result, limit)
         if (folder / "error").exists():
             raise _error((folder / "error").read_text("utf-8", "replace"))
         if stop is Stop.EXITED:
             log = read_log(folder, 2000)
             raise BackendCrashedError(f"{SUB_SOLVERS[self.key].label} died with exit code {code}", log)
-        reading = read_highs(read_log(folder))
+        reading = read_highs(read_log(folder)).scaled(1 / self.scale)
         values = last_improving_solution(folder / "improving", self.model.n_columns)
         return Claim(
             Termination.NO_SOLUTION_FOUND if values is None else Termination.FEASIBLE,
@@ -236,6 +261,20 @@ class Run:
             reading.safe_bound,
             "log, rounded down",
         )
+
+    def read(self, result: Any, limit: float | None) -> Claim:
+        """Read a result; the claimed optimum of a linear program gets a bound derived from its duals."""
+        core, label = _protos().result, SUB_SOLVERS[self.key].label
+        reason = core.TerminationReasonProto.Name(result.termination.reason).removeprefix("TERMINATION_REASON_").lower()
+        if reason in ("numerical_error", "other_error", "unspecified"):
+            raise BackendCrashedError(f"{label} stopped with {reason}: {result.termination.detail}")
+        termination = Termination.FEASIBLE if reason == "imprecise" else Termination(reason)
+        bound, source = result.termination.objective_bounds.dual_bound / self.scale, f"{label}'s word"
+        duals = _duals(self.model, result)
+        if duals is not None:
+            duals /= self.scale
+            bound, source = linear_bound(self.model, duals, bound, label)
+        return Claim(termination, _limit(result, limit, self.seconds()), _point(self.model, result), bound, source, duals)
 
 
 class _Attempt:
@@ -315,6 +354,10 @@ def _version(key: str | None) -> str:
     return f"ortools {own}" if key is None else f"ortools {own}, {SUB_SOLVERS[key].label} {inside.get(key, '')}".rstrip()
 
 
+def _polish(model: Model) -> Solution:
+    return OrtoolsBackend("glop").solve(model, SolveOptions(time_limit_s=60.0, relative_gap=0.0))
+
+
 def _text(error: BaseException) -> str:
     """Give MathOpt's own words; its Python layer hides them one exception further down."""
     return str(error.__context__ or error)
@@ -382,29 +425,18 @@ def _parameters(options: SolveOptions, key: str, limit: float | None, files: boo
         parameters.enable_output = files
         parameters.highs.bool_options["log_to_console"] = files  # in a child, where stdout is a file of ours
         parameters.highs.int_options["threads"] = options.threads
+        parameters.highs.double_options["primal_feasibility_tolerance"] = ROW_TOLERANCE
+        parameters.highs.double_options["mip_feasibility_tolerance"] = ROW_TOLERANCE
         if files:
             parameters.highs.string_options["mip_improving_solution_file"] = "improving"
+    elif key == "scip":
+        parameters.gscip.real_params["numerics/feastol"] = ROW_TOLERANCE
     elif key == "cp-sat":
         parameters.threads = options.threads
         parameters.cp_sat.only_solve_ip = True
     elif key == "pdlp":
         parameters.threads = options.threads
     return parameters
-
-
-def _claim(model: Model, key: str, result: Any, limit: float | None, seconds: float) -> Claim:
-    """Read a result; the claimed optimum of a linear program gets a bound derived from its duals."""
-    core = _protos().result
-    reason = core.TerminationReasonProto.Name(result.termination.reason).removeprefix("TERMINATION_REASON_").lower()
-    detail = result.termination.detail
-    if reason in ("numerical_error", "other_error", "unspecified"):
-        raise BackendCrashedError(f"{SUB_SOLVERS[key].label} stopped with {reason}: {detail}")
-    termination = Termination.FEASIBLE if reason == "imprecise" else Termination(reason)
-    values, duals = _point(model, result), _duals(model, result)
-    bound, source = result.termination.objective_bounds.dual_bound, f"{SUB_SOLVERS[key].label}'s word"
-    if duals is not None:
-        bound, source = linear_bound(model, duals, bound, SUB_SOLVERS[key].label)
-    return Claim(termination, _limit(result, limit, seconds), values, bound, source, duals)
 
 
 def _limit(result: Any, limit: float | None, seconds: float) -> Limit | None:
