@@ -38,14 +38,14 @@ class Options:
     def __post_init__(self) -> None:
         """Refuse what has no meaning, before anything is computed."""
         wrong = []
-        if not (math.isfinite(self.time_limit_s) and self.time_limit_s >= 0):
-            wrong.append(f"time_limit_s is {self.time_limit_s!r}, expected seconds, 0 or more")
+        if not 0 <= self.time_limit_s <= 1e7:  # NaN is neither
+            wrong.append(f"time_limit_s is {self.time_limit_s!r}, expected seconds from 0 to 1e7")
         if not (math.isfinite(self.relative_gap) and 0 <= self.relative_gap < 1):
             wrong.append(f"relative_gap is {self.relative_gap!r}, expected a fraction from 0 to below 1")
         if self.method not in METHODS:
             wrong.append(f"method is {self.method!r}, expected one of {', '.join(METHODS)}")
-        if self.threads < 1 or not 0 <= self.seed < 2**31:
-            wrong.append(f"threads is {self.threads!r} and seed {self.seed!r}, expected at least 1 and 0 to 2^31 - 1")
+        if not 1 <= self.threads <= 1024 or not 0 <= self.seed < 2**31:
+            wrong.append(f"threads is {self.threads!r} and seed {self.seed!r}, expected 1 to 1024 and 0 to 2^31 - 1")
         if wrong:
             raise UsageError("; ".join(wrong))
 

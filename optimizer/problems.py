@@ -31,7 +31,11 @@ def pointer(parts: Iterable[str | int]) -> str:
     >>> pointer(["workloads", 3, "a/b"])
     '/workloads/3/a~1b'
     """
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+    return "".join("/" + _printable(str(part)).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def nearest(word: str, known: Collection[str]) -> str:

@@ -15,7 +15,8 @@ __all__ = ["Day", "Fraction01", "Name", "NonNegative", "Positive", "PositiveInt"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._:/+%@()-]{0,119}$")]
 """A name that is safe in messages, tables and file names: ASCII, at most 120 characters."""
-Text = Annotated[str, Field(max_length=2000)]
+Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x08\x0B-\x1F\x7F-\x9F\u202A-\u202E\u2066-\u2069]*$")]
+"""Free text without control characters: it is shown on terminals."""
 Positive = Annotated[float, Field(gt=0, le=1e15)]
 NonNegative = Annotated[float, Field(ge=0, le=1e15)]
 PositiveInt = Annotated[int, Field(ge=1, le=10**9)]

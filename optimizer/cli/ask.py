@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from optimizer.cli.main import emit
+from optimizer.cli.options import FORM, INSTANCE, MAX_BYTES, SET, output_option
 from optimizer.errors import CheckFailedError, Problem
 
 if TYPE_CHECKING:
@@ -17,20 +18,19 @@ if TYPE_CHECKING:
 
 __all__ = ["backends_command", "compile_command", "estimate_command", "validate_command", "verify_command"]
 
-FORM = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 FILE = click.Path(path_type=Path)
-SET = click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change the instance before it is used.")
 
 
 @click.command("validate")
-@click.argument("instance", type=FILE)
+@INSTANCE
 @SET
+@MAX_BYTES
 @FORM
-def validate_command(instance: Path, changes: tuple[str, ...], form: str) -> None:
+def validate_command(instance: Path, changes: tuple[str, ...], max_bytes: int, form: str) -> None:
     """Check INSTANCE and its catalogs; tell every problem at once."""
     from optimizer.read import load_instance
 
-    found = load_instance(instance, set_values=changes)
+    found = load_instance(instance, set_values=changes, max_bytes=max_bytes)
     counts = {
         "accelerators": len(found.catalogs.accelerators),
         "offers": len(found.catalogs.offers),
@@ -47,17 +47,18 @@ def validate_command(instance: Path, changes: tuple[str, ...], form: str) -> Non
 
 
 @click.command("verify")
-@click.argument("instance", type=FILE)
+@INSTANCE
 @click.argument("plan", type=FILE)
 @SET
+@MAX_BYTES
 @FORM
-def verify_command(instance: Path, plan: Path, changes: tuple[str, ...], form: str) -> None:
+def verify_command(instance: Path, plan: Path, changes: tuple[str, ...], max_bytes: int, form: str) -> None:
     """Check PLAN against INSTANCE from first principles; exit 7 where a rule refuses it."""
     from optimizer.plan import load_plan
     from optimizer.read import load_instance
     from optimizer.verify import verify_plan
 
-    found = verify_plan(load_instance(instance, set_values=changes), load_plan(plan))
+    found = verify_plan(load_instance(instance, set_values=changes, max_bytes=max_bytes), load_plan(plan))
     if form == "json":
         emit(json.dumps(found.model_dump(mode="json"), indent=1) + "\n")
     elif found.passed:
@@ -67,18 +68,19 @@ def verify_command(instance: Path, plan: Path, changes: tuple[str, ...], form: s
 
 
 @click.command("compile")
-@click.argument("instance", type=FILE)
-@click.option("-o", "--output", type=FILE, metavar="FILE", help="Write the model here: .mps or .lp.")
+@INSTANCE
+@output_option("FILE", "Write the model here: .mps or .lp.")
 @SET
+@MAX_BYTES
 @FORM
-def compile_command(instance: Path, output: Path | None, changes: tuple[str, ...], form: str) -> None:
+def compile_command(instance: Path, output: Path | None, changes: tuple[str, ...], max_bytes: int, form: str) -> None:
     """Compile INSTANCE: count candidates, and write the whole model as MPS or LP for any MILP solver."""
     from optimizer.compile import compile_instance
     from optimizer.read import load_instance
     from optimizer.report import render_counts
 
     writer = _model_writer(output)
-    compiled = compile_instance(load_instance(instance, set_values=changes))
+    compiled = compile_instance(load_instance(instance, set_values=changes, max_bytes=max_bytes))
     model = compiled.model
     size = {
         "columns": model.n_columns,
@@ -106,7 +108,7 @@ def _model_writer(output: Path | None) -> Callable[[Model], str]:
 
 @click.command("estimate")
 @click.argument("points", type=FILE)
-@click.option("-o", "--output", type=FILE, required=True, metavar="OUT.csv", help="Where the predictions go.")
+@output_option("OUT.csv", "Where the predictions go.", required=True)
 @click.option("--catalogs", type=FILE, metavar="DIR", help="Folder of catalogs; the shipped ones by default.")
 def estimate_command(points: Path, output: Path, catalogs: Path | None) -> None:
     """Predict TTFT, TPOT and throughput of the POINTS of a CSV file, with 90 % bands."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from importlib import import_module
 from typing import Any
 
 import click
 
-from optimizer.errors import AllocationError
+from optimizer.errors import AllocationError, UsageError
 
 __all__ = ["command", "main"]
 
@@ -58,8 +59,20 @@ class _Lazy(click.Group):
         return super().resolve_command(ctx, args)
 
 
+def _version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    if not wanted:
+        return
+    try:
+        click.echo(f"allocate {version('allocate')}")
+    except PackageNotFoundError:
+        click.echo("allocate, a checkout that is not installed")
+    ctx.exit()
+
+
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "ALLOCATE"})
-@click.version_option(package_name="allocate", prog_name="allocate")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version and exit.")
 @click.option("--debug", is_flag=True, help="Show tracebacks and log what is done.")
 @click.pass_context
 def command(ctx: click.Context, debug: bool) -> None:
@@ -77,35 +90,34 @@ def command(ctx: click.Context, debug: bool) -> None:
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit with the contract's code; never a traceback unless ``--debug`` asks for it."""
     arguments = sys.argv[1:] if args is None else args
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without box-drawing characters still gets its table
     try:
         code = command.main(arguments, prog_name="allocate", standalone_mode=False)
-        sys.stdout.flush()
-    except click.exceptions.Exit as stop:
-        code = stop.exit_code
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         code = 2
-    except click.Abort:
-        click.echo("interrupted", err=True)
-        code = 130
-    except KeyboardInterrupt:
+    except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         code = 130
     except AllocationError as error:
         code = _told(error, arguments)
-    except BrokenPipeError:
-        code = _broken_pipe()
+    except (BrokenPipeError, SystemExit):  # click's own way out when the reader of stdout has left
+        _drop_stdout()
+        code = 0
     except Exception as error:
         code = _bug(error, arguments)
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _told(error: AllocationError, arguments: list[str]) -> int:
-    if "--debug" in arguments:
+    if _is_debug(arguments):
         _print_traceback()
     if type(error).exit_code == 1:
         return _bug(error, arguments)
-    click.echo(f"allocate: {error}", err=True)
+    click.echo(_printable(f"allocate: {error}"), err=True)
     return getattr(error, "code", error.exit_code)
 
 
@@ -114,14 +126,28 @@ def _bug(error: Exception, arguments: list[str]) -> int:
     import tempfile
     import traceback
 
-    if "--debug" in arguments:
+    if _is_debug(arguments):
         _print_traceback()
-    report = tempfile.NamedTemporaryFile("w", prefix="allocate-bug-", suffix=".txt", delete=False, encoding="utf-8")  # noqa: SIM115
-    with report:
-        report.write(f"allocate {' '.join(arguments)}\n\n{error}\n\n" + "".join(traceback.format_exception(error)))
+    try:
+        handle, place = tempfile.mkstemp(prefix="allocate-bug-", suffix=".txt")
+        with open(handle, "w", encoding="utf-8", errors="backslashreplace") as report:
+            report.write(f"allocate {' '.join(arguments)}\n\n{error}\n\n" + "".join(traceback.format_exception(error)))
+    except OSError as why:
+        place = f"none, {why.strerror}; run again with --debug"
     first = str(error).splitlines()[0] if str(error) else ""
-    click.echo(f"allocate: this is a bug: {type(error).__name__}: {first} (report: {report.name})", err=True)
+    click.echo(_printable(f"allocate: this is a bug: {type(error).__name__}: {first} (report: {place})"), err=True)
     return 1
+
+
+def _is_debug(arguments: list[str]) -> bool:
+    import os
+
+    return "--debug" in arguments or os.environ.get("ALLOCATE_DEBUG", "").lower() in ("1", "true", "yes", "on")
+
+
+def _printable(text: str) -> str:
+    """Escape what would move a terminal's cursor or colour its text: messages quote files that others wrote."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
 def _print_traceback() -> None:
@@ -130,11 +156,11 @@ def _print_traceback() -> None:
     traceback.print_exc()
 
 
-def _broken_pipe() -> int:
+def _drop_stdout() -> None:
+    """Send what is left to nowhere, else Python complains at exit about the reader that left."""
     import os
 
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at exit about the reader that left
-    return 0
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def emit(text: str, output: Any = None, *, quiet: bool = False) -> None:
@@ -144,4 +170,10 @@ def emit(text: str, output: Any = None, *, quiet: bool = False) -> None:
 
         write_atomically(output, text)
     elif not quiet:
-        click.echo(text, nl=False)
+        try:
+            click.echo(text, nl=False)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            _drop_stdout()
+            raise UsageError(f"stdout cannot be written: {error.strerror}") from None

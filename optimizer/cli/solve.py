@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import threading
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from optimizer.cli.main import emit
+from optimizer.cli.options import INSTANCE, MAX_BYTES, SET, output_option
 from optimizer.errors import InterruptedByUserError, UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ BY_SUFFIX = {".json": "json", ".csv": "csv", ".md": "markdown"}
 
 
 @click.command("solve")
-@click.argument("instance", type=click.Path(path_type=Path))
+@INSTANCE
 @click.option("--backend", default="auto", show_default=True, metavar="auto|cbc|ortools", help="Solver backend.")
 @click.option("--time-limit", default=120.0, show_default=True, metavar="S", help="Wall seconds for the solver.")
 @click.option("--gap", default=1e-4, show_default=True, metavar="R", help="Relative gap at which the solver may stop.")
@@ -36,16 +38,14 @@ BY_SUFFIX = {".json": "json", ".csv": "csv", ".md": "markdown"}
 @click.option("--seed", default=0, show_default=True, metavar="N", help="Seed of the backend.")
 @click.option("--threads", default=1, show_default=True, metavar="N", help="Threads per solve.")
 @click.option("--plan-in-force", type=click.Path(path_type=Path), metavar="PLAN", help="Start from this plan.")
-@click.option(
-    "--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change the instance, e.g. policy.utilization_cap=0.7."
-)
+@SET
 @click.option("--rejected", metavar="WORKLOAD", help="Also show what was rejected for this workload, and why.")
 @click.option("--strict-prices", is_flag=True, help="Refuse (exit 7) where an offer has no usable price.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="Form of the result.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the plan here (.json, .csv, .md).")
+@output_option("FILE", "Write the plan here (.json, .csv, .md).")
 @click.option("--quiet", is_flag=True, help="No progress, and nothing on stdout when -o is given.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-@click.option("--max-bytes", default=256 * 2**20, show_default=True, metavar="N", help="Largest input file read.")
+@MAX_BYTES
 def solve_command(
     instance: Path,
     backend: str,
@@ -73,7 +73,7 @@ def solve_command(
     if rejected is not None:
         _show_rejected(question, rejected, form)
     plan = _solved(question, options, plan_in_force, quiet)
-    _show(plan, form, output, quiet, instance)
+    _show(plan, form, output, quiet, _next_command(instance, output, changes))
 
 
 def _solved(question: Instance, options: object, plan_in_force: Path | None, quiet: bool) -> Plan:
@@ -94,12 +94,16 @@ def _solved(question: Instance, options: object, plan_in_force: Path | None, qui
                 click.echo("\r\x1b[K", nl=False, err=True)
 
 
-def _show(plan: Plan, form: str, output: Path | None, quiet: bool, instance: Path) -> None:
+def _next_command(instance: Path, output: Path | None, changes: tuple[str, ...]) -> str:
+    """Give the commands that keep the plan and check it, as a shell would take them."""
+    plan, question = str(output or "plan.json"), [str(instance), *(word for change in changes for word in ("--set", change))]
+    verify = shlex.join(["allocate", "verify", *question, plan])
+    return verify if output is not None else shlex.join(["allocate", "solve", *question, "-o", plan]) + " && " + verify
+
+
+def _show(plan: Plan, form: str, output: Path | None, quiet: bool, follow: str) -> None:
     from optimizer.report import render
 
-    target = output or Path("plan.json")
-    verify = f"allocate verify {instance} {target}"
-    follow = verify if output is not None else f"allocate solve {instance} -o {target} && {verify}"
     if output is not None:
         emit(render(plan, BY_SUFFIX.get(output.suffix.lower(), form if form != "table" else "json")), output)
     if output is None or not quiet:
