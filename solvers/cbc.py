@@ -68,7 +68,7 @@ class CbcBackend:
     path : of another binary than PuLP's
     """
 
-    def __init__(self, path: str | None = None) -> None:
+    def __init__(self, *, path: str | None = None) -> None:
         self._path = path
 
     @property
@@ -113,7 +113,10 @@ class CbcBackend:
         return accept(model, options, claim, author, polish=lambda lp: self.solve(lp, SolveOptions(60.0, 0.0)))
 
     def _binary(self) -> str:
-        return self._path if self._path is not None else _pulp_binary()
+        path = self._path if self._path is not None else _pulp_binary()
+        if shutil.which(path) is None:
+            raise BackendUnavailableError(f"cbc cannot be run: {path} is missing or not executable")
+        return path
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -243,7 +246,7 @@ def _pulp_binary() -> str:
 
     Raises
     ------
-    BackendUnavailableError : PuLP is missing, or brings none for this platform.
+    BackendUnavailableError : PuLP is missing.
     """
     try:
         import pulp
@@ -251,8 +254,6 @@ def _pulp_binary() -> str:
         path = Path(pulp.PULP_CBC_CMD.pulp_cbc_path)
     except (ImportError, AttributeError) as error:
         raise BackendUnavailableError(f"cbc comes with pulp, which cannot be loaded: {error}") from error
-    if not path.exists():
-        raise BackendUnavailableError(f"this pulp brings no cbc for this platform (looked for {path})")
     return str(path.resolve())
 
 
