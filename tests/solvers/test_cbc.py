@@ -104,7 +104,8 @@ def test_a_binary_that_speaks_another_language_is_a_crash(fake):
 
 
 def test_a_binary_that_lies_does_not_prove_itself(fake):
-    script = "printf '\\001\\0\\0\\0\\002\\0\\0\\0' > values; head -c 56 /dev/zero >> values; echo; echo 'Result - Optimal solution found'"
+    values = "printf '\\001\\0\\0\\0\\002\\0\\0\\0' > values; head -c 56 /dev/zero >> values"
+    script = f"{values}; echo; echo 'Result - Optimal solution found'"
     with pytest.raises(BackendUnavailableError, match="where -7 is right"):
         fake(script).prove()
 

@@ -164,13 +164,9 @@ def test_mathopts_own_words_are_kept(monkeypatch):
     monkeypatch.setattr(ortools, "_model", lambda m: spoiled(built(m)))
     with pytest.raises(BackendCrashedError, match="NaN"):
         OrtoolsBackend("glop").solve(two_rows_lp())
-    try:
-        try:
-            raise RuntimeError("INVALID_ARGUMENT: real text")
-        except RuntimeError:
-            raise AttributeError("'StatusNotOk' object has no attribute 'canonical_code'")  # noqa: B904 - how MathOpt loses it
-    except AttributeError as error:
-        assert ortools._text(error) == "INVALID_ARGUMENT: real text"
+    lost = AttributeError("'StatusNotOk' object has no attribute 'canonical_code'")  # as MathOpt's Python layer does
+    lost.__context__ = RuntimeError("INVALID_ARGUMENT: real text")
+    assert ortools._text(lost) == "INVALID_ARGUMENT: real text"
 
 
 def spoiled(proto):

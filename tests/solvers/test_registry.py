@@ -80,7 +80,7 @@ def test_auto_is_the_first_that_proves_itself(monkeypatch):
     monkeypatch.setitem(registry.BUILT_IN, "ortools", "nowhere:Nothing")
     assert get_backend("auto").name == "cbc"
     monkeypatch.setitem(registry.BUILT_IN, "cbc", "nowhere:Nothing")
-    with pytest.raises(BackendUnavailableError, match="no backend works here: .*'ortools' does not load.*'cbc' does not load"):
+    with pytest.raises(BackendUnavailableError, match=r"no backend works here: .*'ortools' does not load.*'cbc' does not load"):
         get_backend("auto")
 
 
