@@ -1,156 +1,210 @@
 """Times and rates of points nobody measured: prefill by compute, decode by bandwidth, the batch limited by memory.
 
-Times ms, rates output tokens/s of the whole deployment. No queue of open-loop arrivals and no percentile: central values at a
-fixed concurrency, like the measured points. Missing hardware or model figures give NaN, never a guess.
+Times ms, rates output tokens/s of the whole deployment. Central values at a fixed number of requests in flight, like the measured
+points: no queue of open-loop arrivals and no percentile. Missing hardware or model figures give NaN, never a guess.
+Ideal times come from ``steps``; what engines reach of them is fitted (``fit``) and read from the catalog of efficiencies; what
+like points were measured to do corrects it (``similarity``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.catalog import AcceleratorKind, Quality
+from optimizer.catalog import Quality
+from optimizer.catalog.efficiencies import Efficiencies
 from optimizer.instance import Catalogs
-from optimizer.performance.steps import Array, Columns, Hardware, Network, Work, hardware, network, weight_bytes, work
+from optimizer.performance.lookup import Configurations, Lookup, positions
+from optimizer.performance.points import Array, Codes, Points, Predictions, rate_of
+from optimizer.performance.similarity import AnchorTable, SurfaceTable, shared
+from optimizer.performance.steps import Work
 
-Key = TypeVar("Key", bound=Hashable)
+__all__ = ["PLAIN_MULTIPLES", "TRANSFERS", "Points", "Predictions", "Roofline", "model_times_s"]
 
-__all__ = ["Points", "Predictions", "Roofline"]
+PLAIN_MULTIPLES = {
+    "prefill_compute": 1.7,
+    "prefill_attention": 2.5,
+    "prefill_link": 2.0,
+    "prefill_weights": 1.7,
+    "prefill_s": 1e-3,
+    "decode_weights": 1.3,
+    "decode_cache": 1.3,
+    "decode_compute": 1.5,
+    "decode_link": 2.0,
+    "layer_s": 40e-6,
+    "reduce_s": 20e-6,
+    "step_s": 1e-3,
+    "interference": 1.0,
+    "queue": 0.03,
+    "queue_power": 1.0,
+    "request_s": 0.02,
+    "overflow": 0.2,
+}
+"""What holds where nothing was fitted, and what a fit is drawn to: multiples of ideal times, and seconds (names in ``_s``).
+1.3 and 1.7 are about 75 % of bandwidth and 60 % of peak; a layer launches about ten kernels of 4 us. Assumed."""
+OVERFLOW_TOLERANCE = 0.25
+"""Share of requests beyond what memory holds that wait for no one, as caches fill only while answers grow. Assumed."""
+FULL_LOAD_IN_LANE = 512.0
+"""Requests in flight taken for a point without a concurrency (the most an engine reaches), unless memory holds fewer. Assumed."""
+TRANSFERS = ("shape", "layout", "pairing", "crossed", "variant", "accelerator", "both")
+"""How far a prediction is carried from what was measured, nearest first; each has a band of its own. The name says what was not
+measured: this shape of a known layout; the layout; the engine with this network, precision and accelerator; these three with one
+another; the network at this precision; the accelerator; both."""
+KNOWN = (
+    ("network", "precision", "accelerator", "engine", "layout"),
+    ("network", "precision", "accelerator", "engine"),
+    ("network", "precision", "accelerator"),
+)
+PLAIN_BAND = (0.4, 2.0)
+"""Band of the plain model, before any fit; assumed."""
 
-Strings = Sequence[str] | NDArray[np.object_]
-MaybeStrings = Sequence[str | None] | NDArray[np.object_]
-TEXT = ("model", "compression", "accelerator", "precision", "engine", "engine_version")
+
+def model_times_s(load: Work, output_tokens: Array, multiples: Mapping[str, float]) -> tuple[Array, Array]:
+    """Time to first token and per further token, s, of the uncorrected model, shape (n_points,) each.
+
+    One decode step reads weights and caches, multiplies, and talks; it shares the cards with the prompts that come in, one for
+    each request that ends. A prompt waits for those ahead of it in its lane and, where memory is full, for a
+    request in flight to end.
+    """
+    m = multiples
+    prefill = load.prefill_flop_s * m["prefill_compute"] + load.prefill_attention_s * m["prefill_attention"] + m["prefill_s"]
+    prefill = prefill + load.prefill_link_s * m["prefill_link"] + load.prefill_weights_s * m["prefill_weights"]
+    step = load.decode_weights_s * m["decode_weights"] + load.decode_cache_s * m["decode_cache"] + m["step_s"]
+    step = step + load.decode_flop_s * m["decode_compute"] + load.decode_link_s * m["decode_link"]
+    step = step + load.layers * (m["layer_s"] + (load.group > 1) * m["reduce_s"])
+    in_lane = np.maximum(load.in_flight / load.lanes, 1.0)
+    tpot_s = step + m["interference"] * prefill * in_lane / np.maximum(output_tokens, 1.0)
+    ttft_s = prefill * (1.0 + m["queue"] * (in_lane - 1.0) ** m["queue_power"]) + step + m["request_s"]
+    overflow = np.maximum(load.waiting / load.in_flight - OVERFLOW_TOLERANCE, 0.0)
+    return ttft_s + m["overflow"] * overflow * (ttft_s + output_tokens * tpot_s), tpot_s
 
 
 @dataclass(frozen=True)
-class Points:
-    """Load points as columns of equal length; numbers are float arrays with NaN for blank, ``engine`` may hold None."""
+class _Fitted:
+    """Efficiencies ready for use."""
 
-    model: Strings
-    compression: Strings
-    accelerator: Strings
-    precision: Strings
-    tensor: Array
-    pipeline: Array
-    attention_data: Array
-    expert: Array
-    accelerators: Array
-    engine: MaybeStrings
-    engine_version: MaybeStrings
-    input_tokens: Array
-    output_tokens: Array
-    concurrency: Array
+    table: AnchorTable
+    ttft: SurfaceTable
+    tpot: SurfaceTable
+    bands: dict[str, tuple[float, float]]
 
-    def __post_init__(self) -> None:
-        """Refuse columns of different lengths."""
-        lengths = {field.name: len(getattr(self, field.name)) for field in fields(self)}
-        if len(set(lengths.values())) > 1:
-            raise ValueError(f"columns of different lengths: {lengths}")
-
-    def __len__(self) -> int:
-        """Give the number of points."""
-        return len(self.model)
-
-    def take(self, index: NDArray[np.intp]) -> Points:
-        """Give some of the points, in the order of ``index``."""
-        columns: dict[str, Any] = {}
-        for field in fields(self):
-            column = getattr(self, field.name)
-            array = column if isinstance(column, np.ndarray) else np.array(column, dtype=object)
-            columns[field.name] = array[index]
-        return Points(**columns)
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What points are expected to do: arrays of shape (n_points,), NaN where nothing can be said.
-
-    ``low`` and ``high`` bound the rate: its 90 % band.
-    """
-
-    ttft_ms: Array
-    tpot_ms: Array
-    output_tokens_per_s: Array
-    low: Array
-    high: Array
-    quality: NDArray[np.object_]
-
-
-def codes(column: Sequence[Key] | NDArray[Any]) -> tuple[list[Key], NDArray[np.intp]]:
-    """Give the distinct values of a column, in order of appearance, and for each point its place among them.
-
-    >>> codes(["b", "a", "b"])
-    (['b', 'a'], array([0, 1, 0]))
-    """
-    seen: dict[Key, int] = {}
-    values = column.tolist() if isinstance(column, np.ndarray) else column
-    index = np.fromiter((seen.setdefault(value, len(seen)) for value in values), dtype=np.intp, count=len(column))
-    return list(seen), index
+    @classmethod
+    def of(cls, efficiencies: Efficiencies) -> _Fitted:
+        table = AnchorTable.of(efficiencies.anchors)
+        bands = {band.transfer: (band.low, band.high) for band in efficiencies.bands}
+        return cls(table, SurfaceTable(efficiencies.ttft, table), SurfaceTable(efficiencies.tpot, table), bands)
 
 
 class Roofline:
-    """Predicts from one set of catalogs; looking a model or accelerator up happens once for each distinct name."""
+    """Predicts from one set of catalogs; each distinct configuration is looked up once, points go whole columns at a time."""
 
     def __init__(self, catalogs: Catalogs) -> None:
-        """Index the catalogs by name and alias."""
-        self._models = {name: m for m in catalogs.models for name in (*m.aliases, m.name)}
-        self._accelerators = {name: a for a in catalogs.accelerators for name in (*a.aliases, a.name)}
-
-    def work(self, points: Points) -> Work:
-        """Count the work of points; NaN for unknown names and missing figures."""
-        models, of_model = codes(points.model)
-        pairs, of_pair = codes(list(zip(points.accelerator, points.precision, strict=True)))
-        nets = _table(Network, [network(self._models[m]) if m in self._models else None for m in models])
-        known = [hardware(self._accelerators[a], p) if a in self._accelerators else None for a, p in pairs]
-        bytes_each = np.array([weight_bytes(precision) for _, precision in pairs])
-        lanes = np.where(np.isnan(points.attention_data), 1.0, points.attention_data)
-        run = Columns(
-            weight_bytes=bytes_each[of_pair],
-            tensor=points.tensor,
-            pipeline=np.where(np.isnan(points.pipeline), 1.0, points.pipeline),
-            lanes=lanes,
-            accelerators=points.accelerators,
-            input_tokens=points.input_tokens,
-            output_tokens=points.output_tokens,
-            concurrency=points.concurrency,
-        )
-        device = {name: column[of_pair] for name, column in _table(Hardware, known).items()}
-        return work(device, {name: column[of_model] for name, column in nets.items()}, run)
+        """Index the catalogs and take the fitted efficiencies, where there are any."""
+        self._lookup = Lookup(catalogs)
+        self._efficiencies = catalogs.efficiencies[0] if catalogs.efficiencies else None
+        self._fitted = _Fitted.of(self._efficiencies) if self._efficiencies else None
+        self._multiples = self._efficiencies.multiples if self._efficiencies else PLAIN_MULTIPLES
 
     def predict(self, points: Points) -> Predictions:
-        """Predict points, whole columns at a time."""
+        """Predict points. A blank concurrency asks for the rate at full load: times stay blank."""
         with np.errstate(all="ignore"):
             return self._predict(points)
 
+    def uncorrected_ms(self, points: Points) -> tuple[Array, Array]:
+        """Give TTFT and TPOT (ms) of the fitted constants alone: a smooth shape to follow between two measured points."""
+        with np.errstate(all="ignore"):
+            load = self._lookup.work(points, self._lookup.configurations(points))
+            ttft_s, tpot_s = model_times_s(load, points.output_tokens, self._multiples)
+        return ttft_s * 1e3, tpot_s * 1e3
+
     def _predict(self, points: Points) -> Predictions:
-        load = self.work(points)
-        prefill = (
-            load.prefill_flop_s / 0.5 + load.prefill_attention_s / 0.4 + load.prefill_link_s / 0.5 + load.prefill_weights_s / 0.6
+        found = self._lookup.configurations(points)
+        is_full = np.isnan(points.concurrency)
+        lanes = np.where(np.isnan(points.attention_data), 1.0, points.attention_data)
+        load = self._lookup.work(points.at(np.where(is_full, FULL_LOAD_IN_LANE * lanes, points.concurrency)), found)
+        ttft_s, tpot_s = model_times_s(load, points.output_tokens, self._multiples)
+        if self._fitted:
+            ttft_s, tpot_s = self._corrected(self._fitted, points, found, load, ttft_s, tpot_s)
+        in_flight = np.where(is_full, load.in_flight, points.concurrency)
+        rate = rate_of(in_flight, points.output_tokens, ttft_s * 1e3, tpot_s * 1e3)
+        if self._efficiencies:
+            rate = np.where(is_full, rate * self._efficiencies.full_load_factor, rate)
+        is_known = load.fits & np.isfinite(rate)
+        low, high = self._band(found, is_full)
+        has_tpot = is_known & ~is_full & (points.output_tokens > 1)
+        return Predictions(
+            ttft_ms=np.where(is_known & ~is_full, ttft_s * 1e3, np.nan),
+            tpot_ms=np.where(has_tpot, tpot_s * 1e3, np.nan),
+            output_tokens_per_s=np.where(is_known, rate, np.nan),
+            low=np.where(is_known, rate * low, np.nan),
+            high=np.where(is_known, rate * high, np.nan),
+            quality=_qualities(found),
         )
-        step = load.decode_weights_s / 0.6 + load.decode_cache_s / 0.5
-        step = step + load.decode_flop_s / 0.4 + load.decode_link_s / 0.5
-        step = step + load.layers * (25e-6 + 20e-6 * (load.group > 1))
-        in_lane = load.in_flight / load.lanes
-        tpot_s = step + prefill * in_lane / np.maximum(points.output_tokens, 1.0)
-        ttft_s = prefill * (1.0 + 0.15 * (in_lane - 1.0)) + step + 0.02
-        ttft_s = ttft_s + load.waiting / load.in_flight * (ttft_s + points.output_tokens * tpot_s)
-        rate = points.concurrency * points.output_tokens / (ttft_s + (points.output_tokens - 1.0) * tpot_s)
-        known = load.fits & np.isfinite(rate)
-        ttft, tpot, rate = (np.where(known, x, np.nan) for x in (ttft_s * 1e3, tpot_s * 1e3, rate))
-        return Predictions(ttft, tpot, rate, rate / 1.8, rate * 1.8, self._qualities(points))
 
-    def _qualities(self, points: Points) -> NDArray[np.object_]:
-        names, index = codes(points.accelerator)
-        kinds = [self._accelerators[name].kind if name in self._accelerators else None for name in names]
-        found = [Quality.ASSUMED if kind == AcceleratorKind.TPU else Quality.MODELLED for kind in kinds]
-        return np.array(found, dtype=object)[index]
+    def _corrected(
+        self, fitted: _Fitted, points: Points, found: Configurations, load: Work, ttft_s: Array, tpot_s: Array
+    ) -> tuple[Array, Array]:
+        """Correct both times by what like points were measured to do, and by rates where a family has no such point."""
+        codes = {key: fitted.table.code(key, names) for key, names in found.attributes.items()}
+        place = positions(points, load)
+        place = np.where(np.isfinite(place), place, 0.0)
+        slower = -self._family_rates(fitted, found)[found.of_point]
+        is_full = np.isnan(points.concurrency)  # no anchor is near full load: the model alone
+        times = []
+        for surface, plain in ((fitted.ttft, ttft_s), (fitted.tpot, tpot_s)):
+            correction = surface.correction(surface.weights(codes), found.of_point, place)
+            times.append(plain * np.exp(np.where(is_full, 0.0, correction) + slower))
+        return times[0], times[1]
+
+    def _family_rates(self, fitted: _Fitted, found: Configurations) -> Array:
+        """Log of rate over expected rate, for configurations on families without an anchor; 0 elsewhere.
+
+        The accelerator's own where a rate was held on it, else the mean of its vendor's, else the lowest of all (a TPU always).
+        """
+        rates = self._efficiencies.accelerator_rates if self._efficiencies else {}
+        if not rates:
+            return np.zeros(len(found.vendor))
+        of_vendor: dict[str | None, list[float]] = {}
+        for name, rate in rates.items():
+            card = self._lookup.accelerators.get(name)
+            of_vendor.setdefault(card.vendor if card else None, []).append(rate)
+        lowest = min(rates.values())
+        names, families = found.attributes["accelerator"], found.attributes["family"]
+        result = np.zeros(len(names))
+        for place, (card_name, family) in enumerate(zip(names, families, strict=True)):
+            if family in fitted.table.names["family"]:
+                continue
+            mates = of_vendor.get(found.vendor[place])
+            usual = float(np.mean(mates)) if mates and not found.is_tpu[place] else lowest
+            result[place] = rates.get(card_name, usual) if card_name else usual
+        return result
+
+    def _band(self, found: Configurations, is_full: NDArray[np.bool_]) -> tuple[Array, Array]:
+        """Band of the rate as multiples of it, by how far the prediction is carried; shape (n_points,) each."""
+        if not self._fitted:
+            return np.full(len(found.of_point), PLAIN_BAND[0]), np.full(len(found.of_point), PLAIN_BAND[1])
+        bands = self._fitted.bands
+        of_transfer = np.array([bands.get(name, PLAIN_BAND) for name in TRANSFERS])
+        of_point = of_transfer[transfers(self._fitted.table, found)][found.of_point]
+        of_point = np.where(is_full[:, None], np.array(bands.get("full load", PLAIN_BAND)), of_point)
+        return of_point[:, 0], of_point[:, 1]
 
 
-def _table(kind: Callable[..., Any], rows: Sequence[Any]) -> dict[str, Array]:
-    """Columns of some records; a missing record is NaN in every column."""
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    return {name: np.array([np.nan if row is None else getattr(row, name) for row in rows], dtype=float) for name in names}
+def transfers(table: AnchorTable, found: Configurations) -> Codes:
+    """Give the place in ``TRANSFERS`` of each configuration, shape (n_configurations,)."""
+    equal = {key: table.same(key, table.code(key, names)) for key, names in found.attributes.items()}
+    shape = (len(found.vendor), len(table.position))
+    seen = [shared(equal, alike_in, shape).any(axis=1) for alike_in in KNOWN]
+    variant = shared(equal, ("network", "precision"), shape).any(axis=1)
+    accelerator = shared(equal, ("accelerator",), shape).any(axis=1)
+    return np.select([*seen, variant & accelerator, accelerator, variant], range(6), 6).astype(np.intp)
+
+
+def _qualities(found: Configurations) -> NDArray[np.object_]:
+    assumed = found.is_assumed | found.is_tpu
+    values = np.array([Quality.MODELLED, Quality.ASSUMED], dtype=object)
+    of_point: NDArray[np.object_] = values[assumed.astype(np.intp)][found.of_point]
+    return of_point

@@ -51,7 +51,8 @@ class AnchorTable:
 
     def same(self, attribute: str, codes: Codes) -> NDArray[np.bool_]:
         """Say which anchors share an attribute with each of some points, shape (n_points, n_anchors)."""
-        return codes[:, None] == self.codes[attribute][None, :]
+        found: NDArray[np.bool_] = codes[:, None] == self.codes[attribute][None, :]
+        return found
 
 
 def shared(equal: dict[str, NDArray[np.bool_]], alike_in: Sequence[str], shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -96,7 +97,8 @@ class SurfaceTable:
         total = np.zeros(shape)
         for likeness in self._surface.likenesses:
             total += likeness.sd**2 * shared(equal, likeness.alike_in, shape)
-        return total * np.array(self._surface.weights)
+        weighted: Array = total * np.array(self._surface.weights)
+        return weighted
 
     def correction(self, weights: Array, of_point: Codes, position: Array) -> Array:
         """Give the correction of points, shape (n_points,).

@@ -190,7 +190,8 @@ def work(device: dict[str, Array], net: dict[str, Array], run: Columns) -> Work:
     shards = np.minimum(run.tensor, net["cache_shards"]) * run.pipeline
     cache_per_token = net["cache_bytes_per_token"] / shards
     context = run.input_tokens + run.output_tokens / 2.0
-    room = device["memory"] * USABLE_MEMORY_FRACTION - dense - experts
+    usable = device["memory"] * USABLE_MEMORY_FRACTION
+    room = usable - dense - experts
     slots = (
         np.floor(room / (cache_per_token * context)) * run.lanes
     )  # cache is taken as it is written: half the output on average
@@ -214,5 +215,5 @@ def work(device: dict[str, Array], net: dict[str, Array], run: Columns) -> Work:
         lanes=run.lanes,
         in_flight=in_flight,
         waiting=np.maximum(run.concurrency - in_flight, 0.0),
-        fits=room > 0,
+        fits=device["memory"] > dense + experts,
     )

@@ -1,0 +1,103 @@
+"""Fit what engines reach of the ideal, and write it as a catalog: ``python -m optimizer.performance.fit -o efficiencies.json``.
+
+Three layers: the roofline's constants and what like points share (``calibration``), and for accelerators of families that no such
+point is of, the rates they held (``rates``). Bands come from left-out groups (``folds``). The same catalogs give the same file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from optimizer.catalog.efficiencies import Anchors, Band, Category, Efficiencies, Likeness, Surface
+from optimizer.instance import Catalogs
+from optimizer.performance.calibration import FLAT_SHARE, LENGTHS, LIKENESSES, Calibration, calibrated
+from optimizer.performance.folds import errors_by_transfer
+from optimizer.performance.lookup import Configurations
+from optimizer.performance.points import Array
+from optimizer.performance.rates import accelerator_rates, full_load_errors
+from optimizer.performance.similarity import ATTRIBUTES, UNKNOWN
+from optimizer.read import load_catalogs
+
+__all__ = ["fit", "main"]
+
+BAND_QUANTILES = (0.05, 0.95)
+
+
+def fit(catalogs: Catalogs, source: str = "") -> Efficiencies:
+    """Fit efficiencies to the measured points of catalogs; efficiencies that these hold already are ignored."""
+    calibration = calibrated(catalogs)
+    errors = errors_by_transfer(calibration)
+    source = source or f"fitted to {len(calibration.measured)} closed-loop points of the catalogs' profiles"
+    first = Efficiencies(
+        multiples={name: _rounded(value) for name, value in calibration.multiples.items()},
+        anchors=_anchors(calibration.found, calibration.position),
+        ttft=_surface(0, calibration.ttft.weights),
+        tpot=_surface(1, _tpot_weights(calibration)),
+        accelerator_rates={name: _rounded(rate) for name, rate in accelerator_rates(catalogs, calibration.multiples).items()},
+        bands=tuple(_band(name, error) for name, error in errors.items() if len(error)),
+        source=source,
+    )
+    full = full_load_errors(catalogs.model_copy(update={"efficiencies": (first,)}))
+    if not len(full):
+        return first
+    middle = float(np.median(full))
+    band = _band("full load", full - middle)
+    return first.model_copy(update={"full_load_factor": _rounded(float(np.exp(-middle))), "bands": (*first.bands, band)})
+
+
+def _band(transfer: str, errors: Array) -> Band:
+    """90 % band of a rate from errors log(predicted / measured) of left-out points, each point the same weight."""
+    near, far = np.quantile(errors, BAND_QUANTILES)
+    return Band(transfer=transfer, low=_rounded(float(np.exp(-far))), high=_rounded(float(np.exp(-near))), points=len(errors))
+
+
+def _tpot_weights(calibration: Calibration) -> Array:
+    weights = np.zeros(len(calibration.measured))
+    weights[calibration.has_tpot] = calibration.tpot.weights
+    return weights
+
+
+def _anchors(found: Configurations, position: Array) -> Anchors:
+    attributes = {}
+    for key in ATTRIBUTES:
+        names = [UNKNOWN if name is None else name for name in found.attributes[key]]
+        distinct = sorted(set(names))
+        place = np.array([distinct.index(name) for name in names])[found.of_point]
+        attributes[key] = Category(names=tuple(distinct), index=tuple(place.tolist()))
+    rows = tuple(
+        (_rounded(a), _rounded(b), _rounded(c), _rounded(d), _rounded(e), _rounded(f)) for a, b, c, d, e, f in position.tolist()
+    )
+    return Anchors(attributes=attributes, position=rows)
+
+
+def _surface(which: int, weights: Array) -> Surface:
+    levels = tuple(Likeness(alike_in=alike_in, sd=sds[which]) for alike_in, *sds in LIKENESSES)
+    return Surface(
+        likenesses=levels, flat_share=FLAT_SHARE, lengths=LENGTHS, weights=tuple(_rounded(w) for w in weights.tolist())
+    )
+
+
+def _rounded(value: float) -> float:
+    """Six significant digits: what a file needs, and the same on every machine but for the last of them."""
+    return float(f"{value:.6g}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Fit a folder of catalogs and write the catalog of efficiencies."""
+    parser = argparse.ArgumentParser(
+        prog="python -m optimizer.performance.fit", description="Fit efficiencies to measured profiles."
+    )
+    parser.add_argument("folder", type=Path, nargs="?", help="folder of catalogs; the shipped ones when left out")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="efficiencies.json to write")
+    options = parser.parse_args(arguments)
+    fitted = fit(load_catalogs(options.folder))
+    options.output.write_text(json.dumps([fitted.model_dump(mode="json")], separators=(",", ":")) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""How far left-out points lie from what the others predict, by how far the prediction was carried.
+
+Errors are log(predicted / measured) of the rate. Groups are taken out of the fitted processes without fitting again (the
+constants of the roofline keep their values); ``tests/benchmarks/fidelity.py`` fits anew for every group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimizer.performance.calibration import Calibration
+from optimizer.performance.points import Array, Codes, rate_of
+from optimizer.performance.roofline import KNOWN, TRANSFERS
+
+__all__ = ["errors_by_transfer", "groups_of", "interior_errors"]
+
+VARIANT = ("network", "precision")
+ACCELERATOR = ("accelerator",)
+LEFT_OUT: dict[str, tuple[str, ...]] = {
+    "shape": (*KNOWN[0], "shape"),
+    "layout": KNOWN[0],
+    "pairing": KNOWN[1],
+    "crossed": KNOWN[2],
+    "variant": VARIANT,
+    "accelerator": ACCELERATOR,
+}
+"""What is left out together, to see a prediction carried as far as the name says."""
+
+
+def errors_by_transfer(calibration: Calibration) -> dict[str, Array]:
+    """Give the errors of left-out points for each transfer, and ``load`` for points inside a measured curve."""
+    keys = {name: groups_of(calibration, alike_in) for name, alike_in in LEFT_OUT.items()}
+    found: dict[str, list[Array]] = {name: [] for name in TRANSFERS}
+    for name, of_point in keys.items():
+        for group in range(int(of_point.max()) + 1):
+            members = np.flatnonzero(of_point == group)
+            errors, reached = _left_out(calibration, members), _reached(keys, members)
+            found[name].append(errors[reached == TRANSFERS.index(name)])
+    for members, wanted in _crosses(keys["variant"], keys["accelerator"]):
+        errors = _left_out(calibration, members)[np.isin(members, wanted)]
+        found["both"].append(errors)
+    result = {name: np.concatenate(errors) for name, errors in found.items()}
+    result["load"] = interior_errors(calibration)
+    return {name: errors[np.isfinite(errors)] for name, errors in result.items()}
+
+
+def groups_of(calibration: Calibration, alike_in: Sequence[str]) -> Codes:
+    """Give the number of each anchor's group: anchors that share attributes (``shape``: lengths)."""
+    found, points = calibration.found, calibration.measured.points
+    of_point = np.zeros(len(points), dtype=np.intp)
+    for attribute in alike_in:
+        if attribute == "shape":
+            places = np.unique(np.stack([points.input_tokens, points.output_tokens], axis=1), axis=0, return_inverse=True)[1]
+        else:
+            names = [str(name) for name in found.attributes[attribute]]
+            places = np.unique(names, return_inverse=True)[1][found.of_point]
+        places = places.reshape(-1)
+        of_point = np.unique(of_point * (int(places.max()) + 1) + places, return_inverse=True)[1].reshape(-1)
+    return of_point
+
+
+def interior_errors(calibration: Calibration) -> Array:
+    """Leave out each interior point of each curve, and interpolate between its neighbours (``combined``)."""
+    attributes = (*KNOWN[0], "engine_version", "shape")
+    points, measured = calibration.measured.points, calibration.measured
+    curve = groups_of(calibration, attributes)
+    order = np.lexsort((points.concurrency, curve))
+    left, here, right = order[:-2], order[1:-1], order[2:]
+    load = np.log(points.concurrency)
+    inside = (curve[left] == curve[right]) & (load[left] < load[here]) & (load[here] < load[right])
+    left, here, right = left[inside], here[inside], right[inside]
+    share = (load[here] - load[left]) / (load[right] - load[left])
+    predicted = []
+    for times, model in zip((measured.ttft_ms, measured.tpot_ms), calibration.model_ms, strict=True):
+        off = np.log(times / model)
+        predicted.append(model[here] * np.exp((1.0 - share) * off[left] + share * off[right]))
+    return _rate_errors(calibration, here, predicted[0], predicted[1])
+
+
+def _left_out(calibration: Calibration, members: Codes) -> Array:
+    """Error of the rate of some anchors, predicted from all the others, shape (n_members,); NaN where no TPOT was measured."""
+    has_tpot = calibration.has_tpot[members]
+    place = np.cumsum(calibration.has_tpot) - 1
+    tpot_error = np.full(len(members), np.nan)
+    tpot_error[has_tpot] = calibration.tpot.left_out(place[members[has_tpot]])
+    ttft = calibration.measured.ttft_ms[members] * np.exp(-calibration.ttft.left_out(members))
+    return _rate_errors(calibration, members, ttft, calibration.measured.tpot_ms[members] * np.exp(-tpot_error))
+
+
+def _rate_errors(calibration: Calibration, members: Codes, ttft_ms: Array, tpot_ms: Array) -> Array:
+    measured, points = calibration.measured, calibration.measured.points
+    load, out = points.concurrency[members], points.output_tokens[members]
+    truth = rate_of(load, out, measured.ttft_ms[members], measured.tpot_ms[members])
+    errors: Array = np.log(rate_of(load, out, ttft_ms, tpot_ms) / truth)
+    return errors
+
+
+def _reached(keys: dict[str, Codes], members: Codes) -> Codes:
+    """Give the place in ``TRANSFERS`` of left-out points, by what remains measured."""
+    remains = {name: _remains(keys[name], members) for name in ("layout", "pairing", "crossed", "variant", "accelerator")}
+    variant, accelerator = remains["variant"], remains["accelerator"]
+    conditions = [remains["layout"], remains["pairing"], remains["crossed"], variant & accelerator, accelerator, variant]
+    return np.select(conditions, range(6), 6).astype(np.intp)
+
+
+def _remains(of_point: Codes, members: Codes) -> NDArray[np.bool_]:
+    """Say for each left-out point whether others of its group are still there."""
+    left = np.bincount(of_point) - np.bincount(of_point[members], minlength=int(of_point.max()) + 1)
+    found: NDArray[np.bool_] = left[of_point[members]] > 0
+    return found
+
+
+def _crosses(variant: Codes, accelerator: Codes) -> Iterator[tuple[Codes, Codes]]:
+    """Yield (points left out, points judged) where a variant and an accelerator are both left out."""
+    for v, a in np.unique(np.stack([variant, accelerator], axis=1), axis=0):
+        yield np.flatnonzero((variant == v) | (accelerator == a)), np.flatnonzero((variant == v) & (accelerator == a))
