@@ -66,7 +66,8 @@ class CandidateTable:
 
     def configuration(self, k: int) -> Configuration:
         """Give the configuration of candidate ``k``."""
-        return self.options[self.workload[k]].configurations[self.option_row[k]]
+        configuration: Configuration = self.options[self.workload[k]].configurations[self.option_row[k]]
+        return configuration
 
     def quality(self, k: int) -> Quality:
         """Give the quality of candidate ``k``'s rates."""

@@ -54,7 +54,7 @@ def decode(
     choice = choice_of(compiled, solution)
     table, told = compiled.candidates, _Told(compiled, choice)
     deployments, rentals = told.deployments(), told.rentals()
-    usd_per_hour = _total(rentals)
+    usd_per_hour, limits = _total(rentals), told.limits()
     bound = _safe_bound(solution, usd_per_hour)
     gap = None if bound is None else relative_gap(usd_per_hour, bound)
     proved = gap is not None and gap <= PROVED_GAP
@@ -72,12 +72,12 @@ def decode(
         deployments=deployments,
         rentals=rentals,
         routing=told.routing(),
-        workloads=told.workloads(deployments),
-        limits=told.limits(),
+        workloads=told.workloads(deployments, limits),
+        limits=limits,
         baselines=baselines_of(table, usd_per_hour),
         quality_shares=_quality_shares(deployments, usd_per_hour),
         oldest_price=min(r.price_as_of for r in rentals),
-        assumptions=tuple(_assumptions(table, deployments, rentals)),
+        assumptions=tuple(_assumptions(table, deployments, rentals, limits)),
         candidates=compiled.counts,
         backend=solution.backend,
         backend_version=solution.backend_version,
@@ -142,15 +142,29 @@ def _warnings(table: CandidateTable) -> list[str]:
     return found
 
 
-def _assumptions(table: CandidateTable, deployments: Sequence[Deployment], rentals: Sequence[Rental]) -> list[str]:
+def _assumed_limits(limits: Sequence[LimitUse]) -> list[str]:
+    """Say which limits are assumed: those that bind one by one, the others counted."""
+    assumed = [x for x in limits if x.quality is Quality.ASSUMED]
+    found = [
+        f"limit {x.name!r} of {x.most:g} {x.unit} is assumed and binds: {x.reason or 'no reason given'}"
+        for x in assumed
+        if x.binding
+    ]
+    if loose := [x.name for x in assumed if not x.binding]:
+        found.append(f"{len(loose)} further limits are assumed and do not bind: {', '.join(loose)}")
+    return found
+
+
+def _assumptions(
+    table: CandidateTable, deployments: Sequence[Deployment], rentals: Sequence[Rental], limits: Sequence[LimitUse]
+) -> list[str]:
     """Say what the plan takes for granted, most telling first."""
-    instance, policy = table.instance, table.instance.policy
+    policy = table.instance.policy
     assumed = [c.rate for w in table.workloads for c in w.classes if c.rate.quality is Quality.ASSUMED]
     found = []
     if assumed:
         found.append(f"demand of {len(assumed)} request classes is assumed, constant over the period")
-    guessed = [limit for limit in instance.limits if limit.quality is Quality.ASSUMED]
-    found += [f"limit {limit.name!r} is assumed: {limit.reason or 'no reason given'}" for limit in guessed]
+    found += _assumed_limits(limits)
     found.append(f"replicas are loaded to at most {policy.utilization_cap:.0%} of the rate at which every target holds")
     if any("derived" in d.basis or d.quality in (Quality.DERIVED, Quality.INTERPOLATED, Quality.MODELLED) for d in deployments):
         spread = policy.run_to_run_spread_factor
@@ -267,16 +281,18 @@ class _Told:
         workload = self.table.workloads[int(columns.pool_workload[columns.routing_pool[j]])]
         return workload.classes[int(columns.routing_class[j])].name
 
-    def workloads(self, deployments: Sequence[Deployment]) -> tuple[WorkloadResult, ...]:
+    def workloads(self, deployments: Sequence[Deployment], limits: Sequence[LimitUse]) -> tuple[WorkloadResult, ...]:
         """Tell each workload's requirements against what it gets."""
         columns, table, cap = self.compiled.columns, self.table, self.table.instance.policy.utilization_cap
-        binding = {limit.name for limit in self.limits() if limit.binding}
+        binding = {limit.name for limit in limits if limit.binding}
         load = table.load[columns.pool_candidate[columns.routing_pool], columns.routing_class] * self.choice.shares / SHARE_UNIT
         found = []
         for number, workload in enumerate(table.workloads):
             mine = columns.pool_workload[columns.routing_pool] == number
             replicas = int(self.choice.replicas[columns.pool_workload[columns.replica_pool] == number].sum())
             floor = workload.accuracy
+            cost = sum(d.usd_per_hour for d in deployments if workload.name in d.workloads)
+            felt = [x.name for x in table.instance.limits if x.name in binding and self._feels(x.name, number, cost)]
             found.append(
                 WorkloadResult(
                     name=workload.name,
@@ -287,10 +303,8 @@ class _Told:
                     latency=self._latency(np.flatnonzero(mine & (self.choice.shares > 0))),
                     utilization=min(float(load[mine].sum()) * cap / max(replicas, 1), 1.0),
                     utilization_cap=cap,
-                    usd_per_hour=sum(d.usd_per_hour for d in deployments if workload.name in d.workloads),
-                    binding_limits=tuple(
-                        x.name for x in table.instance.limits if x.name in binding and self._touches(x.name, number)
-                    ),
+                    usd_per_hour=cost,
+                    binding_limits=tuple(felt),
                 )
             )
         return tuple(found)
@@ -325,13 +339,18 @@ class _Told:
             ]
         return tuple(found)
 
-    def _touches(self, name: str, number: int) -> bool:
-        """Say whether a limit counts an offer this workload's kept candidates may rent."""
-        limits = [x.name for x in self.table.instance.limits]
-        columns = self.compiled.columns
-        mine = columns.replica_offer[columns.pool_workload[columns.replica_pool] == number]
-        limit = self.table.instance.limits[limits.index(name)]
-        return concerns(limit, self.table.workloads[number]) and bool(self.table.offers.limited[limits.index(name), mine].any())
+    def _feels(self, name: str, number: int, usd_per_hour: float) -> bool:
+        """Say whether a limit keeps a workload from cheaper hardware: more of what it counts would carry all of it for less."""
+        table, offers = self.table, self.table.offers
+        at = [x.name for x in table.instance.limits].index(name)
+        if not concerns(table.instance.limits[at], table.workloads[number]):
+            return False
+        counted = np.flatnonzero(offers.limited[at] & table.allowed[number])
+        mine = np.flatnonzero((table.workload == number) & (self.compiled.dominated_by < 0))
+        same = table.accelerator[mine][:, None] == offers.accelerator[counted][None, :]
+        same &= offers.size[counted][None, :] % table.size[mine][:, None] == 0
+        cost = (table.load[mine].sum(axis=1) * table.size[mine])[:, None] * (offers.usd_per_hour / offers.size)[counted][None, :]
+        return bool((same & (cost < usd_per_hour)).any())
 
     def limits(self) -> tuple[LimitUse, ...]:
         """Tell how much of each limit is used."""

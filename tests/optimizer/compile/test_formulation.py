@@ -1,0 +1,121 @@
+"""The formulation as reviewed text: golden LP files, canonical order, what is left out and why."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from optimizer.compile import compile_instance
+from optimizer.pipeline import Options, allocate
+from solvers import to_lp
+from tests.optimizer.tiny import FLOOR, accelerator, instance, model, offer, profile, two_types, variant, workload
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+
+
+def rich() -> dict[str, Any]:
+    """Every row family once: two classes, shared instances, spot, limits, an average floor."""
+    models = [model("m", {"precision": "fp16", "is_baseline": True, "weights_gib": 1.0}, variant("fp8", 0.98)), model("n")]
+    asked = {**FLOOR, "aggregation": "traffic_weighted"}
+    return {
+        "accelerators": [accelerator("a"), accelerator("b")],
+        "offers": [offer("a", 4, 8.0), offer("b", 1, 3.0, spot=1.0)],
+        "profiles": [
+            profile("m", "a", 10.0),
+            profile("m", "b", 8.0),
+            profile("m", "b", 20.0, precision="fp8"),
+            profile("n", "a", 6.0, size=2),
+            profile("n", "b", 7.0),
+        ],
+        "models": models,
+        "workloads": [
+            workload("one", {"q": 20.0, "s": 4.0}, max_spot_fraction=0.5, accuracy=asked),
+            workload("two", 10.0, model="n"),
+        ],
+        "limits": [
+            {"name": "a quota", "match": {"accelerator": "a"}, "max_accelerators": 8},
+            {"name": "b machines", "match": {"accelerator": "b"}, "max_instances": 6},
+        ],
+    }
+
+
+@pytest.mark.parametrize(("name", "parts"), [("two_types", two_types(10.0)), ("rich", rich())], ids=["two_types", "rich"])
+def test_the_model_is_the_reviewed_one(name: str, parts: dict[str, Any]) -> None:
+    """To renew: ALLOCATE_RENEW_GOLDEN=1, then read the diff beside FORMULATION.md."""
+    text, path = to_lp(compile_instance(instance(**parts)).model), GOLDEN / f"{name}.lp"
+    if os.environ.get("ALLOCATE_RENEW_GOLDEN"):
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+def test_every_row_family_of_the_formulation_is_in_the_golden_model() -> None:
+    groups = set(compile_instance(instance(**rich())).model.row_groups())
+    assert groups == {"demand", "capacity", "switch", "accuracy", "instances", "limit", "spot"}
+    formulation = (Path(__file__).parents[3] / "optimizer/compile/FORMULATION.md").read_text()
+    assert all(f"`{group}[" in formulation for group in groups)
+
+
+def test_the_order_of_the_file_changes_nothing() -> None:
+    parts = rich()
+    turned = {name: list(reversed(value)) if isinstance(value, list) else value for name, value in parts.items()}
+    one, other = compile_instance(instance(**parts)).model, compile_instance(instance(**turned)).model
+    assert one.column_labels() == other.column_labels()
+    assert sorted(one.row_labels()) == sorted(other.row_labels())
+    assert np.array_equal(one.objective, other.objective)
+    first, second = (allocate(instance(**p), Options(relative_gap=1e-6)) for p in (parts, turned))
+    assert first.deployments == second.deployments
+
+
+def test_a_bigger_replica_on_the_same_accelerator_that_does_no_more_is_dominated() -> None:
+    parts = two_types(10.0)
+    parts["profiles"] = [*parts["profiles"], profile("m", "small", 5.0, size=2, engine="other")]
+    parts["offers"] = [*parts["offers"], offer("small", 2, 1.5)]
+    compiled = compile_instance(instance(**parts))
+    dominated = [
+        compiled.candidates.configuration(k).accelerators_per_replica for k in np.flatnonzero(compiled.dominated_by >= 0)
+    ]
+    assert dominated == [2]
+    assert compiled.counts["dominated"] == 1
+
+
+def test_a_faster_bigger_replica_is_not_dominated() -> None:
+    parts = two_types(10.0)
+    parts["profiles"] = [*parts["profiles"], profile("m", "small", 6.0, size=2, engine="other")]
+    parts["offers"] = [*parts["offers"], offer("small", 2, 1.5)]
+    assert compile_instance(instance(**parts)).counts["dominated"] == 0
+
+
+def test_a_dearer_offer_is_left_out_unless_a_limit_counts_the_cheaper_one() -> None:
+    offers = [offer("small", 1, 1.0), offer("small", 1, 1.1, region="s"), offer("large", 1, 3.0)]
+    limit = {"name": "quota", "match": {"region": "r"}, "max_accelerators": 1}
+    free = compile_instance(instance(**(two_types(10.0) | {"offers": offers})))
+    limited = compile_instance(instance(**(two_types(10.0) | {"offers": offers}), limits=[limit]))
+    assert "p/s/smallx1" not in " ".join(free.model.column_labels())
+    assert "p/s/smallx1" in " ".join(limited.model.column_labels())
+
+
+def test_an_offer_that_replacing_would_undercut_is_left_out_unless_supply_is_limited() -> None:
+    """A large replica does 12/s for 30 $/h; three small ones do 15/s for 3 $/h."""
+    offers = [offer("small", 1, 1.0), offer("large", 1, 30.0)]
+    limit = {"name": "quota", "match": {"accelerator": "small"}, "max_accelerators": 4}
+    free = compile_instance(instance(**(two_types(10.0) | {"offers": offers})))
+    limited = compile_instance(instance(**(two_types(10.0) | {"offers": offers}), limits=[limit]))
+    assert not any("large" in label for label in free.model.column_labels())
+    assert any("large" in label for label in limited.model.column_labels())
+
+
+def test_replica_sizes_that_do_not_divide_one_another_do_not_share_instances() -> None:
+    """Sizes 2 and 3 in an instance of 6 cannot be counted; the 3 gives way there and keeps the instance of 3."""
+    parts: dict[str, Any] = {
+        "accelerators": [accelerator("a")],
+        "offers": [offer("a", 6, 6.0), offer("a", 3, 4.0)],
+        "profiles": [profile("m", "a", 5.0, size=2), profile("n", "a", 9.0, size=3)],
+        "models": [model("m"), model("n")],
+        "workloads": [workload("one", 5.0), workload("two", 9.0, model="n")],
+    }
+    plan = allocate(instance(**parts), Options(relative_gap=1e-6))
+    assert plan.usd_per_hour == pytest.approx(10.0)
