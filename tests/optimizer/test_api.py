@@ -78,7 +78,8 @@ from optimizer.cli import main
 try:
     main([{argument!r}])
 except SystemExit as stop:
-    print(json.dumps([stop.code, [m for m in {HEAVY} if m in sys.modules], sorted(m for m in sys.modules if m.startswith("optimizer"))]))
+    ours = sorted(m for m in sys.modules if m.startswith("optimizer"))
+    print(json.dumps([stop.code, [m for m in {HEAVY} if m in sys.modules], ours]))
 """
     code, heavy, ours = python(code)
     assert (code, heavy) == (0, ["click"])
