@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +39,7 @@ def fit(catalogs: Catalogs, source: str = "") -> Efficiencies:
         ttft=_surface(0, calibration.ttft.weights),
         tpot=_surface(1, _tpot_weights(calibration)),
         accelerator_rates={name: _rounded(rate) for name, rate in accelerator_rates(catalogs, calibration.multiples).items()},
-        bands=tuple(_band(name, error) for name, error in errors.items() if len(error)),
+        bands=_bands(errors),
         source=source,
     )
     full = full_load_errors(catalogs.model_copy(update={"efficiencies": (first,)}))
@@ -48,6 +48,15 @@ def fit(catalogs: Catalogs, source: str = "") -> Efficiencies:
     middle = float(np.median(full))
     band = _band("full load", full - middle)
     return first.model_copy(update={"full_load_factor": _rounded(float(np.exp(-middle))), "bands": (*first.bands, band)})
+
+
+def _bands(errors: Mapping[str, Array]) -> tuple[Band, ...]:
+    """Give the bands of all transfers; into a family never measured a band is at least as wide as for a network never measured."""
+    bands = {name: _band(name, error) for name, error in errors.items() if len(error)}
+    if "network" in bands and "stranger" in bands:
+        near, far = bands["network"], bands["stranger"]
+        bands["stranger"] = far.model_copy(update={"low": min(near.low, far.low), "high": max(near.high, far.high)})
+    return tuple(bands.values())
 
 
 def _band(transfer: str, errors: Array) -> Band:

@@ -6,43 +6,44 @@ constants of the roofline keep their values); ``tests/benchmarks/fidelity.py`` f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.performance.calibration import Calibration
 from optimizer.performance.points import Array, Codes, rate_of
-from optimizer.performance.roofline import KNOWN, TRANSFERS
+from optimizer.performance.roofline import ANCHORED, TRANSFERS, nearest_transfer
 
 __all__ = ["errors_by_transfer", "groups_of", "interior_errors"]
 
-VARIANT = ("network", "precision")
-ACCELERATOR = ("accelerator",)
 LEFT_OUT: dict[str, tuple[str, ...]] = {
-    "shape": (*KNOWN[0], "shape"),
-    "layout": KNOWN[0],
-    "pairing": KNOWN[1],
-    "crossed": KNOWN[2],
-    "variant": VARIANT,
-    "accelerator": ACCELERATOR,
+    "shape": (*ANCHORED["shape"], "shape"),
+    "layout": ANCHORED["shape"],
+    "configuration": ANCHORED["layout"],
+    "variant": ("network", "precision"),
+    "network": ("network",),
+    "accelerator": ("accelerator",),
+    "family": ("family",),
 }
-"""What is left out together, to see a prediction carried as far as the name says."""
+"""What is left out together. A point so left out tells of the transfer that its nearest remaining anchor makes it."""
 
 
 def errors_by_transfer(calibration: Calibration) -> dict[str, Array]:
     """Give the errors of left-out points for each transfer, and ``load`` for points inside a measured curve."""
-    keys = {name: groups_of(calibration, alike_in) for name, alike_in in LEFT_OUT.items()}
+    keys = {name: groups_of(calibration, alike_in) for name, alike_in in ANCHORED.items()}
+    family = groups_of(calibration, ("family",))
     found: dict[str, list[Array]] = {name: [] for name in TRANSFERS}
-    for name, of_point in keys.items():
+    for alike_in in LEFT_OUT.values():
+        of_point = groups_of(calibration, alike_in)
         for group in range(int(of_point.max()) + 1):
             members = np.flatnonzero(of_point == group)
-            errors, reached = _left_out(calibration, members), _reached(keys, members)
-            found[name].append(errors[reached == TRANSFERS.index(name)])
-    for members, wanted in _crosses(keys["variant"], keys["accelerator"]):
-        errors = _left_out(calibration, members)[np.isin(members, wanted)]
-        found["both"].append(errors)
-    result = {name: np.concatenate(errors) for name, errors in found.items()}
+            seen = [_remains(key, members) for key in keys.values()]
+            reached = nearest_transfer(seen, _remains(family, members))
+            errors = _left_out(calibration, members)
+            for place in np.unique(reached):
+                found[TRANSFERS[place]].append(errors[reached == place])
+    result = {name: np.concatenate([np.empty(0), *errors]) for name, errors in found.items()}
     result["load"] = interior_errors(calibration)
     return {name: errors[np.isfinite(errors)] for name, errors in result.items()}
 
@@ -64,9 +65,8 @@ def groups_of(calibration: Calibration, alike_in: Sequence[str]) -> Codes:
 
 def interior_errors(calibration: Calibration) -> Array:
     """Leave out each interior point of each curve, and interpolate between its neighbours (``combined``)."""
-    attributes = (*KNOWN[0], "engine_version", "shape")
     points, measured = calibration.measured.points, calibration.measured
-    curve = groups_of(calibration, attributes)
+    curve = groups_of(calibration, (*ANCHORED["shape"], "engine_version", "shape"))
     order = np.lexsort((points.concurrency, curve))
     left, here, right = order[:-2], order[1:-1], order[2:]
     load = np.log(points.concurrency)
@@ -98,22 +98,8 @@ def _rate_errors(calibration: Calibration, members: Codes, ttft_ms: Array, tpot_
     return errors
 
 
-def _reached(keys: dict[str, Codes], members: Codes) -> Codes:
-    """Give the place in ``TRANSFERS`` of left-out points, by what remains measured."""
-    remains = {name: _remains(keys[name], members) for name in ("layout", "pairing", "crossed", "variant", "accelerator")}
-    variant, accelerator = remains["variant"], remains["accelerator"]
-    conditions = [remains["layout"], remains["pairing"], remains["crossed"], variant & accelerator, accelerator, variant]
-    return np.select(conditions, range(6), 6).astype(np.intp)
-
-
 def _remains(of_point: Codes, members: Codes) -> NDArray[np.bool_]:
     """Say for each left-out point whether others of its group are still there."""
     left = np.bincount(of_point) - np.bincount(of_point[members], minlength=int(of_point.max()) + 1)
     found: NDArray[np.bool_] = left[of_point[members]] > 0
     return found
-
-
-def _crosses(variant: Codes, accelerator: Codes) -> Iterator[tuple[Codes, Codes]]:
-    """Yield (points left out, points judged) where a variant and an accelerator are both left out."""
-    for v, a in np.unique(np.stack([variant, accelerator], axis=1), axis=0):
-        yield np.flatnonzero((variant == v) | (accelerator == a)), np.flatnonzero((variant == v) & (accelerator == a))

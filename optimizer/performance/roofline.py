@@ -8,7 +8,7 @@ like points were measured to do corrects it (``similarity``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from optimizer.performance.points import Array, Codes, Points, Predictions, rate
 from optimizer.performance.similarity import AnchorTable, SurfaceTable, shared
 from optimizer.performance.steps import Work
 
-__all__ = ["PLAIN_MULTIPLES", "TRANSFERS", "Points", "Predictions", "Roofline", "model_times_s"]
+__all__ = ["ANCHORED", "PLAIN_MULTIPLES", "TRANSFERS", "Points", "Predictions", "Roofline", "model_times_s", "nearest_transfer"]
 
 PLAIN_MULTIPLES = {
     "prefill_compute": 1.7,
@@ -49,15 +49,19 @@ OVERFLOW_TOLERANCE = 0.25
 """Share of requests beyond what memory holds that wait for no one, as caches fill only while answers grow. Assumed."""
 FULL_LOAD_IN_LANE = 512.0
 """Requests in flight taken for a point without a concurrency (the most an engine reaches), unless memory holds fewer. Assumed."""
-TRANSFERS = ("shape", "layout", "pairing", "crossed", "variant", "accelerator", "both")
-"""How far a prediction is carried from what was measured, nearest first; each has a band of its own. The name says what was not
-measured: this shape of a known layout; the layout; the engine with this network, precision and accelerator; these three with one
-another; the network at this precision; the accelerator; both."""
-KNOWN = (
-    ("network", "precision", "accelerator", "engine", "layout"),
-    ("network", "precision", "accelerator", "engine"),
-    ("network", "precision", "accelerator"),
-)
+ANCHORED: dict[str, tuple[str, ...]] = {
+    "shape": ("network", "precision", "accelerator", "engine", "layout"),
+    "layout": ("network", "precision", "accelerator", "engine"),
+    "sibling": ("network", "precision", "engine", "family"),
+    "precision": ("network", "engine", "family"),
+    "family": ("network", "engine"),
+    "engine": ("network",),
+}
+"""How far a prediction is carried, nearest first: what the nearest anchor shares with the point, under the name of what differs.
+Each has a band of its own."""
+TRANSFERS = (*ANCHORED, "network", "stranger")
+"""The transfers that have a band: those with an anchor of the same network, then a network never measured, then a whole family of
+accelerators without an anchor (``stranger``)."""
 PLAIN_BAND = (0.4, 2.0)
 """Band of the plain model, before any fit; assumed."""
 
@@ -197,10 +201,19 @@ def transfers(table: AnchorTable, found: Configurations) -> Codes:
     """Give the place in ``TRANSFERS`` of each configuration, shape (n_configurations,)."""
     equal = {key: table.same(key, table.code(key, names)) for key, names in found.attributes.items()}
     shape = (len(found.vendor), len(table.position))
-    seen = [shared(equal, alike_in, shape).any(axis=1) for alike_in in KNOWN]
-    variant = shared(equal, ("network", "precision"), shape).any(axis=1)
-    accelerator = shared(equal, ("accelerator",), shape).any(axis=1)
-    return np.select([*seen, variant & accelerator, accelerator, variant], range(6), 6).astype(np.intp)
+    seen = [_is_seen(equal, alike_in, shape) for alike_in in ANCHORED.values()]
+    return nearest_transfer(seen, _is_seen(equal, ("family",), shape))
+
+
+def _is_seen(equal: dict[str, NDArray[np.bool_]], alike_in: Sequence[str], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    return np.asarray(shared(equal, alike_in, shape).any(axis=1), dtype=np.bool_)
+
+
+def nearest_transfer(seen: Sequence[NDArray[np.bool_]], is_family_seen: NDArray[np.bool_]) -> Codes:
+    """Give the first transfer of ``ANCHORED`` that was seen, else ``network``; a family not seen is a ``stranger``."""
+    strange = TRANSFERS.index("stranger")
+    near = np.select(list(seen), range(len(seen)), TRANSFERS.index("network"))
+    return np.where(is_family_seen, near, strange).astype(np.intp)
 
 
 def _qualities(found: Configurations) -> NDArray[np.object_]:
