@@ -2,9 +2,9 @@
 
 Deterministic; numbers are the shortest text that reads back as the same binary64. Columns and rows are named by index (c0, r0),
 so that no two names collide; labels follow as comments. An offset becomes a column fixed at 1, since readers disagree on the
-sign of a constant in the objective row. A row with two different sides becomes two, r<i>_ge and r<i>_le: CBC 2.10.3 tightens
-ranged rows wrongly and calls the result optimal (7 ≤ 4x + 2y ≤ 9 costs 11 instead of 2 in a test). Rows without a finite side
-are left out. Read back the same by CBC 2.10, HiGHS 1.12 and OR-Tools' own readers (which feed SCIP).
+sign of a constant in the objective row. A row with two different sides becomes two, r<i>_ge and r<i>_le, since not every LP
+reader knows ranges. Rows without a finite side are left out. Read back the same by CBC 2.10, HiGHS 1.12 and OR-Tools' own
+readers (which feed SCIP).
 """
 
 from collections.abc import Iterator, Sequence

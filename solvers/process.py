@@ -51,9 +51,17 @@ class Ended:
 
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
-    """Give a fresh folder, removed at the end; leftovers of dead processes are swept first."""
-    sweep(Path(tempfile.gettempdir()))
-    folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
+    """Give a fresh folder, removed at the end; leftovers of dead processes are swept first.
+
+    Raises
+    ------
+    BackendUnavailableError : no temporary folder can be made.
+    """
+    try:
+        sweep(Path(tempfile.gettempdir()))
+        folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
+    except OSError as error:
+        raise BackendUnavailableError(f"no temporary folder can be made: {error}") from error
     try:
         with _locked(folder):
             yield folder
@@ -109,6 +117,19 @@ def run_child(
                 return Ended(Stop.DEADLINE, _stop(process, gentle))
     finally:
         _stop(process, gentle=False)
+
+
+def put(path: Path, data: bytes) -> None:
+    """Write a file for a child.
+
+    Raises
+    ------
+    BackendUnavailableError : the disk is full, or the like.
+    """
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise BackendUnavailableError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def read_log(folder: Path, most: int = 200_000) -> str:

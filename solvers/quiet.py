@@ -7,6 +7,7 @@ prints meanwhile, from any thread, is lost. The GNU C library documents the vari
 
 import contextlib
 import ctypes
+import functools
 import platform
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ _lock = threading.Lock()
 _depth = 0  # the variable belongs to the process, and so does the count of those who need it turned away
 
 
+@functools.cache
 def can_silence() -> bool:
     """Whether this C library lets its ``stdout`` be turned away."""
     return platform.libc_ver()[0] == "glibc"

@@ -1,7 +1,9 @@
 """Every backend, the same tests: agreement with an oracle, statuses, limits, starts, cancel, threads, silence."""
 
 import os
+import pickle
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from solvers import CapabilityError, Limit, Model, OptionError, SolveOptions, Termination, lp_dual_bound
+from solvers import BackendUnavailableError, CapabilityError, Limit, Model, OptionError, SolveOptions, Termination, lp_dual_bound
 from solvers.check import check
 from tests.solvers.small import INF, brute_force, market_split, model, planning, random_model, two_rows_lp, values
 
@@ -295,3 +297,24 @@ def noisy(seed: int) -> Model:
     matrix = rng.integers(-3, 20, (m, n)) * (rng.random((m, n)) < 0.6) * float(rng.choice([1, 1, 1e4]))
     rows = [(float(x), matrix[i], INF) for i, x in enumerate(rng.integers(1, 60, m))]
     return model(rng.uniform(1, 20, n), rows, upper=rng.integers(1, 20, n).astype(float), integer=rng.random(n) < 0.6)
+
+
+def test_an_error_in_the_callers_own_callback_passes_through(main_backend):
+    def fail(progress):
+        raise BrokenPipeError("nobody reads")
+
+    with pytest.raises(BrokenPipeError, match="nobody reads"):
+        main_backend.solve(planning(16), SolveOptions(time_limit_s=20, relative_gap=0.0), on_progress=fail)
+
+
+def test_models_answers_and_backends_travel_between_processes(backend):
+    m, again = pickle.loads(pickle.dumps((knapsack(), backend)))
+    solution = pickle.loads(pickle.dumps(again.solve(m, EXACT)))
+    assert solution.objective == -13.0
+    assert solution.values.tolist() == [2.0, 0.0, 1.0]
+
+
+def test_a_disk_that_cannot_be_written_is_told(main_backend, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(BackendUnavailableError, match="no temporary folder can be made"):
+        main_backend.solve(planning(2), EXACT)

@@ -13,7 +13,7 @@ Src  Proc. InQueue |  Leaves   Expl. | BestBound       BestSol              Gap 
  R       0       0         0   0.00%   287.8236608     324.5            11.30%        0      0      0      1021     0.3s
 """
 HEAD = (
-    " time | node  | left  |LP iter|LP it/n|mem/heur|mdpt |vars |cons |rows |cuts |sepa|confs|strbr|  dualbound   | primalbound  "
+    " time | node  | left  |LP iter|LP it/n|mem/heur|mdpt |vars |cons |rows |cuts |sepa|confs|strbr|  dualbound   | primalbound "
 )
 LINE = "r 0.1s|     1 |     0 |  2734 |     - |rounding|   0 |1896 |1962 |1962 |   0 |  0 |   0 |   0 | 5.330343e+01 |"
 SCIP = [HEAD + "|  gap   | compl. ", LINE + "      --      |    Inf | unknown", LINE + " 6.649263e+01 |  24.74%| unknown"]
