@@ -91,8 +91,8 @@ def accept(model: Model, options: SolveOptions, claim: Claim, author: Author, po
     if found.is_proved_optimal:
         return replace(found, termination=Termination.OPTIMAL)
     gap = found.relative_gap
-    within = gap is not None and PROVED_GAP < gap <= options.relative_gap
-    stopped = claim.limit or (Limit.GAP if within or claim.termination is Termination.OPTIMAL else Limit.OTHER)
+    at_gap = gap is not None and (gap <= options.relative_gap or claim.termination is Termination.OPTIMAL)
+    stopped = claim.limit or (Limit.GAP if at_gap else Limit.OTHER)
     return replace(found, termination=Termination.FEASIBLE, limit=stopped)
 
 
