@@ -52,7 +52,7 @@ def text_of(path: Path, max_bytes: int = MAX_BYTES) -> str:
 
 
 def _beside(path: Path) -> str:
-    others = sorted(p.name for p in path.parent.glob("*" + path.suffix))[:5] if path.parent.is_dir() else []
+    others = sorted(p.name for p in path.parent.glob("[!.]*" + path.suffix))[:5] if path.suffix and path.parent.is_dir() else []
     return f"that folder has {', '.join(others)}" if others else "check the path"
 
 
@@ -80,7 +80,7 @@ def parsed(path: Path, max_bytes: int = MAX_BYTES) -> Any:
     try:
         return _strict_toml(text) if path.suffix.lower() == ".toml" else strict_json(text)
     except json.JSONDecodeError as error:
-        raise refused(path, error.msg, "JSON", "", f"line {error.lineno}, column {error.colno}") from None
+        raise refused(path, f"not JSON: {error.msg}", "", "", f"line {error.lineno}, column {error.colno}") from None
     except ValueError as error:  # TOML syntax, or one of our own refusals below
         raise refused(path, str(error), "", "") from None
 

@@ -45,6 +45,10 @@ class _Lazy(click.Group):
         if name not in COMMANDS:
             return None
         found: click.Command = getattr(import_module(f"optimizer.cli.{COMMANDS[name]}"), f"{name}_command")
+        for option in found.params:
+            if isinstance(option, click.Option) and option.envvar is None:
+                flag = max(option.opts, key=len).strip("-").replace("-", "_")
+                option.envvar = f"ALLOCATE_{name}_{flag}".upper()  # by the flag's name: --format is ALLOCATE_SOLVE_FORMAT
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

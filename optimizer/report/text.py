@@ -164,6 +164,11 @@ def _csv(rows: Iterable[Sequence[str]], head: Sequence[str]) -> str:
     return out.getvalue()
 
 
+def _on_one_line(text: str) -> str:
+    """Give a text that stays inside its cell of a Markdown table."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
 def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], *, markdown: bool, right: Sequence[str] = ()) -> str:
     """Give a table as aligned text or as Markdown."""
     from rich import box
@@ -178,7 +183,7 @@ def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], *, ma
     for name in head:
         table.add_column(escape(name), justify="right" if name in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(text) for text in row))
+        table.add_row(*(escape(_on_one_line(text) if markdown else text) for text in row))
     console.print(table)
     body = "\n".join(line.rstrip() for line in out.getvalue().splitlines() if line.strip())
     return (f"### {title}\n\n" if markdown else f"{title}\n") * bool(title) + body

@@ -51,8 +51,8 @@ def test_a_name_no_file_can_have_is_refused(tmp_path, name):
 )
 def test_what_is_not_json_is_told_by_line_and_column(tmp_path, text, found, place):
     problem = only(refusals(lambda: load_instance(written(tmp_path, text))))
+    assert problem.found.startswith("not JSON: ")
     assert found in problem.found
-    assert problem.expected == "JSON"
     assert problem.pointer.startswith(place)
 
 
