@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -225,6 +226,7 @@ def _csv_table(path: Path, text: str, record: type[BaseModel]) -> _Table:
     """Read a table whose header holds field paths (``prices.0.option``); blank cells are absent fields, blank lines nothing."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     table, problems = _Table([], [], []), []
+    shapes: dict[tuple[str, ...], dict[str, Any]] = {}  # most rows fill the same columns: their nesting is worked out once
     try:
         header = next(reader, [])
         kinds = _kinds(path, header, record)
@@ -235,8 +237,10 @@ def _csv_table(path: Path, text: str, record: type[BaseModel]) -> _Table:
                 wanted = f"{len(header)}, as the header has"
                 problems.append(Problem(str(path), f"line {reader.line_num}", f"{len(cells)} cells", wanted))
                 continue
-            filled = tuple(name for name, cell in zip(header, cells, strict=True) if cell)
-            table.rows.append(_nested(zip(filled, (_cell(c, k) for c, k in zip(cells, kinds, strict=True) if c), strict=True)))
+            filled = tuple(compress(header, cells))
+            if (shape := shapes.get(filled)) is None:
+                shape = shapes[filled] = _nested(zip(filled, range(len(filled)), strict=True))
+            table.rows.append(_shaped(shape, [_cell(c, k) for c, k in zip(cells, kinds, strict=True) if c]))
             table.lines.append(reader.line_num)
             table.filled.append(filled)
     except csv.Error as error:
@@ -288,6 +292,8 @@ def _kind(annotation: Any, path: Sequence[str]) -> str | None:
 
 def _cell(cell: str, kind: str) -> Any:
     """Turn a cell into what its column holds; what does not fit stays text, for pydantic to refuse with its place."""
+    if kind == "text":
+        return cell
     if kind == "number" and NUMBER.fullmatch(cell):
         try:
             return int(cell) if WHOLE.fullmatch(cell) else finite(cell)
@@ -296,6 +302,15 @@ def _cell(cell: str, kind: str) -> Any:
     if kind == "truth" and cell in ("true", "false"):
         return cell == "true"
     return cell.split("|") if kind == "names" else cell
+
+
+def _shaped(shape: Any, values: Sequence[Any]) -> Any:
+    """Put values into a nesting whose leaves are their places."""
+    if type(shape) is int:
+        return values[shape]
+    if type(shape) is dict:
+        return {step: _shaped(member, values) for step, member in shape.items()}
+    return [_shaped(member, values) for member in shape]
 
 
 def _nested(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
