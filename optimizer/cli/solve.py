@@ -86,9 +86,10 @@ def _solved(question: Instance, options: object, plan_in_force: Path | None, qui
     with _stopped_by_signals() as (cancel, exit_code):
         try:
             return allocate(question, options, plan_in_force=in_force, on_progress=progress, cancel=cancel)
-        except InterruptedByUserError as error:
-            error.code = exit_code()  # type: ignore[attr-defined]
-            raise
+        except (InterruptedByUserError, KeyboardInterrupt) as stopped:
+            told = stopped if isinstance(stopped, InterruptedByUserError) else InterruptedByUserError("interrupted at once")
+            told.code = exit_code()  # type: ignore[attr-defined]
+            raise told from None
         finally:
             if progress is not None:
                 click.echo("\r\x1b[K", nl=False, err=True)

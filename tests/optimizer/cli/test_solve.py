@@ -76,6 +76,15 @@ def test_set_changes_the_question(allocate, question):
     assert json.loads(ran.out)["usd_per_hour"] == 4.0
 
 
+def test_the_order_of_the_file_changes_the_hash_and_not_the_cost(allocate, tmp_path):
+    parts = small(workloads=[workload("a", 10), workload("b", 13)], limits=[{"name": "l", "match": {}, "max_accelerators": 4}])
+    turned = {key: value[::-1] if isinstance(value, list) else value for key, value in parts.items()}
+    turned["catalogs"] = {key: value[::-1] for key, value in parts["catalogs"].items()}
+    plans = [json.loads(allocate("solve", written(tmp_path, p), "--gap", "0", "--format", "json").out) for p in (parts, turned)]
+    assert plans[0]["usd_per_hour"] == plans[1]["usd_per_hour"]
+    assert plans[0]["instance"]["hash"] != plans[1]["instance"]["hash"]
+
+
 def test_a_plan_in_force_never_changes_the_optimum(allocate, question, tmp_path):
     allocate("solve", question, "-o", tmp_path / "old.json", "--set", "workloads.w.classes.q.rate.value=50")
     ran = allocate("solve", question, "--plan-in-force", tmp_path / "old.json", "--format", "json")
