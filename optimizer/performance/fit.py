@@ -51,7 +51,7 @@ def fit(catalogs: Catalogs, source: str = "") -> Efficiencies:
 
 
 def _bands(errors: Mapping[str, Array]) -> tuple[Band, ...]:
-    """Give the bands of all transfers; into a family never measured a band is at least as wide as for a network never measured."""
+    """Give the bands of all transfers; a family never measured has at least the band of a network never measured."""
     bands = {name: _band(name, error) for name, error in errors.items() if len(error)}
     if "network" in bands and "stranger" in bands:
         near, far = bands["network"], bands["stranger"]

@@ -21,6 +21,8 @@ CAUCHY_SCALE = 1.5
 OUTLIER_DEVIATIONS = 2.5
 """Left-out errors beyond this many (robust) standard deviations get a larger noise of their own."""
 STEP = 1e-3
+TINY = 1e-9
+"""Spread of errors below which points agree exactly."""
 
 
 def damped_least_squares(
@@ -94,6 +96,6 @@ def fitted_process(covariance: Array, noise_sd: float, values: Array) -> Process
     for _ in range(4):
         process = Process.of(covariance, variance, values)
         off: Array = np.abs(process.weights) / np.diag(process.inverse)
-        deviations: Array = off / (1.4826 * np.median(off))  # 1.4826: from median to standard deviation of a normal law
-        variance = np.full(len(values), noise_sd**2) * np.maximum(deviations / OUTLIER_DEVIATIONS, 1.0) ** 2
+        spread = max(1.4826 * float(np.median(off)), TINY)  # 1.4826: from median to standard deviation of a normal law
+        variance = np.full(len(values), noise_sd**2) * np.maximum(off / spread / OUTLIER_DEVIATIONS, 1.0) ** 2
     return Process.of(covariance, variance, values)

@@ -117,6 +117,13 @@ class Roofline:
         with np.errstate(all="ignore"):
             return self._predict(points)
 
+    def transfer_of(self, points: Points) -> list[str]:
+        """Name how far each prediction is carried (``TRANSFERS``); ``unfitted`` where there is no anchor to carry it from."""
+        found = self._lookup.configurations(points)
+        if not self._fitted:
+            return ["unfitted"] * len(points)
+        return [TRANSFERS[place] for place in transfers(self._fitted.table, found)[found.of_point]]
+
     def uncorrected_ms(self, points: Points) -> tuple[Array, Array]:
         """Give TTFT and TPOT (ms) of the fitted constants alone: a smooth shape to follow between two measured points."""
         with np.errstate(all="ignore"):
