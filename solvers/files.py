@@ -9,7 +9,6 @@ readers (which feed SCIP).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -29,7 +28,7 @@ def to_mps(model: Model, *, labels: bool = True) -> str:
     names, kinds, sides = rows.name, rows.kind, rows.side
     lines = [f"NAME {_plain(model.name)} FREE", *(_comments(model, "* ") if labels else ())]
     lines += ["ROWS", " N obj", *(f" {kind} {name}" for kind, name in zip(kinds, names, strict=True))]
-    lines += ["COLUMNS", *_mps_columns(model, names), "RHS"]
+    lines += ["COLUMNS", *_mps_columns(model, rows), "RHS"]
     lines += [f" RHS {name} {side!r}" for name, side in zip(names, sides, strict=True) if side]
     lines += ["BOUNDS", *_mps_bounds(model), "ENDATA", ""]
     return "\n".join(lines)
@@ -87,28 +86,29 @@ def file_rows(model: Model) -> FileRows:
     return FileRows(name, kind, np.where(upper, model.row_upper[index], model.row_lower[index]).tolist(), index)
 
 
-def _mps_columns(model: Model, names: Sequence[str]) -> Iterator[str]:
-    rows = file_rows(model)
-    places = np.searchsorted(rows.index, model.row)  # first file row of each entry; a second one follows when there are two
+def _mps_columns(model: Model, rows: FileRows) -> list[str]:
+    """Entries by column, cost first; every column appears, and runs of integer columns stand between markers."""
+    first = np.searchsorted(rows.index, model.row)  # file row of each entry; a second one follows when there are two
     times = np.bincount(rows.index, minlength=model.n_rows)[model.row]
     entry = np.repeat(np.arange(model.n_nonzeros), times)
-    place = places[entry] + np.r_[False, entry[1:] == entry[:-1]]
-    order = np.argsort(model.column[entry], kind="stable")
-    place_list, values = place[order].tolist(), model.value[entry[order]].tolist()
-    start = np.searchsorted(model.column[entry[order]], np.arange(model.n_columns + 1)).tolist()
-    costs, whole, inside = model.objective.tolist(), model.integer.tolist(), False
-    for j, (first, last) in enumerate(pairwise(start)):
-        if whole[j] is not inside:
-            inside = whole[j]
-            yield f" M{j} 'MARKER' '{'INTORG' if inside else 'INTEND'}'"
-        if costs[j] or first == last:  # a column must appear once
-            yield f" c{j} obj {costs[j]!r}"
-        for k in range(first, last):
-            yield f" c{j} {names[place_list[k]]} {values[k]!r}"
-    if inside:
-        yield f" M{model.n_columns} 'MARKER' 'INTEND'"
-    if model.objective_offset:
-        yield f" {OFFSET_COLUMN} obj {model.objective_offset!r}"
+    place = first[entry] + np.r_[False, entry[1:] == entry[:-1]]
+    alone = np.bincount(model.column[entry], minlength=model.n_columns) == 0
+    costed = np.flatnonzero((model.objective != 0) | alone)
+    column = np.r_[costed, model.column[entry]]
+    order = np.argsort(column, kind="stable")
+    column, place = column[order], np.r_[np.full(len(costed), -1), place][order]
+    value = np.r_[model.objective[costed], model.value[entry]][order]
+    names = [*rows.name, "obj"]  # found at -1
+    lines = [f" c{j} {names[p]} {v!r}" for j, p, v in zip(column.tolist(), place.tolist(), value.tolist(), strict=True)]
+    flags = np.r_[False, model.integer, False]
+    text: list[str] = []
+    turns, done = np.flatnonzero(flags[1:] != flags[:-1]), 0
+    for j, at in zip(turns.tolist(), np.searchsorted(column, turns).tolist(), strict=True):
+        text += lines[done:at]
+        text.append(f" M{j} 'MARKER' '{'INTORG' if flags[j + 1] else 'INTEND'}'")
+        done = at
+    offset = [f" {OFFSET_COLUMN} obj {model.objective_offset!r}"] if model.objective_offset else []
+    return [*text, *lines[done:], *offset]
 
 
 def _mps_bounds(model: Model) -> Iterator[str]:

@@ -16,7 +16,7 @@ from solvers.check import check
 from tests.solvers.small import INF, brute_force, market_split, model, planning, random_model, two_rows_lp, values
 
 EXACT = SolveOptions(time_limit_s=20.0, relative_gap=0.0)
-SEEDS = range(250)
+SEEDS = range(200)
 
 
 def knapsack() -> Model:
