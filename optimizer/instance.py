@@ -44,6 +44,8 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 HOURS_PER_MONTH = 730.0
+SMALLEST_RATE, LARGEST_RATE = 1e-6, 1e12
+"""Per second: one request in 12 days, and a thousand times all tokens that are served on Earth."""
 
 
 class Stated(Record):
@@ -71,7 +73,7 @@ class Policy(Record):
     """What holds for every workload unless it says otherwise."""
 
     max_price_age_days: NonNegative = 730.0
-    utilization_cap: Annotated[float, Field(gt=0, le=1)] = 0.8
+    utilization_cap: Annotated[float, Field(ge=0.01, le=1)] = 0.8
     run_to_run_spread_factor: Stated = Stated(value=1.5, reason="spread of repeated runs around a published central value")
     include_preview: bool = False
 
@@ -114,6 +116,13 @@ class Rate(Record):
     scale: Positive = 1.0
     quality: Quality = Quality.ASSUMED
     source: Text = ""
+
+    @model_validator(mode="after")
+    def _is_none_or_noticeable(self) -> Rate:
+        rates = self.value.values() if isinstance(self.value, dict) else (self.value,)
+        if any(0 < rate < SMALLEST_RATE or rate > LARGEST_RATE for rate in rates):
+            raise ValueError(f"rates of 0 or {SMALLEST_RATE:g} to {LARGEST_RATE:g} per second")
+        return self
 
     def at(self, period: str) -> float:
         """Give the rate in a period, per second."""

@@ -226,6 +226,8 @@ def _day(path: list[str | int], text: object) -> Iterator[Finding]:
 def _workload_references(document: Mapping[str, Any], known: Known, *, offers_read: bool) -> Iterator[Finding]:
     regions = _values((o for _, o in _items(document, "catalogs", "offers")), "region") if offers_read else None
     periods = set(_names(document, "periods")) or {"always"}
+    if not _any_demand(document):
+        yield ["workloads"], "no demand: every rate is 0", "a rate above 0", ""
     for path, workload in _items(document, "workloads"):
         yield from _unknown([*path, "model"], workload.get("model"), known.get("models"), MODEL)
         for index, region in enumerate(_listed(workload.get("regions_allowed"))):
@@ -236,6 +238,14 @@ def _workload_references(document: Mapping[str, Any], known: Known, *, offers_re
             if isinstance(value, Mapping) and set(value) != periods:
                 wanted = "one rate for each of " + ", ".join(sorted(periods))
                 yield [*path, *where, "rate", "value"], f"rates for {_shown(sorted(value))}", wanted, ""
+
+
+def _any_demand(document: Mapping[str, Any]) -> bool:
+    """Say whether some class has a rate that is not zero, or something that is no rate at all."""
+    classes = [entry for _, w in _items(document, "workloads") for _, entry in _items(w, "classes")]
+    rates = [entry.get("rate") for entry in classes]
+    values = [rate.get("value") if isinstance(rate, Mapping) else None for rate in rates]
+    return not classes or any(value != 0 for v in values for value in (v.values() if isinstance(v, Mapping) else (v,)))
 
 
 def _values(items: Iterable[Mapping[str, Any]], field: str) -> frozenset[str]:
@@ -261,14 +271,22 @@ def _match_references(document: Mapping[str, Any], known: Known, *, offers_read:
             yield path, "a limit that limits nothing", "max_accelerators or max_instances", ""
 
 
+def _covers_the_month(period: Mapping[str, Any]) -> bool:
+    hours, times = period.get("hours"), period.get("per_month")
+    return not isinstance(hours, int | float) or not isinstance(times, int | float) or abs(hours * times / 730 - 1) <= 0.02
+
+
 def not_yet_problems(document: Mapping[str, Any]) -> list[Problem]:
     """Give every construct the schema has room for and this version does not build: refused, never ignored."""
     tops = ("people", "licences", "data", "sites")
     found: list[tuple[list[str | int], str]] = [([field], field) for field in tops if document.get(field)]
     if document.get("objective") == "profit":
         found.append((["objective"], "the objective 'profit'"))
-    if len(list(_items(document, "periods"))) > 1:
+    periods = list(_items(document, "periods"))
+    if len(periods) > 1:
         found.append((["periods"], "more than one period"))
+    elif periods and not _covers_the_month(periods[0][1]):
+        found.append((["periods", 0], "a period that is not the whole month of 730 hours"))
     for path, workload in _items(document, "workloads"):
         if workload.get("kind") in ("batch", "training"):
             found.append(([*path, "kind"], f"workloads of kind {workload['kind']!r}"))

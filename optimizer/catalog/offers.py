@@ -6,8 +6,11 @@ Prices are USD per hour for a whole instance. A price that is not known is absen
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
-from optimizer.catalog.record import Day, Name, NonNegative, Positive, PositiveInt, Quality, Record, Text
+from pydantic import Field
+
+from optimizer.catalog.record import Day, Name, NonNegative, PositiveInt, Quality, Record, Text
 
 __all__ = ["Offer", "Option", "Price"]
 
@@ -25,7 +28,7 @@ class Price(Record):
     """One price of one offer: USD per instance-hour under one option, with its own date and source."""
 
     option: Option
-    usd_per_hour: Positive
+    usd_per_hour: Annotated[float, Field(ge=1e-6, le=1e9)]
     as_of: Day
     quality: Quality = Quality.MEASURED
     source: Text

@@ -17,8 +17,9 @@ from optimizer.compile.columns import Columns, columns_of
 from optimizer.compile.dominance import dominated_candidates
 from optimizer.compile.objective import objective
 from optimizer.compile.rows import ROW_FAMILIES, stacked
+from optimizer.errors import InvalidInputError, Problem
 from optimizer.instance import Instance
-from solvers import Model
+from solvers import Model, ModelError
 
 __all__ = ["Compiled", "compile_instance", "compile_table"]
 
@@ -53,6 +54,7 @@ def compile_instance(instance: Instance, *, dominance: bool = True) -> Compiled:
     Raises
     ------
     InfeasibleError : a workload has no candidate left
+    InvalidInputError : its numbers are too large or too far apart for any solver
     """
     return compile_table(candidate_table(instance), dominance=dominance)
 
@@ -62,19 +64,23 @@ def compile_table(table: CandidateTable, *, dominance: bool = True) -> Compiled:
     dominated_by = dominated_candidates(table) if dominance else np.full(len(table), -1, dtype=np.int64)
     columns = columns_of(table, np.flatnonzero(dominated_by < 0), dominance=dominance)
     rows = stacked([family(table, columns) for family in ROW_FAMILIES])
-    model = Model.from_triplets(
-        objective=objective(table, columns),
-        lower=0.0,
-        upper=columns.upper,
-        integer=columns.integer,
-        row=rows.row,
-        column=rows.column,
-        value=rows.value,
-        row_lower=rows.lower,
-        row_upper=rows.upper,
-        column_labels=columns.labels,
-        row_labels=rows.labels,
-        row_groups=rows.groups,
-        name=table.instance.name,
-    )
+    try:
+        model = Model.from_triplets(
+            objective=objective(table, columns),
+            lower=0.0,
+            upper=columns.upper,
+            integer=columns.integer,
+            row=rows.row,
+            column=rows.column,
+            value=rows.value,
+            row_lower=rows.lower,
+            row_upper=rows.upper,
+            column_labels=columns.labels,
+            row_labels=rows.labels,
+            row_groups=rows.groups,
+            name=table.instance.name,
+        )
+    except ModelError as error:
+        problems = [Problem(None, "", problem, "") for problem in error.problems]
+        raise InvalidInputError("the instance holds numbers too large or too far apart for any solver", problems) from error
     return Compiled(table.instance, table, dominated_by, columns, model)

@@ -43,7 +43,7 @@ def test_an_accuracy_floor_in_percent_is_refused_with_the_fraction_meant(tmp_pat
     assert "did you mean 0.999?" in problem.hint
 
 
-@pytest.mark.parametrize("price", [-1.0, 0.0, 0, -0.0, 1e16])
+@pytest.mark.parametrize("price", [-1.0, 0.0, 0, -0.0, 1e-7, 1e10])
 def test_a_price_outside_what_a_price_can_be_is_refused(tmp_path, price):
     assert refused(tmp_path, PRICE, price).found == repr(price)
 
@@ -58,6 +58,24 @@ def test_a_price_that_is_no_finite_number_is_refused(tmp_path, text):
 @pytest.mark.parametrize("value", [True, False, "5", " 5", "1_000", "١٢٣", None, [1.0], {"usd": 1.0}])
 def test_what_looks_like_a_number_is_not_taken_for_one(tmp_path, value):
     assert refused(tmp_path, PRICE, value).expected == "a valid number"
+
+
+@pytest.mark.parametrize("rate", [1e-300, 9e-7, 1.1e12, -1.0, {"always": 1e-300}])
+def test_a_rate_that_nobody_has_is_refused(tmp_path, rate):
+    content = changed(small(), "/workloads/0/classes/0/rate/value", rate)
+    (problem,) = refused_document(tmp_path, content)
+    assert problem.pointer.startswith("/workloads/0/classes/0/rate")
+
+
+@pytest.mark.parametrize("rate", [0, -0.0, {"always": 0.0}])
+def test_a_question_without_any_demand_is_refused(tmp_path, rate):
+    (problem,) = refused_document(tmp_path, changed(small(), "/workloads/0/classes/0/rate/value", rate))
+    assert (problem.pointer, problem.found) == ("/workloads", "no demand: every rate is 0")
+
+
+def test_a_workload_without_demand_beside_others_is_read(tmp_path):
+    path = written(tmp_path, small(workloads=[workload("v", 0.0), workload("w", {"a": 0.0, "b": 1e-6})]))
+    assert len(load_instance(path).workloads) == 2
 
 
 @pytest.mark.parametrize("value", [True, "1", 1.5, 0, -1])
@@ -265,6 +283,7 @@ BATCH = {"name": "b", "kind": "batch", "model": "m", "volume_requests": 10, "dea
 TRAINING = {"name": "t", "kind": "training", "model": "m", "work": {}, "deadline_hours": 1}
 OWNED = [{"option": "owned", "usd_per_hour": 1.0, "as_of": "2026-11-01", "source": "s"}]
 RATES = {"day": 1.0, "night": 2.0}
+SHORT = [{"name": "day", "hours": 12, "per_month": 30}]
 
 
 @pytest.mark.parametrize(
@@ -275,6 +294,7 @@ RATES = {"day": 1.0, "night": 2.0}
         ({"workloads": [workload("w", 1, redundancy={"zones": 1})]}, "/workloads/0/redundancy"),
         ({"workloads": [workload("w", 1, revenue={"usd": 1})]}, "/workloads/0/revenue"),
         ({"periods": PERIODS, "workloads": [workload("w", 1, classes=[{"name": "q", "rate": {"value": RATES}}])]}, "/periods"),
+        ({"periods": SHORT}, "/periods/0"),
         ({"people": [{"team": "x"}]}, "/people"),
         ({"licences": [{"name": "x"}]}, "/licences"),
         ({"data": [{"name": "x"}]}, "/data"),

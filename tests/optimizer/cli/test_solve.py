@@ -10,7 +10,7 @@ import shlex
 import pytest
 
 from tests.optimizer.files import changed, small, written
-from tests.optimizer.tiny import model, offer, variant, workload
+from tests.optimizer.tiny import model, offer, profile, variant, workload
 
 
 def test_a_plan_is_shown_with_its_bill_proof_and_next_command(allocate, question, backend):
@@ -286,6 +286,14 @@ def test_what_was_rejected_is_told_beside_the_plan(allocate, tmp_path):
     for_programs = allocate("solve", path, "--rejected", "w", "--format", "json")
     assert json.loads(for_programs.out)["status"] == "optimal"
     assert "Rejected for w" in for_programs.err
+
+
+@pytest.mark.parametrize(("rate", "held", "code"), [(1e-6, 5.0, 0), (1e6, 5.0, 0), (1e12, 1e-3, 6)])
+def test_extreme_demand_is_planned_or_refused_and_no_bug(allocate, tmp_path, backend, rate, held, code):
+    path = written(tmp_path, small(profiles=[profile("m", "small", held)], workloads=[workload("w", rate)]))
+    ran = allocate("solve", path, "--backend", backend)
+    assert ran.code == code
+    assert ("numbers too large or too far apart" in ran.err) == (code == 6)
 
 
 # -- backends that fail -----------------------------------------------------------------------------------------------------
