@@ -1,7 +1,7 @@
 """Chooses accelerator type, count, precision and compression for ML workloads at the least total cost, and proves it.
 
->>> from optimizer import allocate, load_instance  # doctest: +SKIP
->>> plan = allocate(load_instance("instances/nlp.json"))  # doctest: +SKIP
+    from optimizer import allocate, load_instance
+    plan = allocate(load_instance("instances/nlp.json"))
 """
 
 from __future__ import annotations
