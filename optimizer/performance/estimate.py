@@ -9,8 +9,10 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,8 @@ BLANK_TEXT_COLUMNS = ("backend", "backend_version")
 REQUIRED_COLUMNS = (*TEXT_COLUMNS, *NUMBER_COLUMNS, *BLANK_NUMBER_COLUMNS, *BLANK_TEXT_COLUMNS)
 ADDED_COLUMNS = ("predicted_ttft_ms", "predicted_tpot_ms", "predicted_output_tokens_per_s", "low", "high", "quality")
 MAX_NUMBER = 1e9
+CHECKPOINT_WORDS = {"instruct", "chat", "it", "hf", "fp8", "fp4", "nvfp4", "mxfp4", "int4", "int8", "awq", "gptq", "bf16", "fp16"}
+"""Words of a checkpoint's name that tell of its tuning or precision, which change no size of the network."""
 
 LINE = ""
 """Where a row keeps its line number: no column is named by nothing."""
@@ -47,7 +51,8 @@ def estimate_csv(path_in: str | Path, path_out: str | Path, catalogs: Catalogs) 
     """
     header, rows = _read(Path(path_in))
     points = _points(rows, str(path_in))
-    predictions = estimate_points(catalogs, points)
+    taken = _taken_as(Lookup(catalogs), points.model)
+    predictions = estimate_points(catalogs, replace(points, model=[taken.get(name, name) for name in points.model]))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     kept = [name for name in header if name not in ADDED_COLUMNS]
@@ -55,7 +60,27 @@ def estimate_csv(path_in: str | Path, path_out: str | Path, catalogs: Catalogs) 
     for row, added in zip(rows, _added(predictions), strict=True):
         writer.writerow([*(row[name] for name in kept), *added])
     Path(path_out).write_text(text.getvalue(), encoding="utf-8")
-    return _warnings(catalogs, points, predictions)
+    renamed = [f"{n} rows: model {name!r} taken as {taken[name]!r}" for name, n in Counter(points.model).items() if name in taken]
+    return (*renamed, *_warnings(catalogs, points, predictions))
+
+
+def _taken_as(lookup: Lookup, names: Iterable[str]) -> dict[str, str]:
+    """Find the catalog's model for a checkpoint of it under another name: another owner, a precision or a release date in it."""
+    bare: dict[str, set[str]] = {}
+    for alias, model in lookup.models.items():
+        bare.setdefault(_bare(alias), set()).add(model.name)
+    unknown = {name: bare.get(_bare(name), set()) for name in names if name not in lookup.models}
+    return {name: next(iter(models)) for name, models in unknown.items() if len(models) == 1}
+
+
+def _bare(name: str) -> str:
+    """Strip what changes no size of a network from its name.
+
+    >>> _bare("nvidia/Llama-3.1-8B-Instruct-FP8"), _bare("deepseek-ai/DeepSeek-R1-0528")
+    ('llama-3.1-8b', 'deepseek-r1')
+    """
+    words = name.lower().rsplit("/", 1)[-1].split("-")
+    return "-".join(word for word in words if word not in CHECKPOINT_WORDS and not re.fullmatch(r"[0-9]{4}", word))
 
 
 def _read(path: Path) -> tuple[list[str], list[Row]]:

@@ -38,9 +38,10 @@ def errors_by_transfer(calibration: Calibration) -> dict[str, Array]:
         of_point = groups_of(calibration, alike_in)
         for group in range(int(of_point.max()) + 1):
             members = np.flatnonzero(of_point == group)
-            seen = [_remains(key, members) for key in keys.values()]
-            reached = nearest_transfer(seen, _remains(family, members))
-            errors = _left_out(calibration, members)
+            timed = calibration.has_tpot
+            seen = [_remains(key, members, timed) for key in keys.values()]
+            reached = nearest_transfer(seen, _remains(family, members, timed))
+            errors = np.where(timed[members], _left_out(calibration, members), np.nan)
             for place in np.unique(reached):
                 found[TRANSFERS[place]].append(errors[reached == place])
     result = {name: np.concatenate([np.empty(0), *errors]) for name, errors in found.items()}
@@ -98,8 +99,10 @@ def _rate_errors(calibration: Calibration, members: Codes, ttft_ms: Array, tpot_
     return errors
 
 
-def _remains(of_point: Codes, members: Codes) -> NDArray[np.bool_]:
-    """Say for each left-out point whether others of its group are still there."""
-    left = np.bincount(of_point) - np.bincount(of_point[members], minlength=int(of_point.max()) + 1)
-    found: NDArray[np.bool_] = left[of_point[members]] > 0
+def _remains(of_point: Codes, members: Codes, timed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Say for each left-out point whether others of its group, with a TPOT, are still there."""
+    is_left = timed.copy()
+    is_left[members] = False
+    left = np.bincount(of_point, weights=is_left)
+    found: NDArray[np.bool_] = left[of_point[members]] > 0.5
     return found

@@ -94,12 +94,19 @@ class _Fitted:
     ttft: SurfaceTable
     tpot: SurfaceTable
     bands: dict[str, tuple[float, float]]
+    has_tpot: NDArray[np.bool_]
+
+    def families(self, *, with_tpot: bool) -> set[str]:
+        """Families of accelerators that some anchor is of; on request only those of which further tokens were timed."""
+        names = {place: name for name, place in self.table.names["family"].items()}
+        return {names[place] for place in self.table.codes["family"][self.has_tpot | (not with_tpot)].tolist()}
 
     @classmethod
     def of(cls, efficiencies: Efficiencies) -> _Fitted:
         table = AnchorTable.of(efficiencies.anchors)
         bands = {band.transfer: (band.low, band.high) for band in efficiencies.bands}
-        return cls(table, SurfaceTable(efficiencies.ttft, table), SurfaceTable(efficiencies.tpot, table), bands)
+        has_tpot = np.array(efficiencies.tpot.weights) != 0.0
+        return cls(table, SurfaceTable(efficiencies.ttft, table), SurfaceTable(efficiencies.tpot, table), bands, has_tpot)
 
 
 class Roofline:
@@ -122,7 +129,7 @@ class Roofline:
         found = self._lookup.configurations(points)
         if not self._fitted:
             return ["unfitted"] * len(points)
-        return [TRANSFERS[place] for place in transfers(self._fitted.table, found)[found.of_point]]
+        return [TRANSFERS[place] for place in transfers(self._fitted, found)[found.of_point]]
 
     def uncorrected_ms(self, points: Points) -> tuple[Array, Array]:
         """Give TTFT and TPOT (ms) of the fitted constants alone: a smooth shape to follow between two measured points."""
@@ -162,18 +169,19 @@ class Roofline:
         codes = {key: fitted.table.code(key, names) for key, names in found.attributes.items()}
         place = positions(points, load)
         place = np.where(np.isfinite(place), place, 0.0)
-        slower = -self._family_rates(fitted, found)[found.of_point]
         is_full = np.isnan(points.concurrency)  # no anchor is near full load: the model alone
         times = []
-        for surface, plain in ((fitted.ttft, ttft_s), (fitted.tpot, tpot_s)):
+        for surface, plain, with_tpot in ((fitted.ttft, ttft_s, False), (fitted.tpot, tpot_s, True)):
+            slower = -self._family_rates(fitted.families(with_tpot=with_tpot), found)[found.of_point]
             correction = surface.correction(surface.weights(codes), found.of_point, place)
             times.append(plain * np.exp(np.where(is_full, 0.0, correction) + slower))
         return times[0], times[1]
 
-    def _family_rates(self, fitted: _Fitted, found: Configurations) -> Array:
-        """Log of rate over expected rate, for configurations on families without an anchor; 0 elsewhere.
+    def _family_rates(self, anchored: set[str], found: Configurations) -> Array:
+        """Give log of rate over expected rate for configurations on families without an anchor; 0 elsewhere.
 
-        The accelerator's own where a rate was held on it, else the mean of its vendor's, else the lowest of all (a TPU always).
+        The accelerator's own where a rate was held on it, else the mean of its vendor's, drawn to 0 as by one more accelerator,
+        else the lowest of all (a TPU always).
         """
         rates = self._efficiencies.accelerator_rates if self._efficiencies else {}
         if not rates:
@@ -186,10 +194,10 @@ class Roofline:
         names, families = found.attributes["accelerator"], found.attributes["family"]
         result = np.zeros(len(names))
         for place, (card_name, family) in enumerate(zip(names, families, strict=True)):
-            if family in fitted.table.names["family"]:
+            if family in anchored:
                 continue
             mates = of_vendor.get(found.vendor[place])
-            usual = float(np.mean(mates)) if mates and not found.is_tpu[place] else lowest
+            usual = sum(mates) / (len(mates) + 1) if mates and not found.is_tpu[place] else lowest
             result[place] = rates.get(card_name, usual) if card_name else usual
         return result
 
@@ -199,21 +207,18 @@ class Roofline:
             return np.full(len(found.of_point), PLAIN_BAND[0]), np.full(len(found.of_point), PLAIN_BAND[1])
         bands = self._fitted.bands
         of_transfer = np.array([bands.get(name, PLAIN_BAND) for name in TRANSFERS])
-        of_point = of_transfer[transfers(self._fitted.table, found)][found.of_point]
+        of_point = of_transfer[transfers(self._fitted, found)][found.of_point]
         of_point = np.where(is_full[:, None], np.array(bands.get("full load", PLAIN_BAND)), of_point)
         return of_point[:, 0], of_point[:, 1]
 
 
-def transfers(table: AnchorTable, found: Configurations) -> Codes:
-    """Give the place in ``TRANSFERS`` of each configuration, shape (n_configurations,)."""
+def transfers(fitted: _Fitted, found: Configurations) -> Codes:
+    """Give the place in ``TRANSFERS`` of each configuration, shape (n_configurations,); only anchors with a TPOT count."""
+    table = fitted.table
     equal = {key: table.same(key, table.code(key, names)) for key, names in found.attributes.items()}
     shape = (len(found.vendor), len(table.position))
-    seen = [_is_seen(equal, alike_in, shape) for alike_in in ANCHORED.values()]
-    return nearest_transfer(seen, _is_seen(equal, ("family",), shape))
-
-
-def _is_seen(equal: dict[str, NDArray[np.bool_]], alike_in: Sequence[str], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    return np.asarray(shared(equal, alike_in, shape).any(axis=1), dtype=np.bool_)
+    seen = [(shared(equal, alike_in, shape) & fitted.has_tpot).any(axis=1) for alike_in in (*ANCHORED.values(), ("family",))]
+    return nearest_transfer([np.asarray(x, dtype=np.bool_) for x in seen[:-1]], np.asarray(seen[-1], dtype=np.bool_))
 
 
 def nearest_transfer(seen: Sequence[NDArray[np.bool_]], is_family_seen: NDArray[np.bool_]) -> Codes:

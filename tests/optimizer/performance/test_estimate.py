@@ -99,6 +99,13 @@ def test_a_table_keeps_rows_order_and_other_columns(tmp_path: Path) -> None:
     assert warnings == ("1 rows left blank: unknown model 'unknown'; known are 'dense-10b'",)
 
 
+def test_a_checkpoint_under_another_name_is_taken_for_its_network_and_told(tmp_path: Path) -> None:
+    rows = [row(model="someone/Dense-10B-Instruct-FP8")]
+    warnings = estimate_csv(write(tmp_path / "in.csv", rows), tmp_path / "out.csv", catalogs(CURVE))
+    assert warnings == ("1 rows: model 'someone/Dense-10B-Instruct-FP8' taken as 'dense-10b'",)
+    assert ",measured" in (tmp_path / "out.csv").read_text()
+
+
 def test_an_empty_table_is_a_table(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text(",".join(REQUIRED_COLUMNS) + "\n")
     assert estimate_csv(tmp_path / "in.csv", tmp_path / "out.csv", catalogs(CURVE)) == ()
