@@ -135,8 +135,8 @@ def _closing(plan: Plan, next_command: str) -> list[str]:
         f"       {_against(usual, 'usual practice', same)}.",
         f"The cost rests on {shares} figures; the oldest price is of {plan.oldest_price}.",
         "Assumed:",
-        *(f"  - {text}" for text in plan.assumptions),
-        *(f"Warning: {text}" for text in plan.warnings),
+        *(f"  - {' '.join(text.split())}" for text in plan.assumptions),
+        *(f"Warning: {' '.join(text.split())}" for text in plan.warnings),
         f"Verified: {len(plan.verification.rules)} rules, {len(plan.verification.failures)} failures.",
     ]
     return [*lines, *([f"Next: {next_command}"] if next_command else [])]
