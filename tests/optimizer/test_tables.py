@@ -24,6 +24,11 @@ def beside(folder, offers, name="offers.csv"):
     return written(folder, content)
 
 
+def rows_of(text):
+    """Give the cells of the second line of a table without quotes."""
+    return text.splitlines()[1].split(",")
+
+
 def told(folder, offers, name="offers.csv"):
     """Give (file name, place, found) of all problems."""
     problems = refusals(lambda: load_instance(beside(folder, offers, name)))
@@ -161,6 +166,16 @@ def test_an_offer_may_have_only_the_second_of_two_prices(tmp_path):
     first, second = load_instance(beside(tmp_path, rows)).catalogs.offers
     assert [(p.option, p.usd_per_hour) for p in first.prices] == [("spot", 0.5)]
     assert [(p.option, p.usd_per_hour) for p in second.prices] == [("on_demand", 3.0)]
+
+
+def test_a_list_has_the_order_of_the_numbers_and_not_of_the_columns(tmp_path):
+    """The columns of prices.1 stand before those of prices.0, and a tenth before a second."""
+    turned = (*OFFER, *SPOT[9:13], *SPOT[5:9])
+    rows = table(turned, (*SMALL[:5], "spot", 0.5, "2026-11-01", "made up", *SMALL[5:]))
+    (found,) = load_instance(beside(tmp_path, rows)).catalogs.offers
+    assert [p.option for p in found.prices] == ["on_demand", "spot"]
+    rows = table(tuple(name.replace("prices.1", "prices.10").replace("prices.0", "prices.2") for name in turned), rows_of(rows))
+    assert [p.option for p in load_instance(beside(tmp_path, rows)).catalogs.offers[0].prices] == ["on_demand", "spot"]
 
 
 def test_a_problem_behind_blank_columns_is_told_by_the_column_of_the_file(tmp_path):

@@ -204,6 +204,38 @@ def test_estimate_needs_a_place_for_its_answer(allocate, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["points.csv"]
 
 
+POINTS = "model,accelerator,precision,tensor_parallel,attention_dp,expert_parallel,accelerator_count,backend,backend_version"
+POINTS += ",input_tokens,output_tokens,concurrency\n"
+
+
+def test_estimate_adds_columns_and_says_where_they_are(allocate, tmp_path):
+    points = written(tmp_path, POINTS + "Llama-3.1-70B-Instruct,H100,fp8,4,,,4,vllm,,1024,1024,8\n", "points.csv")
+    ran = allocate("estimate", points, "-o", tmp_path / "out.csv")
+    assert (ran.code, ran.out) == (0, f"Written to {tmp_path / 'out.csv'}\n")
+    header, row = (tmp_path / "out.csv").read_text().splitlines()
+    assert header.startswith(POINTS.strip() + ",predicted_ttft_ms")
+    assert row.startswith("Llama-3.1-70B-Instruct,H100,fp8,4,,,4,vllm,,1024,1024,8,")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "no such file"),
+        ("", "the column model"),
+        (POINTS + "m,H100\n", "line 2"),
+        (POINTS + "m,H100,fp8,x,,,4,v,,1,1,8\n", "'x'"),
+    ],
+)
+def test_estimate_refuses_what_are_no_points(allocate, tmp_path, content, told):
+    points = tmp_path / "points.csv"
+    if content is not None:
+        points.write_text(content)
+    ran = allocate("estimate", points, "-o", tmp_path / "out.csv")
+    assert (ran.code, ran.out) == (6, "")
+    assert told in ran.err
+    assert not (tmp_path / "out.csv").exists()
+
+
 @pytest.mark.parametrize(("kind", "field"), [("instance", "workloads"), ("plan", "deployments")])
 def test_a_schema_is_printed_or_written(allocate, tmp_path, kind, field):
     printed = allocate("schema", kind)
