@@ -32,7 +32,7 @@ STEP = re.compile(r"[0-9]{1,6}", re.ASCII)
 CATALOG_FILES = {
     "accelerators": ("accelerators.csv",),
     "offers": ("offers.csv",),
-    "models": ("models.json",),
+    "models": ("models.json", "models_*.json"),
     "profiles": ("profiles_*.csv",),
     "efficiencies": ("efficiencies.json",),
 }

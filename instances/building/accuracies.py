@@ -69,6 +69,12 @@ METRICS: dict[str, tuple[str, str]] = {  # the source's words -> (metric, evalua
     "MNLI matched acc": ("accuracy", "MNLI"),
     "MNLI-m": ("accuracy", "MNLI"),
     "QQP acc": ("accuracy", "QQP"),
+    "mean DICE": ("DICE", "KiTS19"),
+    "ImageNet top-1 %": ("top-1", "ImageNet"),
+    "OpenImages mAP %": ("mAP", "OpenImages"),
+    "COCO CLIP score": ("CLIP score", "COCO 2014"),
+    "AUC %": ("AUC", "Criteo multihot"),
+    "LibriSpeech word accuracy %": ("word accuracy", "LibriSpeech"),
     "average of 4 %": ("accuracy", "average of MMLU GSM8K HellaSwag WinoGrande"),
     "gsm8k_platinum_cot_llama strict match": ("strict_match", "gsm8k_platinum_cot_llama"),
 }
@@ -105,10 +111,10 @@ def accuracy_records(accuracy: list[RawRow], names: dict[str, str]) -> dict[tupl
     for raw in accuracy:
         model = names.get(raw["model"])
         for precision, compression in _forms(raw) if model else ():
-            record = _record(raw)
+            record = score(raw)
             place = found.setdefault((str(model), precision, compression), {})
             place.setdefault((str(record["metric"]), str(record["evaluation"])), []).append(record)
-    return {key: [_worst(records) for _, records in sorted(by_metric.items())] for key, by_metric in found.items()}
+    return {key: [worst(records) for _, records in sorted(by_metric.items())] for key, by_metric in found.items()}
 
 
 def _forms(raw: RawRow) -> list[tuple[str, str]]:
@@ -119,7 +125,8 @@ def _forms(raw: RawRow) -> list[tuple[str, str]]:
     return [form] if form else []
 
 
-def _record(raw: RawRow) -> CatalogRow:
+def score(raw: RawRow) -> CatalogRow:
+    """Give the score that a raw row states, in the catalog's words."""
     metric, evaluation = METRICS.get(raw["metric"]) or _other_metric(raw["metric"])
     if raw["model"] in BASE_MODELS:
         evaluation += " (base model)"
@@ -147,8 +154,9 @@ def _kept(record: CatalogRow) -> float:
     return value / baseline if record.get("higher_is_better", True) else baseline / value
 
 
-def _worst(records: list[CatalogRow]) -> CatalogRow:
-    worst = min(records, key=_kept)
+def worst(records: list[CatalogRow]) -> CatalogRow:
+    """Give the row whose form kept least; its source says of how many."""
+    lowest = min(records, key=_kept)
     if len(records) == 1:
-        return worst
-    return worst | {"source": f"{worst['source']}; the worst of {len(records)} rows"}
+        return lowest
+    return lowest | {"source": f"{lowest['source']}; the worst of {len(records)} rows"}
