@@ -1,4 +1,4 @@
-"""What can be bought and what can be run: accelerators, offers, models and measured profiles.
+"""What can be bought and what can be run: accelerators, offers, regions, models and measured profiles.
 
 Frozen records; units are in the field names and the source stands beside each number. Nothing here computes.
 """
@@ -8,6 +8,7 @@ from optimizer.catalog.models import Accuracy, Model, Setup, Speedup, Variant
 from optimizer.catalog.offers import Offer, Option, Price
 from optimizer.catalog.profiles import Latency, Layout, Load, LoadKind, Profile, Quantity
 from optimizer.catalog.record import Quality, Record, worst
+from optimizer.catalog.regions import Region
 
 __all__ = [
     "Accelerator",
@@ -25,6 +26,7 @@ __all__ = [
     "Quality",
     "Quantity",
     "Record",
+    "Region",
     "Setup",
     "Speedup",
     "Variant",
