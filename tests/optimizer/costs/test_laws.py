@@ -44,10 +44,6 @@ def powered(accelerators: Any, idle: Any, more: Any, utilization: Any, pue: Any,
     return power.power_usd_per_hour(accelerators, idle, np.add(idle, more), utilization, pue, tariff)
 
 
-def drawn(idle: Any, more: Any, utilization: Any) -> FloatArray:
-    return power.draw_w(idle, np.add(idle, more), utilization)
-
-
 def ruled(price: Any, discount: Any, rise: Any, fee: Any) -> FloatArray:
     """Apply a discount (as a share of 99 %), a rise and a fee."""
     return compute.ruled_price_usd_per_hour(price, [np.multiply(discount, -99.0), rise], [fee])
@@ -60,7 +56,7 @@ LAWS: dict[str, tuple[Head, str]] = {
     "owned_usd_per_hour": (owned, "d$-+"),
     "compute_usd": (compute.compute_usd, "$++$+"),
     "power_usd_per_hour": (powered, "+++%+$"),
-    "draw_w": (drawn, "++%"),
+    "draw_w": (lambda idle, more, u: power.draw_w(idle, np.add(idle, more), u), "++%"),
     "energy_kwh_per_hour": (power.energy_kwh_per_hour, "+++"),
     "energy_usd": (power.energy_usd, "+$"),
     "emissions_gco2_per_hour": (power.emissions_gco2_per_hour, "++"),
