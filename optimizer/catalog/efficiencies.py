@@ -68,9 +68,13 @@ class Surface(Record):
 
 
 class Band(Record):
-    """90 % band of a left-out rate as multiples of the predicted one, for one kind of transfer; ``points`` it rests on."""
+    """90 % band of a left-out rate as multiples of the predicted one, for one kind of transfer; ``points`` it rests on.
+
+    ``engine`` None is for an engine that has no band of its own.
+    """
 
     transfer: Name
+    engine: Name | None = None
     low: Positive
     high: Positive
     points: PositiveInt

@@ -174,11 +174,5 @@ def _fitted_multiples(load: Work, measured: MeasuredPoints, covariances: Sequenc
     def whitened(x: Array) -> Array:
         return np.concatenate([matrix @ error for matrix, error in zip(whiten, left(x), strict=True)])
 
-    # the prior stays where it was: the second pass starts from the first by shifting the origin
-    start = x
-
-    def shifted(step: Array) -> Array:
-        return np.concatenate([whitened(start + step), (start + step - centre) / sd])
-
-    x = start + damped_least_squares(shifted, np.zeros(len(x)), np.full(len(x), 1e3), is_robust=False, steps=12)
+    x = damped_least_squares(whitened, centre, sd, is_robust=False, start=x, steps=12)
     return dict(zip(NAMES, np.exp(x).tolist(), strict=True))

@@ -55,8 +55,8 @@ def estimate_points(catalogs: Catalogs, points: Points) -> Predictions:
     here, there = roofline.uncorrected_ms(points.take(found.place)), roofline.uncorrected_ms(known.points)
     measured = (known.ttft_ms, known.tpot_ms)
     times = [_between(m, t, h, found) for m, t, h in zip(measured, there, here, strict=True)]
-    band = next((b for b in catalogs.efficiencies[0].bands if b.transfer == "load"), None) if catalogs.efficiencies else None
-    return _merged(points, modelled, found, (times[0], times[1]), (band.low, band.high) if band else INTERPOLATED_BAND)
+    bands = [roofline.band("load", points.engine[place], INTERPOLATED_BAND) for place in found.place.tolist()]
+    return _merged(points, modelled, found, (times[0], times[1]), np.array(bands).reshape(-1, 2))
 
 
 def _between(measured: Array, model_there: Array, model_here: Array, found: _Brackets) -> Array:
@@ -73,7 +73,7 @@ def _between(measured: Array, model_there: Array, model_here: Array, found: _Bra
 
 
 def _merged(
-    points: Points, modelled: Predictions, found: _Brackets, times: tuple[Array, Array], inside_band: tuple[float, float]
+    points: Points, modelled: Predictions, found: _Brackets, times: tuple[Array, Array], inside_band: Array
 ) -> Predictions:
     """Put what curves say over what the roofline says."""
     place, is_hit = found.place, found.left == found.right
@@ -81,8 +81,8 @@ def _merged(
     rate = rate_of(points.concurrency[place], out, times[0], times[1])
     quality = modelled.quality.copy()
     quality[place] = np.where(is_hit, Quality.MEASURED, Quality.INTERPOLATED)
-    low = np.where(is_hit, MEASURED_BAND[0], inside_band[0])
-    high = np.where(is_hit, MEASURED_BAND[1], inside_band[1])
+    low = np.where(is_hit, MEASURED_BAND[0], inside_band[:, 0])
+    high = np.where(is_hit, MEASURED_BAND[1], inside_band[:, 1])
     return Predictions(
         ttft_ms=_put(modelled.ttft_ms, place, times[0]),
         tpot_ms=_put(modelled.tpot_ms, place, np.where(out > 1, times[1], np.nan)),

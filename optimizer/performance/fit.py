@@ -16,7 +16,7 @@ import numpy as np
 from optimizer.catalog.efficiencies import Anchors, Band, Category, Efficiencies, Likeness, Surface
 from optimizer.instance import Catalogs
 from optimizer.performance.calibration import FLAT_SHARE, LENGTHS, LIKENESSES, Calibration, calibrated
-from optimizer.performance.folds import errors_by_transfer
+from optimizer.performance.folds import Errors, errors_by_transfer
 from optimizer.performance.lookup import Configurations
 from optimizer.performance.points import Array
 from optimizer.performance.rates import accelerator_rates, full_load_errors
@@ -31,6 +31,8 @@ CARRIED_WIDENING = 1.05
 """Widening of the logarithm of bands of predictions carried beyond a measured layout: leaving points out of a finished fit spares
 the constants, which saw them. Set from coverage in docs/fidelity.md, where the constants are fitted anew."""
 CARRIED = TRANSFERS[2:]
+SHARED_POINTS = 400.0
+"""Points that the errors of all other engines count for in the band of one; assumed."""
 
 
 def fit(catalogs: Catalogs, source: str = "") -> Efficiencies:
@@ -51,23 +53,37 @@ def fit(catalogs: Catalogs, source: str = "") -> Efficiencies:
     if not len(full):
         return first
     middle = float(np.median(full))
-    band = _band("full load", full - middle)
+    band = _band("full load", None, full - middle, np.ones(len(full)))
     return first.model_copy(update={"full_load_factor": _rounded(float(np.exp(-middle))), "bands": (*first.bands, band)})
 
 
-def _bands(errors: Mapping[str, Array]) -> tuple[Band, ...]:
-    """Give the bands of all transfers; a family never measured has at least the band of a network never measured."""
-    bands = {name: _band(name, error) for name, error in errors.items() if len(error)}
-    if "network" in bands and "stranger" in bands:
-        near, far = bands["network"], bands["stranger"]
-        bands["stranger"] = far.model_copy(update={"low": min(near.low, far.low), "high": max(near.high, far.high)})
+def _bands(errors: Mapping[str, Errors]) -> tuple[Band, ...]:
+    """Give the bands of all transfers, for each engine and for any other.
+
+    Errors of other engines count as ``SHARED_POINTS`` points more. A family never measured has at least the band that a network
+    never measured has under any engine.
+    """
+    bands: dict[tuple[str, str | None], Band] = {}
+    engines = sorted({str(engine) for found in errors.values() for engine in found.engine})
+    for name, found in errors.items():
+        for engine in (None, *engines) if len(found.values) else ():
+            is_own = np.array([engine in (None, other) for other in found.engine])
+            share = SHARED_POINTS / max(int((~is_own).sum()), 1)
+            bands[name, engine] = _band(name, engine, found.values, np.where(is_own, 1.0, share))
+    for (name, engine), far in bands.items():
+        near = bands.get(("network", None))
+        if name == "stranger" and near:
+            bands[name, engine] = far.model_copy(update={"low": min(near.low, far.low), "high": max(near.high, far.high)})
     return tuple(bands.values())
 
 
-def _band(transfer: str, errors: Array) -> Band:
-    """90 % band of a rate from errors log(predicted / measured) of left-out points, each point the same weight."""
-    near, far = np.quantile(errors, BAND_QUANTILES) * (CARRIED_WIDENING if transfer in CARRIED else 1.0)
-    return Band(transfer=transfer, low=_rounded(float(np.exp(-far))), high=_rounded(float(np.exp(-near))), points=len(errors))
+def _band(transfer: str, engine: str | None, errors: Array, weight: Array) -> Band:
+    """90 % band of a rate from weighted errors log(predicted / measured) of left-out points."""
+    order = np.argsort(errors, kind="stable")
+    reached = (np.cumsum(weight[order]) - weight[order] / 2.0) / weight.sum()
+    near, far = np.interp(BAND_QUANTILES, reached, errors[order]) * (CARRIED_WIDENING if transfer in CARRIED else 1.0)
+    low, high = _rounded(float(np.exp(-far))), _rounded(float(np.exp(-near)))
+    return Band(transfer=transfer, engine=engine, low=low, high=high, points=int((weight == 1.0).sum()))
 
 
 def _tpot_weights(calibration: Calibration) -> Array:

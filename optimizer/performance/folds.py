@@ -7,6 +7,7 @@ constants of the roofline keep their values); ``tests/benchmarks/fidelity.py`` f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from optimizer.performance.calibration import Calibration
 from optimizer.performance.points import Array, Codes, rate_of
 from optimizer.performance.roofline import ANCHORED, TRANSFERS, nearest_transfer
 
-__all__ = ["errors_by_transfer", "groups_of", "interior_errors"]
+__all__ = ["Errors", "errors_by_transfer", "groups_of", "interior_errors"]
 
 LEFT_OUT: dict[str, tuple[str, ...]] = {
     "shape": (*ANCHORED["shape"], "shape"),
@@ -29,11 +30,19 @@ LEFT_OUT: dict[str, tuple[str, ...]] = {
 """What is left out together. A point so left out tells of the transfer that its nearest remaining anchor makes it."""
 
 
-def errors_by_transfer(calibration: Calibration) -> dict[str, Array]:
+@dataclass(frozen=True)
+class Errors:
+    """Errors of left-out points, log(predicted / measured) of the rate, and the engine of each, shape (n_errors,)."""
+
+    values: Array
+    engine: NDArray[np.object_]
+
+
+def errors_by_transfer(calibration: Calibration) -> dict[str, Errors]:
     """Give the errors of left-out points for each transfer, and ``load`` for points inside a measured curve."""
     keys = {name: groups_of(calibration, alike_in) for name, alike_in in ANCHORED.items()}
     family = groups_of(calibration, ("family",))
-    found: dict[str, list[Array]] = {name: [] for name in TRANSFERS}
+    found: dict[str, list[tuple[Codes, Array]]] = {name: [] for name in TRANSFERS}
     for alike_in in LEFT_OUT.values():
         of_point = groups_of(calibration, alike_in)
         for group in range(int(of_point.max()) + 1):
@@ -43,10 +52,15 @@ def errors_by_transfer(calibration: Calibration) -> dict[str, Array]:
             reached = nearest_transfer(seen, _remains(family, members, timed))
             errors = np.where(timed[members], _left_out(calibration, members), np.nan)
             for place in np.unique(reached):
-                found[TRANSFERS[place]].append(errors[reached == place])
-    result = {name: np.concatenate([np.empty(0), *errors]) for name, errors in found.items()}
-    result["load"] = interior_errors(calibration)
-    return {name: errors[np.isfinite(errors)] for name, errors in result.items()}
+                found[TRANSFERS[place]].append((members[reached == place], errors[reached == place]))
+    found["load"] = [interior_errors(calibration)]
+    engines = np.array(calibration.measured.points.engine, dtype=object)
+    result = {}
+    for name, parts in found.items():
+        members = np.concatenate([np.empty(0, dtype=np.intp), *(part[0] for part in parts)])
+        values = np.concatenate([np.empty(0), *(part[1] for part in parts)])
+        result[name] = Errors(values[np.isfinite(values)], engines[members[np.isfinite(values)]])
+    return result
 
 
 def groups_of(calibration: Calibration, alike_in: Sequence[str]) -> Codes:
@@ -64,8 +78,8 @@ def groups_of(calibration: Calibration, alike_in: Sequence[str]) -> Codes:
     return of_point
 
 
-def interior_errors(calibration: Calibration) -> Array:
-    """Leave out each interior point of each curve, and interpolate between its neighbours (``combined``)."""
+def interior_errors(calibration: Calibration) -> tuple[Codes, Array]:
+    """Give points and errors: leave out each interior point of each curve, interpolate between its neighbours (``combined``)."""
     points, measured = calibration.measured.points, calibration.measured
     curve = groups_of(calibration, (*ANCHORED["shape"], "engine_version", "shape"))
     order = np.lexsort((points.concurrency, curve))
@@ -78,7 +92,7 @@ def interior_errors(calibration: Calibration) -> Array:
     for times, model in zip((measured.ttft_ms, measured.tpot_ms), calibration.model_ms, strict=True):
         off = np.log(times / model)
         predicted.append(model[here] * np.exp((1.0 - share) * off[left] + share * off[right]))
-    return _rate_errors(calibration, here, predicted[0], predicted[1])
+    return here, _rate_errors(calibration, here, predicted[0], predicted[1])
 
 
 def _left_out(calibration: Calibration, members: Codes) -> Array:

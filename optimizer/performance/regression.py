@@ -26,20 +26,22 @@ TINY = 1e-9
 
 
 def damped_least_squares(
-    residuals: Callable[[Array], Array], centre: Array, sd: Array, *, is_robust: bool, steps: int = 25
+    residuals: Callable[[Array], Array], centre: Array, sd: Array, *, is_robust: bool, start: Array | None = None, steps: int = 25
 ) -> Array:
-    """Minimise the sum of (robust) squared residuals plus ((x - centre) / sd)^2, from ``centre``.
+    """Minimise the sum of (robust) squared residuals plus ((x - centre) / sd)^2.
 
     Parameters
     ----------
     residuals : from parameters, shape (n,), to residuals in standard deviations, shape (m,)
     centre, sd : prior of the parameters, shape (n,)
     is_robust : whether residuals grow by the logarithm (Cauchy) beyond ``CAUCHY_SCALE``
+    start : where to begin, ``centre`` unless given
+    steps : the most steps taken
 
     >>> damped_least_squares(lambda x: 10 * (x - 3.0), np.array([1.0]), np.array([5.0]), is_robust=False).round(2).tolist()
     [3.0]
     """
-    x, damping = centre.copy(), 1e-2
+    x, damping = (centre if start is None else start).copy(), 1e-2
     r = residuals(x)
     cost = _cost(r, x, centre, sd, is_robust)
     for _ in range(steps):

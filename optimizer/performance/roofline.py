@@ -93,7 +93,7 @@ class _Fitted:
     table: AnchorTable
     ttft: SurfaceTable
     tpot: SurfaceTable
-    bands: dict[str, tuple[float, float]]
+    bands: dict[tuple[str, str | None], tuple[float, float]]
     has_tpot: NDArray[np.bool_]
 
     def families(self, *, with_tpot: bool) -> set[str]:
@@ -104,7 +104,7 @@ class _Fitted:
     @classmethod
     def of(cls, efficiencies: Efficiencies) -> _Fitted:
         table = AnchorTable.of(efficiencies.anchors)
-        bands = {band.transfer: (band.low, band.high) for band in efficiencies.bands}
+        bands = {(band.transfer, band.engine): (band.low, band.high) for band in efficiencies.bands}
         has_tpot = np.array(efficiencies.tpot.weights) != 0.0
         return cls(table, SurfaceTable(efficiencies.ttft, table), SurfaceTable(efficiencies.tpot, table), bands, has_tpot)
 
@@ -205,11 +205,16 @@ class Roofline:
         """Band of the rate as multiples of it, by how far the prediction is carried; shape (n_points,) each."""
         if not self._fitted:
             return np.full(len(found.of_point), PLAIN_BAND[0]), np.full(len(found.of_point), PLAIN_BAND[1])
-        bands = self._fitted.bands
-        of_transfer = np.array([bands.get(name, PLAIN_BAND) for name in TRANSFERS])
-        of_point = of_transfer[transfers(self._fitted, found)][found.of_point]
-        of_point = np.where(is_full[:, None], np.array(bands.get("full load", PLAIN_BAND)), of_point)
+        reached = [TRANSFERS[place] for place in transfers(self._fitted, found)]
+        of_configuration = [self.band(name, engine) for name, engine in zip(reached, found.attributes["engine"], strict=True)]
+        of_point = np.array(of_configuration).reshape(-1, 2)[found.of_point]
+        of_point = np.where(is_full[:, None], np.array(self.band("full load", None)), of_point)
         return of_point[:, 0], of_point[:, 1]
+
+    def band(self, transfer: str, engine: str | None, default: tuple[float, float] = PLAIN_BAND) -> tuple[float, float]:
+        """Give the band of one transfer under one engine, that of any engine where it has none of its own."""
+        bands = self._fitted.bands if self._fitted else {}
+        return bands.get((transfer, engine)) or bands.get((transfer, None)) or default
 
 
 def transfers(fitted: _Fitted, found: Configurations) -> Codes:

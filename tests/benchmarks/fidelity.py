@@ -155,7 +155,10 @@ def page(table: pd.DataFrame, fitted: Efficiencies) -> str:
         part = table[table.case == case]
         columns = ["accelerator", "engine"] if case in ("interior", "accelerator", "family") else ["model", "precision", "engine"]
         parts += [f"## {case.capitalize()}: {TITLES[case]}\n", by(part, columns)]
-    parts += [BANDS, *(f"| {b.transfer} | {b.low:.2f} | {b.high:.2f} | {b.points} |" for b in fitted.bands)]
+    parts += [
+        BANDS,
+        *(f"| {b.transfer} | {b.engine or 'any other'} | {b.low:.2f} | {b.high:.2f} | {b.points} |" for b in fitted.bands),
+    ]
     rates = sorted(fitted.accelerator_rates.items(), key=lambda item: item[1])
     parts += [RATES, *(f"| {name} | {np.exp(rate):.2f} |" for name, rate in rates), worst(table), TAIL]
     return "\n".join(parts) + "\n"
@@ -251,7 +254,7 @@ HEAD = """# Fidelity: how far estimates are from measurements
 Written by `python tests/benchmarks/fidelity.py`; do not edit. Every figure is of points that the fit was not shown: for each fold
 the constants, the corrections and the bands are fitted anew to what is left ({points} closed-loop points in all), and the points
 taken out go through the function behind `allocate estimate`. Errors are |predicted / measured - 1|; bias is signed; rates are
-output tokens/s of the whole deployment. Checkpoints of one network (DeepSeek-R1 and V3 carry the same runs) are left out together.
+output tokens/s of the whole deployment. Checkpoints of one network (DeepSeek-R1 and V3 have the same runs) are left out together.
 
 ## Errors and aims
 """
@@ -269,8 +272,8 @@ BANDS = """## Bands in the shipped catalog
 
 Multiples of the predicted rate. `load` lies between two measured points of one curve; `full load` has no stated concurrency.
 
-| transfer | low | high | points |
-|---|--:|--:|--:|"""
+| transfer | engine | low | high | points |
+|---|---|--:|--:|--:|"""
 RATES = """
 ## Accelerators by their rates
 

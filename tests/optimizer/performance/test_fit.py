@@ -125,8 +125,8 @@ def test_groups_left_out_have_errors_for_every_transfer_they_reach() -> None:
     assert groups_of(calibration, ("accelerator",)).tolist() == [1] * 4 + [0] * 4
     errors = errors_by_transfer(calibration)
     assert set(errors) == {*TRANSFERS, "load"}
-    assert len(errors["load"]) == 4  # two interior points of each of two curves
-    assert len(errors["sibling"]) > 0
+    assert len(errors["load"].values) == 4  # two interior points of each of two curves
+    assert len(errors["sibling"].values) > 0
 
 
 def test_the_shipped_efficiencies_belong_to_the_shipped_profiles() -> None:
