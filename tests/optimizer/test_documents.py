@@ -142,10 +142,10 @@ def test_a_pipe_is_read(tmp_path):
 
     path = tmp_path / "pipe.json"
     os.mkfifo(path)
-    writer = threading.Thread(target=path.write_text, args=(json.dumps(small()),))
+    writer = threading.Thread(target=path.write_text, args=(json.dumps(small()),), daemon=True)
     writer.start()
     assert load_instance(path).name == "tiny"
-    writer.join()
+    writer.join(timeout=10)
 
 
 TOML = """

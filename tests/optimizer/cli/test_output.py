@@ -72,7 +72,7 @@ def test_a_pipe_is_written_to_and_never_replaced(tmp_path):
     """What happens to a pipe here would happen to /dev/null for the superuser."""
     path, read = tmp_path / "pipe", []
     os.mkfifo(path)
-    reader = threading.Thread(target=lambda: read.append(path.read_text()))
+    reader = threading.Thread(target=lambda: read.append(path.read_text()), daemon=True)
     reader.start()
     write_atomically(path, "whole")
     reader.join(timeout=10)
