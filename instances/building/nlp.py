@@ -14,6 +14,7 @@ CATALOGS = {
     "offers": "catalogs/offers.csv",
     "models": "catalogs/models.json",
     "profiles": ["catalogs/profiles_llm.csv", "catalogs/profiles_mlperf_language.csv"],
+    "efficiencies": "catalogs/efficiencies.json",
 }
 US = [
     "us-east-1", "us-east-2", "us-west-1", "us-west-2", "eastus", "eastus2", "southcentralus", "westus2", "westus3",
