@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from optimizer.cli.output import write_atomically
+from optimizer.cli.output import refuse_unwritable, write_atomically
 from optimizer.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -48,6 +48,20 @@ def test_a_file_that_cannot_be_finished_leaves_the_old_one_and_no_stray(tmp_path
         write_atomically(path, "new")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["plan.json"]
+
+
+@pytest.mark.parametrize(("name", "told"), [("missing/plan.json", "there is no folder"), (".", "it is a folder")])
+def test_a_place_that_cannot_be_written_is_refused_with_why(tmp_path, name, told):
+    with pytest.raises(UsageError, match=told):
+        refuse_unwritable(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", [None, "new.json", "old.json"])
+def test_a_place_that_can_be_written_is_given_back_untouched(tmp_path, name):
+    (tmp_path / "old.json").write_text("old")
+    path = None if name is None else tmp_path / name
+    assert refuse_unwritable(path) == path
+    assert [p.name for p in tmp_path.iterdir()] == ["old.json"]
 
 
 def test_a_file_is_as_open_as_the_users_mask_has_it(tmp_path):
