@@ -32,7 +32,7 @@ CARRIED_WIDENING = 1.05
 the constants, which saw them. Set from coverage in docs/fidelity.md, where the constants are fitted anew."""
 CARRIED = TRANSFERS[2:]
 SHARED_POINTS = 400.0
-"""Points that the errors of all other engines count for in the band of one; assumed."""
+"""Points that the errors of all other engines, however many, count for in the band of one; assumed."""
 
 
 def fit(catalogs: Catalogs, source: str = "") -> Efficiencies:
@@ -60,15 +60,15 @@ def fit(catalogs: Catalogs, source: str = "") -> Efficiencies:
 def _bands(errors: Mapping[str, Errors]) -> tuple[Band, ...]:
     """Give the bands of all transfers, for each engine and for any other.
 
-    Errors of other engines count as ``SHARED_POINTS`` points more. A family never measured has at least the band that a network
-    never measured has under any engine.
+    Errors of other engines count as fewer than ``SHARED_POINTS`` points more. A family never measured has at least the band that a
+    network never measured has under any engine.
     """
     bands: dict[tuple[str, str | None], Band] = {}
     engines = sorted({str(engine) for found in errors.values() for engine in found.engine})
     for name, found in errors.items():
         for engine in (None, *engines) if len(found.values) else ():
             is_own = np.array([engine in (None, other) for other in found.engine])
-            share = SHARED_POINTS / max(int((~is_own).sum()), 1)
+            share = SHARED_POINTS / (SHARED_POINTS + int((~is_own).sum()))
             bands[name, engine] = _band(name, engine, found.values, np.where(is_own, 1.0, share))
     for (name, engine), far in bands.items():
         near = bands.get(("network", None))

@@ -150,3 +150,25 @@ def test_the_command_writes_a_catalog_that_loads(tmp_path: Path, monkeypatch: py
     written = json.loads((tmp_path / "efficiencies.json").read_text())
     assert Efficiencies.model_validate_json(json.dumps(written[0])) == fit(known)
     assert MODEL.name in {p.model for p in known.profiles}
+
+
+def test_the_shipped_bands_widen_with_the_distance_carried() -> None:
+    """Between two points of a curve, another shape, another layout, another card of the family, a network never measured."""
+    roofline = Roofline(load_catalogs())
+    bands = [roofline.band(name, None) for name in ("load", "shape", "layout", "sibling", "network")]
+    widths = [high - low for low, high in bands]
+    assert widths == sorted(widths)
+    assert all(low < 1.0 < high for low, high in bands)
+    assert roofline.band("sibling", "an engine never seen") == roofline.band("sibling", None)
+
+
+def test_an_engine_with_scattered_points_has_the_wider_band() -> None:
+    """Engine f is off by a factor of two up and down from layout to layout, engine e is not; 400 shared points blur it, not undo it."""
+    steady = [p for n in range(12) for p in measured_like_the_model(1.0, tokens=(100 + 50 * n, 10 + n))]
+    wild = [
+        p for n in range(12) for p in measured_like_the_model(2.0 if n % 2 else 0.5, engine="f", tokens=(100 + 50 * n, 10 + n))
+    ]
+    roofline = Roofline(with_fit(catalogs([*steady, *wild])))
+    (low, high), (wild_low, wild_high) = roofline.band("shape", "e"), roofline.band("shape", "f")
+    assert wild_low < low
+    assert wild_high > high
