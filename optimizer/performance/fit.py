@@ -60,8 +60,8 @@ def fit(catalogs: Catalogs, source: str = "") -> Efficiencies:
 def _bands(errors: Mapping[str, Errors]) -> tuple[Band, ...]:
     """Give the bands of all transfers, for each engine and for any other.
 
-    Errors of other engines count as fewer than ``SHARED_POINTS`` points more. A family never measured has at least the band that a
-    network never measured has under any engine.
+    Errors of other engines count as fewer than ``SHARED_POINTS`` points more. A family never measured has at least the band that
+    a network never measured has under any engine.
     """
     bands: dict[tuple[str, str | None], Band] = {}
     engines = sorted({str(engine) for found in errors.values() for engine in found.engine})

@@ -294,7 +294,7 @@ TAIL = """Known reasons:
   seven seconds at every load, and where memory is about full a small change of load moves TTFT tenfold. Its aims are missed for
   points that were carried; inside a curve its median is near the aim and its tail is not.
 - Single-concurrency sweeps (Llama-3.1-8B and Qwen3-235B on H200, vllm 0.12 and sglang 0.5.6) contradict one another and the
-  physics: with 112 requests of 1,000 input tokens in flight, 11 ms a token leaves no time to read the prompts.
+  physics: with 112 requests of 1,000 + 100 tokens in flight, 11 ms a token is what reading the prompts takes at the card's peak.
 - Engine versions matter as much as engines and nobody can know one that was never measured.
 - Families without closed-loop points (AMD, TPU, Gaudi, Ada, Ampere) cannot be judged here: leaving out Hopper or Blackwell is the
   nearest thing to it, and both are of one vendor.

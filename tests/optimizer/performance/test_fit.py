@@ -163,7 +163,7 @@ def test_the_shipped_bands_widen_with_the_distance_carried() -> None:
 
 
 def test_an_engine_with_scattered_points_has_the_wider_band() -> None:
-    """Engine f is off by a factor of two up and down from layout to layout, engine e is not; 400 shared points blur it, not undo it."""
+    """Engine f is off by a factor of two up and down from shape to shape, engine e is not; shared points blur it, not undo it."""
     steady = [p for n in range(12) for p in measured_like_the_model(1.0, tokens=(100 + 50 * n, 10 + n))]
     wild = [
         p for n in range(12) for p in measured_like_the_model(2.0 if n % 2 else 0.5, engine="f", tokens=(100 + 50 * n, 10 + n))
