@@ -179,5 +179,4 @@ def emit(text: str, output: Any = None, *, quiet: bool = False) -> None:
         except BrokenPipeError:
             raise
         except OSError as error:
-            _drop_stdout()
             raise UsageError(f"stdout cannot be written: {error.strerror}") from None

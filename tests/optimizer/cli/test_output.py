@@ -123,7 +123,7 @@ def test_a_closed_stdout_is_no_error(question):
 
 
 def test_a_terminal_without_the_letters_gets_its_table(question):
-    ran = real("solve", question, stdout=subprocess.PIPE, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    ran = real("solve", question, stdout=subprocess.PIPE, env={**os.environ, "PYTHONIOENCODING": "latin-1"})
     assert ran.returncode == 0
     assert "Cost $2.00" in ran.stdout
 
