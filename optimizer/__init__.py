@@ -1,7 +1,6 @@
 """Chooses accelerator type, count, precision and compression for ML workloads at the least total cost, and proves it.
 
-    from optimizer import allocate, load_instance
-    plan = allocate(load_instance("instances/nlp.json"))
+A plan is two calls away: ``load_instance("instances/nlp.json")``, then ``allocate(instance)``.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property, lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, model_validator
 from pydantic_core import PydanticSerializationError, to_json
@@ -28,17 +28,24 @@ __all__ = [
     "AccuracyFloor",
     "Aggregation",
     "BatchWorkload",
+    "DataSet",
+    "FlatLicence",
     "Instance",
+    "Interruption",
     "LatencyTarget",
+    "Licence",
     "Limit",
     "Match",
+    "People",
     "Period",
     "Policy",
     "Rate",
     "RequestClass",
     "ServingWorkload",
+    "SetupPrices",
     "Stated",
     "TrainingWorkload",
+    "UnitLicence",
     "Workload",
 ]
 
@@ -69,6 +76,17 @@ class Period(Record):
         return self.hours * self.per_month / HOURS_PER_MONTH
 
 
+class SetupPrices(Record):
+    """What making a variant once costs per unit of work, and the months over which it is paid off."""
+
+    usd_per_accelerator_hour: NonNegative = 0.0
+    usd_per_labelling_hour: NonNegative = 0.0
+    usd_per_item: NonNegative = 0.0
+    horizon_months: Positive = 12.0
+    quality: Quality = Quality.ASSUMED
+    source: Text = ""
+
+
 class Policy(Record):
     """What holds for every workload unless it says otherwise."""
 
@@ -76,6 +94,7 @@ class Policy(Record):
     utilization_cap: Annotated[float, Field(ge=0.01, le=1)] = 0.8
     run_to_run_spread_factor: Stated = Stated(value=1.5, reason="spread of repeated runs around a published central value")
     include_preview: bool = False
+    setup: SetupPrices | None = None
 
 
 class Aggregation(StrEnum):
@@ -186,7 +205,7 @@ OneOrMore = Name | tuple[Name, ...]
 
 
 class Match(Record):
-    """Which deployments a limit counts: every field given must fit; a list fits when one of its members does."""
+    """Which deployments a limit or a cost counts: every field given must fit; a list fits when one of its members does."""
 
     provider: OneOrMore | None = None
     region: OneOrMore | None = None
@@ -198,7 +217,20 @@ class Match(Record):
     option: OneOrMore | None = None
     team: OneOrMore | None = None
     workload: OneOrMore | None = None
+    model: OneOrMore | None = None
+    precision: OneOrMore | None = None
+    compression: OneOrMore | None = None
     site: OneOrMore | None = None
+
+    @property
+    def speaks_of_replicas(self) -> bool:
+        """Say whether it tells replicas of one instance apart: by whom or what they serve."""
+        return any(getattr(self, f) is not None for f in ("team", "workload", "model", "precision", "compression"))
+
+    @property
+    def speaks_of_offers(self) -> bool:
+        """Say whether it tells offers of one region apart: by zone, instance type, option or site."""
+        return any(getattr(self, f) is not None for f in ("zone", "instance_type", "option", "site"))
 
 
 class Limit(Record):
@@ -213,6 +245,87 @@ class Limit(Record):
     max_gco2_per_hour: NonNegative | None = None
     quality: Quality = Quality.ASSUMED
     reason: Text = ""
+
+
+class _Priced(Record):
+    """A cost that is paid while anything that fits ``when`` is in use."""
+
+    name: Name
+    when: Match = Match()
+    quality: Quality = Quality.ASSUMED
+    source: Text = ""
+
+    @model_validator(mode="after")
+    def _is_switched_by_pools(self) -> Self:
+        if self.when.speaks_of_offers:
+            raise ValueError("a cost is switched on by provider, region, accelerator, variant or workload, not by single offers")
+        return self
+
+
+class People(_Priced):
+    """Engineers who keep a platform or variant alive, and their management."""
+
+    people: NonNegative
+    usd_per_person_hour: NonNegative
+    hours_per_month: NonNegative = 160.0
+    management_usd_per_month: NonNegative = 0.0
+
+
+class FlatLicence(_Priced):
+    """A licence paid once however much runs."""
+
+    kind: Literal["flat"] = "flat"
+    usd_per_month: NonNegative
+
+
+class UnitLicence(Record):
+    """A licence paid for each accelerator or instance rented."""
+
+    kind: Literal["unit"]
+    name: Name
+    when: Match = Match()
+    usd_per_accelerator_month: NonNegative = 0.0
+    usd_per_instance_month: NonNegative = 0.0
+    quality: Quality = Quality.ASSUMED
+    source: Text = ""
+
+    @model_validator(mode="after")
+    def _counts_instances(self) -> Self:
+        if self.when.speaks_of_replicas:
+            raise ValueError(
+                "a licence per unit counts rented accelerators, so it cannot tell teams, workloads or variants apart"
+            )
+        return self
+
+
+Licence = Annotated[FlatLicence | UnitLicence, Field(discriminator="kind")]
+
+
+class DataSet(_Priced):
+    """Data that must be acquired and labelled once, for all that use it, paid off over some months."""
+
+    items: NonNegative = 0.0
+    usd_per_item: NonNegative = 0.0
+    labelling_hours: NonNegative = 0.0
+    usd_per_labelling_hour: NonNegative = 0.0
+    horizon_months: Positive = 12.0
+
+
+class Interruption(Record):
+    """How often a rented instance is taken away, and what each time costs."""
+
+    name: Name
+    when: Match = Match()
+    per_hour: NonNegative
+    usd_each: NonNegative
+    quality: Quality = Quality.ASSUMED
+    source: Text = ""
+
+    @model_validator(mode="after")
+    def _counts_instances(self) -> Self:
+        if self.when.speaks_of_replicas:
+            raise ValueError("interruptions are counted on instances, so they cannot tell teams, workloads or variants apart")
+        return self
 
 
 class Catalogs(Record):
@@ -239,9 +352,10 @@ class Instance(Record):
     catalogs: Catalogs
     workloads: Annotated[tuple[Workload, ...], Field(min_length=1)]
     limits: tuple[Limit, ...] = ()
-    people: tuple[dict[str, Any], ...] = ()
-    licences: tuple[dict[str, Any], ...] = ()
-    data: tuple[dict[str, Any], ...] = ()
+    people: tuple[People, ...] = ()
+    licences: tuple[Licence, ...] = ()
+    data: tuple[DataSet, ...] = ()
+    interruptions: tuple[Interruption, ...] = ()
     sites: tuple[dict[str, Any], ...] = ()
 
     @model_validator(mode="after")

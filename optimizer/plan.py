@@ -36,6 +36,7 @@ __all__ = [
     "Plan",
     "Rental",
     "Route",
+    "SwitchUse",
     "Verification",
     "WorkloadResult",
     "load_plan",
@@ -115,6 +116,17 @@ class Rental(Record):
     price_source: str
 
 
+class SwitchUse(Record):
+    """A cost that the plan switches on, by what is in use."""
+
+    name: str
+    head: str
+    usd_per_hour: NonNegative
+    pools: tuple[str, ...]
+    quality: Quality
+    source: str
+
+
 class Route(Record):
     """The share of one class that one pool serves."""
 
@@ -165,13 +177,17 @@ class LimitUse(Record):
 
 
 class Baseline(Record):
-    """What a simpler way of choosing would cost: every workload alone on its cheapest single type, on demand."""
+    """What a simpler way of choosing would cost: every workload alone on its cheapest single type, on demand.
+
+    ``usd_per_hour`` is the sum over workloads and ``switched_usd_per_hour``, what their choices switch on together, paid once.
+    """
 
     usd_per_hour: NonNegative
     saving_usd_per_hour: float
     saving_fraction: float
     workloads: dict[str, str]
     usd_per_hour_by_workload: dict[str, NonNegative]
+    switched_usd_per_hour: NonNegative
     missing: tuple[str, ...]
     limits_broken_together: tuple[str, ...]
 
@@ -207,6 +223,7 @@ class Plan(Record):
     costs: dict[str, HeadCost]
     deployments: tuple[Deployment, ...]
     rentals: tuple[Rental, ...]
+    switches: tuple[SwitchUse, ...]
     routing: tuple[Route, ...]
     workloads: tuple[WorkloadResult, ...]
     limits: tuple[LimitUse, ...]
@@ -243,6 +260,10 @@ class Plan(Record):
     def rental_table(self) -> pd.DataFrame:
         """Give one row a rented offer, as a DataFrame."""
         return _frame(self.rentals, Rental)
+
+    def switch_table(self) -> pd.DataFrame:
+        """Give one row a cost that is switched on, as a DataFrame."""
+        return _frame(self.switches, SwitchUse)
 
     def routing_table(self) -> pd.DataFrame:
         """Give one row a class and pool, as a DataFrame."""

@@ -165,7 +165,7 @@ def _known(document: object, *path: str) -> frozenset[str]:
 
 
 def _doubles(document: Mapping[str, Any]) -> Iterator[Finding]:
-    for steps in (("workloads",), ("limits",), ("periods",)):
+    for steps in (("workloads",), ("limits",), ("periods",), ("people",), ("licences",), ("data",), ("interruptions",)):
         yield from _twice(((p, item.get("name")) for p, item in _items(document, *steps)), "a name of its own")
     for key in ("accelerators", "models"):
         yield from _twice(_called(document, key), "names and aliases of its own")
@@ -262,13 +262,23 @@ def _match_references(document: Mapping[str, Any], known: Known, *, offers_read:
         fits |= {f: _values(offers, f) for f in ("provider", "region", "zone", "instance_type")}
     if "accelerators" in known:
         fits |= {"accelerator": known["accelerators"], **{f: _values(accelerators, f) for f in ("family", "kind")}}
-    for path, limit in _items(document, "limits"):
-        match = limit.get("match")
-        for field, wanted in match.items() if isinstance(match, Mapping) else ():
+    if "models" in known:
+        fits["model"] = known["models"]
+    for path, match in _matches(document):
+        for field, wanted in match.items():
             for name in _listed(wanted) or (wanted,):
-                yield from _unknown([*path, "match", field], name, fits.get(field), f"a known {field.replace('_', ' ')}")
+                yield from _unknown([*path, field], name, fits.get(field), f"a known {field.replace('_', ' ')}")
+    for path, limit in _items(document, "limits"):
         if not any(limit.get(f) is not None for f in limit if str(f).startswith("max_")):
             yield path, "a limit that limits nothing", "max_accelerators or max_instances", ""
+
+
+def _matches(document: Mapping[str, Any]) -> Iterator[tuple[list[str | int], Mapping[str, Any]]]:
+    """Yield (path, match) of everything that says which deployments it counts."""
+    for part, field in (("limits", "match"), *((part, "when") for part in ("people", "licences", "data", "interruptions"))):
+        for path, entry in _items(document, part):
+            if isinstance(match := entry.get(field), Mapping):
+                yield [*path, field], match
 
 
 def _covers_the_month(period: Mapping[str, Any]) -> bool:
@@ -278,7 +288,7 @@ def _covers_the_month(period: Mapping[str, Any]) -> bool:
 
 def not_yet_problems(document: Mapping[str, Any]) -> list[Problem]:
     """Give every construct the schema has room for and this version does not build: refused, never ignored."""
-    tops = ("people", "licences", "data", "sites")
+    tops = ("sites",)
     found: list[tuple[list[str | int], str]] = [([field], field) for field in tops if document.get(field)]
     if document.get("objective") == "profit":
         found.append((["objective"], "the objective 'profit'"))

@@ -53,7 +53,7 @@ class Speedup(Record):
 
 
 class Setup(Record):
-    """What making a variant once takes; priced by part B."""
+    """What making a variant once takes; the policy says what a unit costs and over how many months it is paid off."""
 
     accelerator_hours: NonNegative = 0.0
     labelling_hours: NonNegative = 0.0
@@ -67,6 +67,7 @@ class Variant(Record):
 
     ``compression`` names the method and its degree (``none``, ``2:4``, ``pruned-65%``, ``distilled`` ...).
     ``is_baseline`` marks the form that recoveries are compared with: its accuracy counts as 1.0 on every metric.
+    ``setup`` is paid once for all workloads that use the variant, ``maintenance_usd_per_month`` for as long as one does.
     ``size_fraction`` is the share of the base model's parameters that remain, for memory and arithmetic.
     """
 
@@ -78,6 +79,7 @@ class Variant(Record):
     accuracy: tuple[Accuracy, ...] = ()
     speedup: Speedup | None = None
     setup: Setup | None = None
+    maintenance_usd_per_month: NonNegative = 0.0
     note: Text = ""
 
     @property

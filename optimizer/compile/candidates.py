@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from optimizer.catalog import Option, Quality
-from optimizer.compile.offers import OfferTable, offer_table
+from optimizer.compile.offers import OfferTable, fits, offer_table
 from optimizer.errors import InfeasibleError, Problem
-from optimizer.instance import AccuracyFloor, Aggregation, Instance, Limit, ServingWorkload
+from optimizer.instance import AccuracyFloor, Aggregation, Instance, Limit, Match, ServingWorkload
 from optimizer.performance import Configuration, OptionTable, Performance
 
 __all__ = ["CandidateTable", "Rejected", "candidate_table", "concerns", "kept_accuracy"]
@@ -24,6 +25,12 @@ __all__ = ["CandidateTable", "Rejected", "candidate_table", "concerns", "kept_ac
 
 SMALLEST_LOAD = 1e-9
 """Replicas; a smaller load is taken for this one, since backends drop smaller coefficients in silence."""
+
+
+REPLICA_FIELDS = ("workload", "team", "model", "precision", "compression")
+"""What a match may ask that tells replicas of one instance apart."""
+MATCH_FIELDS = ("accelerator", "family", "kind", *REPLICA_FIELDS)
+"""What a match may ask of a candidate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,32 @@ class CandidateTable:
     def __len__(self) -> int:
         """Give the number of kept candidates."""
         return len(self.workload)
+
+    @cached_property
+    def facts(self) -> dict[str, npt.NDArray[np.str_]]:
+        """Give what a match may ask of a candidate, by field; shape (n_candidates,) each, "" where there is nothing."""
+        instance, workloads = self.instance, self.workloads
+        cards = [instance.accelerators[name] for name in self.offers.accelerators]
+        made = [self.configuration(k) for k in range(len(self))]
+        by_card = {
+            "accelerator": [c.name for c in cards],
+            "family": [c.family for c in cards],
+            "kind": [c.kind.value for c in cards],
+        }
+        by_workload = {"workload": [w.name for w in workloads], "team": [w.team or "" for w in workloads]}
+        found = {field: np.array(names, dtype=np.str_)[self.accelerator] for field, names in by_card.items()}
+        found |= {field: np.array(names, dtype=np.str_)[self.workload] for field, names in by_workload.items()}
+        for field in ("model", "precision", "compression"):
+            found[field] = np.array([getattr(c, field) for c in made], dtype=np.str_)
+        return found
+
+    def matching(self, match: Match, fields: Sequence[str] = MATCH_FIELDS) -> npt.NDArray[np.bool_]:
+        """Say which candidates fit a match, as far as it speaks of them; shape (n_candidates,)."""
+        fit = np.ones(len(self), dtype=bool)
+        for field in fields:
+            if (wanted := getattr(match, field)) is not None:
+                fit &= np.isin(self.facts[field], wanted)
+        return fit
 
     def configuration(self, k: int) -> Configuration:
         """Give the configuration of candidate ``k``."""
@@ -112,17 +145,22 @@ def candidate_table(instance: Instance) -> CandidateTable:
 def _allowed_offers(workload: ServingWorkload, offers: OfferTable, instance: Instance) -> npt.NDArray[np.bool_]:
     """Say which offers a workload may use: its regions, spot only where it accepts some, no limit of zero."""
     regions = workload.regions_allowed
-    zero = [0 in (limit.max_accelerators, limit.max_instances) and concerns(limit, workload) for limit in instance.limits]
+    zero = [
+        0 in (x.max_accelerators, x.max_instances) and concerns(x, workload) and not _tells_variants(x) for x in instance.limits
+    ]
     barred = offers.limited[np.flatnonzero(zero)].any(axis=0)
     spot = np.array([price.option is Option.SPOT for price in offers.prices], dtype=bool)
     here = np.array([regions is None or offer.region in regions for offer in offers.offers], dtype=bool)
     return here & ~barred & (~spot | (workload.max_spot_fraction > 0))
 
 
+def _tells_variants(limit: Limit) -> bool:
+    return any(getattr(limit.match, field) is not None for field in ("model", "precision", "compression"))
+
+
 def concerns(limit: Limit, workload: ServingWorkload) -> bool:
     """Say whether a limit counts a workload, by the part of its match that speaks of workloads and teams."""
-    pairs = ((limit.match.workload, workload.name), (limit.match.team, workload.team))
-    return all(w is None or f == w or (not isinstance(w, str) and f in w) for w, f in pairs)
+    return fits(limit.match.workload, workload.name) and fits(limit.match.team, workload.team)
 
 
 def _judged(

@@ -1,4 +1,4 @@
-"""The columns of the model: replicas of pools on offers, instances that several replicas share, routing shares.
+"""The columns of the model: replicas of pools on offers, instances that several replicas share, switches, routing shares.
 
 A pool is one candidate in one region: the replicas of one configuration behind one queue.
 """
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from optimizer.compile.candidates import CandidateTable
 from optimizer.compile.dominance import outpriced_pairs, undominated_pairs
+from optimizer.compile.switches import SwitchTable
 
 __all__ = ["Columns", "columns_of"]
 
@@ -27,6 +28,7 @@ class Columns:
     ``n[p, o]``: column j < len(replica_pool) counts replicas of pool ``replica_pool[j]`` on offer ``replica_offer[j]``.
     ``i[o]``: the next ``len(instance_offer)`` columns count instances of offers whose accelerators several replicas share; on
     other offers each replica fills an instance and no column is needed.
+    ``y[s]``: the next ``len(switch)`` columns say whether switch ``switch[j]`` of ``switches`` is on.
     ``f[p, b]``: the remaining columns are the share of class ``routing_class`` of its workload sent to pool ``routing_pool``.
     ``pool_candidate`` and ``pool_region`` have shape (n_pools,); ``pool_most`` is the most replicas a pool can need.
     """
@@ -38,6 +40,8 @@ class Columns:
     replica_pool: IntArray
     replica_offer: IntArray
     instance_offer: IntArray
+    switches: SwitchTable
+    switch: IntArray
     routing_pool: IntArray
     routing_class: IntArray
     upper: npt.NDArray[np.float64]
@@ -49,9 +53,19 @@ class Columns:
         return len(self.replica_pool)
 
     @property
+    def first_switch(self) -> int:
+        """Give the index of the first switch column."""
+        return len(self.replica_pool) + len(self.instance_offer)
+
+    @property
     def first_routing(self) -> int:
         """Give the index of the first routing column."""
-        return len(self.replica_pool) + len(self.instance_offer)
+        return self.first_switch + len(self.switch)
+
+    @property
+    def switch_pools(self) -> npt.NDArray[np.bool_]:
+        """Say which pools each switch column belongs to; shape (n_switch_columns, n_pools)."""
+        return self.switches.of_pools(self.pool_candidate, self.pool_region)[self.switch]
 
     @property
     def pool_workload(self) -> IntArray:
@@ -84,21 +98,22 @@ class Columns:
         pools = [f"{table.workloads[table.workload[k]].name},{table.configuration(k).label}" for k in self.pool_candidate]
         n = [f"n[{pools[p]},{offers.label(o)}]" for p, o in zip(self.replica_pool, self.replica_offer, strict=True)]
         i = [f"i[{offers.label(o)}]" for o in self.instance_offer]
+        y = [f"y[{self.switches.switches[s].head}: {self.switches.switches[s].name}]" for s in self.switch]
         classes = [table.workloads[w].classes for w in self.pool_workload]
         f = [
             f"f[{pools[p]},{offers.regions[self.pool_region[p]]},{classes[p][b].name}]"
             for p, b in zip(self.routing_pool, self.routing_class, strict=True)
         ]
-        return n + i + f
+        return n + i + y + f
 
 
-def columns_of(table: CandidateTable, kept: IntArray, *, dominance: bool = True) -> Columns:
+def columns_of(table: CandidateTable, switches: SwitchTable, kept: IntArray, *, dominance: bool = True) -> Columns:
     """Lay out the columns for the candidates ``kept``; ``dominance`` says whether dominated offers are left out."""
     candidate, offer = _pairs(table, kept)
     if dominance:
-        needed = undominated_pairs(table, candidate, offer)
+        needed = undominated_pairs(table, switches, candidate, offer)
         candidate, offer = candidate[needed], offer[needed]
-        needed = ~outpriced_pairs(table, candidate, offer)
+        needed = ~outpriced_pairs(table, switches, candidate, offer)
         candidate, offer = candidate[needed], offer[needed]
     pools, replica_pool = np.unique(np.stack([candidate, table.offers.region[offer]]), axis=1, return_inverse=True)
     pool_candidate, pool_region = pools[0], pools[1]
@@ -110,7 +125,8 @@ def columns_of(table: CandidateTable, kept: IntArray, *, dominance: bool = True)
     np.add.at(count, offer, most[replica_pool] * table.size[candidate] / size)
     demanded = table.demand[table.workload[pool_candidate]] > 0
     routing_pool, routing_class = np.nonzero(demanded)
-    whole = len(offer) + len(shared)
+    switch = np.flatnonzero(switches.of_pools(pool_candidate, pool_region).any(axis=1))
+    whole = len(offer) + len(shared) + len(switch)
     # Replica sizes on an offer divide its size, so rounding each pool up alone bounds the instances they need together.
     instances = np.ceil(count[shared]) + np.bincount(offer, minlength=len(table.offers))[shared]
     return Columns(
@@ -121,9 +137,11 @@ def columns_of(table: CandidateTable, kept: IntArray, *, dominance: bool = True)
         replica_pool=replica_pool,
         replica_offer=offer,
         instance_offer=shared,
+        switches=switches,
+        switch=switch,
         routing_pool=routing_pool,
         routing_class=routing_class,
-        upper=np.concatenate([most[replica_pool], instances, np.ones(len(routing_pool))]).astype(np.float64),
+        upper=np.concatenate([most[replica_pool], instances, np.ones(len(switch) + len(routing_pool))]).astype(np.float64),
         integer=np.arange(whole + len(routing_pool)) < whole,
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from optimizer.compile.candidates import CandidateTable
+from optimizer.compile.switches import SwitchTable
 
 __all__ = ["dominated_candidates", "outpriced_pairs", "undominated_pairs"]
 
@@ -17,15 +18,15 @@ CLEARLY = 1.0 - 1e-9
 """A replacement must be cheaper by more than rounding, so that no two candidates replace each other."""
 
 
-def dominated_candidates(table: CandidateTable) -> npt.NDArray[np.int64]:
+def dominated_candidates(table: CandidateTable, switches: SwitchTable) -> npt.NDArray[np.int64]:
     """Give for each candidate the one that replaces it, or -1; shape (n_candidates,).
 
-    y replaces x when both serve the same workload on the same accelerator, y's replica size divides x's, y needs no more
-    replicas for any class, and y keeps at least x's accuracy. Argument: take any plan and turn each replica of x into one of y
-    on the same instance. It fits there (its size divides a size that fits), uses no more accelerators, so every supply row
-    holds and the rent is the same; every class that x carried, y carries (loads are linear in this part); the traffic-weighted
-    accuracy does not fall; the spot share of the pool y is a mean of two shares within the cap. Among equals the first in
-    canonical order, better quality first, stays.
+    y replaces x when both serve the same workload on the same accelerator, y's replica size divides x's, y needs no more replicas
+    for any class, y keeps at least x's accuracy, and every switch y belongs to x belongs to. Argument: take any plan and turn
+    each replica of x into one of y on the same instance. It fits there (its size divides a size that fits), uses no more
+    accelerators, so every supply row holds and the rent is the same; every class that x carried, y carries (loads are linear
+    in this part); the traffic-weighted accuracy does not fall; the spot share of the pool y is a mean of two shares within
+    the cap; no switch is turned on. Among equals the first in canonical order, better quality first, stays.
     """
     quality = np.array([table.quality(k).rank for k in range(len(table))], dtype=np.int64)
     by = np.full(len(table), -1, dtype=np.int64)
@@ -34,15 +35,18 @@ def dominated_candidates(table: CandidateTable) -> npt.NDArray[np.int64]:
     starts = np.flatnonzero(np.r_[True, (group[1:] != group[:-1]).any(axis=1)]) if len(order) else np.zeros(0, dtype=np.int64)
     for members in np.split(order, starts[1:]):
         if len(members) > 1:
-            _mark_group(table, members, by)
+            _mark_group(table, switches.candidate[:, members], members, by)
     return by
 
 
-def _mark_group(table: CandidateTable, members: npt.NDArray[np.int64], by: npt.NDArray[np.int64]) -> None:
+def _mark_group(
+    table: CandidateTable, belongs: npt.NDArray[np.bool_], members: npt.NDArray[np.int64], by: npt.NDArray[np.int64]
+) -> None:
     """Mark what is dominated inside one (workload, accelerator); members come smallest first, better quality first."""
     load, size, accuracy = table.load[members], table.size[members], table.accuracy[members]
     better = (load[:, None, :] <= load[None, :, :]).all(axis=2)
     better &= (size[None, :] % size[:, None] == 0) & (accuracy[:, None] >= accuracy[None, :])
+    better &= ~(belongs[:, :, None] & ~belongs[:, None, :]).any(axis=0)
     equal = better & better.T
     earlier = np.arange(len(members))[:, None] < np.arange(len(members))[None, :]
     replaces = better & (~equal | earlier)
@@ -55,15 +59,15 @@ def _mark_group(table: CandidateTable, members: npt.NDArray[np.int64], by: npt.N
 
 
 def undominated_pairs(
-    table: CandidateTable, candidate: npt.NDArray[np.int64], offer: npt.NDArray[np.int64]
+    table: CandidateTable, switches: SwitchTable, candidate: npt.NDArray[np.int64], offer: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
     """Say which (candidate, offer) pairs are needed; shape (n_pairs,).
 
     Offer p replaces offer o when both have the same accelerator, every candidate that may rent o may rent p, an accelerator-hour
-    costs no more on p, p's size divides o's, every limit that counts p counts o too, limits on whole instances count p only if
-    the sizes are equal, and p is on demand if o is. Argument: swap each instance of o for size(o)/size(p) instances of p.
-    Accelerators, and with them what the replicas hold, are equal; the rent is no higher; no limit counts more; spot shares do
-    not rise. Among equals the first in canonical order stays.
+    costs no more on p, p's size divides o's, every limit that counts p counts o too, limits on whole instances count p only
+    if the sizes are equal, every switch p's region belongs to o's belongs to, and p is on demand if o is. Argument: swap each
+    instance of o for size(o)/size(p) instances of p. Accelerators, and with them what the replicas hold, are equal; the rent
+    is no higher; no limit counts more; spot shares do not rise. Among equals the first in canonical order stays.
     """
     offers, limits = table.offers, table.instance.limits
     by_instances = np.array([limit.max_instances is not None for limit in limits], dtype=bool)
@@ -83,6 +87,8 @@ def undominated_pairs(
         replaces &= on_demand[rows][:, None] | ~on_demand[rows][None, :]
         counted = offers.limited[:, rows]
         replaces &= ~(counted[:, :, None] & ~counted[:, None, :]).any(axis=0)
+        placed = switches.region[:, offers.region[rows]]
+        replaces &= ~(placed[:, :, None] & ~placed[:, None, :]).any(axis=0)
         whole = counted[by_instances].any(axis=0)
         replaces &= ~whole[:, None] | (offers.size[rows][:, None] == offers.size[rows][None, :])
         equal = replaces & replaces.T
@@ -92,23 +98,24 @@ def undominated_pairs(
 
 
 def outpriced_pairs(
-    table: CandidateTable, candidate: npt.NDArray[np.int64], offer: npt.NDArray[np.int64]
+    table: CandidateTable, switches: SwitchTable, candidate: npt.NDArray[np.int64], offer: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
     """Say which (candidate, offer) pairs cost more than replacing them outright; shape (n_pairs,).
 
-    Let c[y] be the price of an instance that one replica of y has to itself, the cheapest on demand that no limit counts. One
-    replica of x can be replaced by m[x, y] = ⌈max_b load[y, b] / load[x, b]⌉ replicas of y if y serves the same workload and
-    keeps at least x's accuracy. A pair (x, o) is outpriced when m · c[y] is clearly less than x's share of o's price,
-    size[x] / size[o] · price[o]. Argument: drop the replicas of x on o and put their replacements on instances of their own.
-    Capacity and average accuracy are no worse, no limit counts more, and the rent falls: on an offer that several replicas share
-    the pairs go only all together, and the shares of whatever filled an instance sum to at most its price. A chain of
-    replacements ends, since costs fall strictly. Where spot has a cap, replicas on demand stay while the same pool may rent
-    spot, whose share they hold down.
+    Let c[y] be the price of an instance that one replica of y has to itself, the cheapest on demand that no limit counts and
+    where y belongs to no switch. One replica of x can be replaced by m[x, y] = ⌈max_b load[y, b] / load[x, b]⌉ replicas of y
+    if y serves the same workload and keeps at least x's accuracy. A pair (x, o) is outpriced when m · c[y] is clearly less
+    than x's share of o's price, size[x] / size[o] · price[o]. Argument: drop the replicas of x on o and put their
+    replacements on instances of their own. Capacity and average accuracy are no worse, no limit counts more, and the rent
+    falls: on an offer that several replicas share the pairs go only all together, and the shares of whatever filled an
+    instance sum to at most its price. A chain of replacements ends, since costs fall strictly. Where spot has a cap, replicas
+    on demand stay while the same pool may rent spot, whose share they hold down.
     """
     offers = table.offers
     free = ~offers.limited.any(axis=0) & np.array([price.option.value == "on_demand" for price in offers.prices], dtype=bool)
+    able = free[offer] & ~switches.of_pools(candidate, offers.region[offer]).any(axis=0)
     alone = np.full(len(table), np.inf)
-    np.minimum.at(alone, candidate[free[offer]], offers.usd_per_hour[offer[free[offer]]])
+    np.minimum.at(alone, candidate[able], offers.usd_per_hour[offer[able]])
     replacement = _replacement_cost(table, np.unique(candidate), alone)
     share = offers.usd_per_hour[offer] * table.size[candidate] / offers.size[offer]
     outpriced = replacement[candidate] < share * CLEARLY

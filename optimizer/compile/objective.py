@@ -7,14 +7,16 @@ import numpy.typing as npt
 
 from optimizer.compile.candidates import CandidateTable
 from optimizer.compile.columns import Columns
-from optimizer.costs.compute import rent_usd_per_hour
 
 __all__ = ["objective"]
 
 
 def objective(table: CandidateTable, columns: Columns) -> npt.NDArray[np.float64]:
-    """Give Σ_o price[o] · instances[o] as coefficients; shape (n_columns,)."""
+    """Give Σ_o price[o] · instances[o] + Σ_s price[s] · y[s] as coefficients; shape (n_columns,).
+
+    ``price[o]`` is what an instance-hour costs under all heads that count instances: rent, unit licences, interruptions.
+    """
     cost = np.zeros(len(columns.upper))
-    offer = columns.rent_offer
-    cost[columns.rent_column] = rent_usd_per_hour(table.offers.usd_per_hour[offer], np.ones(len(offer)))
+    cost[columns.rent_column] = table.offers.usd_per_hour[columns.rent_offer]
+    cost[columns.first_switch : columns.first_routing] = [columns.switches.switches[s].usd_per_hour for s in columns.switch]
     return cost

@@ -13,22 +13,27 @@ import numpy as np
 import numpy.typing as npt
 
 from optimizer.catalog import Offer, Option, Price
-from optimizer.instance import Instance, Limit
+from optimizer.costs.compute import rent_usd_per_hour
+from optimizer.costs.licence import licence_usd_per_hour
+from optimizer.costs.risk import interruption_usd_per_hour
+from optimizer.instance import Instance, Match, UnitLicence
 
-__all__ = ["OfferTable", "limit_matches_offer", "offer_table", "price_age_days"]
+__all__ = ["OfferTable", "fits", "matches_offer", "offer_table", "price_age_days"]
 
 
 @dataclass(frozen=True, eq=False)
 class OfferTable:
     """Priced offers in canonical order; row o is one (offer, option).
 
-    ``usd_per_hour``, ``size`` (accelerators per instance), ``accelerator`` and ``region`` (indices into ``accelerators`` and
+    ``heads`` holds what one instance-hour costs by head of the bill (rent, unit licences, interruptions), ``usd_per_hour`` their
+    sum; ``size`` (accelerators per instance), ``accelerator`` and ``region`` (indices into ``accelerators`` and
     ``regions``) have shape (n_offers,); ``limited`` has shape (n_limits, n_offers): whether the offer part of a limit fits.
     ``left_out`` holds (accelerator, offer label, reason) of what had no usable price.
     """
 
     offers: tuple[Offer, ...]
     prices: tuple[Price, ...]
+    heads: dict[str, npt.NDArray[np.float64]]
     usd_per_hour: npt.NDArray[np.float64]
     size: npt.NDArray[np.int64]
     accelerator: npt.NDArray[np.int64]
@@ -52,8 +57,8 @@ def price_age_days(price: Price, as_of: str) -> int:
     return (date.fromisoformat(as_of) - date.fromisoformat(price.as_of)).days
 
 
-def limit_matches_offer(limit: Limit, offer: Offer, option: Option, instance: Instance) -> bool:
-    """Say whether the part of a limit's match that speaks of offers fits; teams and workloads are not looked at."""
+def matches_offer(match: Match, offer: Offer, option: Option, instance: Instance) -> bool:
+    """Say whether the part of a match that speaks of offers fits; teams, workloads and variants are not looked at."""
     accelerator = instance.accelerators[offer.accelerator]
     facts = {
         "provider": offer.provider,
@@ -65,10 +70,11 @@ def limit_matches_offer(limit: Limit, offer: Offer, option: Option, instance: In
         "kind": accelerator.kind.value,
         "option": option.value,
     }
-    return all(_fits(getattr(limit.match, field), fact) for field, fact in facts.items())
+    return all(fits(getattr(match, field), fact) for field, fact in facts.items())
 
 
-def _fits(wanted: str | Sequence[str] | None, fact: str | None) -> bool:
+def fits(wanted: str | Sequence[str] | None, fact: str | None) -> bool:
+    """Say whether a fact is what one field of a match wants: nothing in particular, this, or one of these."""
     return wanted is None or fact == wanted or (not isinstance(wanted, str) and fact in wanted)
 
 
@@ -90,11 +96,13 @@ def offer_table(instance: Instance) -> OfferTable:
     rows.sort(key=lambda row: row[:3])
     names, regions = sorted({r[0] for r in rows}), sorted({f"{r[3].provider}/{r[3].region}" for r in rows})
     at, where = {n: i for i, n in enumerate(names)}, {n: i for i, n in enumerate(regions)}
-    fits = [[limit_matches_offer(limit, r[3], r[4].option, instance) for r in rows] for limit in instance.limits]
+    fits = [[matches_offer(limit.match, r[3], r[4].option, instance) for r in rows] for limit in instance.limits]
+    heads = _heads(instance, [(r[3], r[4]) for r in rows])
     return OfferTable(
         offers=tuple(r[3] for r in rows),
         prices=tuple(r[4] for r in rows),
-        usd_per_hour=np.array([r[4].usd_per_hour for r in rows], dtype=np.float64),
+        heads=heads,
+        usd_per_hour=np.sum(list(heads.values()), axis=0),
         size=np.array([r[3].accelerators_per_instance for r in rows], dtype=np.int64),
         accelerator=np.array([at[r[0]] for r in rows], dtype=np.int64),
         region=np.array([where[f"{r[3].provider}/{r[3].region}"] for r in rows], dtype=np.int64),
@@ -103,3 +111,21 @@ def offer_table(instance: Instance) -> OfferTable:
         regions=tuple(regions),
         left_out=tuple(left_out),
     )
+
+
+def _heads(instance: Instance, sold: Sequence[tuple[Offer, Price]]) -> dict[str, npt.NDArray[np.float64]]:
+    """Give what one instance-hour of each offer costs, by head."""
+    size = np.array([offer.accelerators_per_instance for offer, _ in sold], dtype=np.float64)
+    licence, risk = np.zeros(len(sold)), np.zeros(len(sold))
+    for entry in instance.licences:
+        if isinstance(entry, UnitLicence):
+            mine = _matching(entry.when, sold, instance)
+            licence += mine * licence_usd_per_hour(entry.usd_per_accelerator_month, size, entry.usd_per_instance_month, 1.0)
+    for event in instance.interruptions:
+        risk += _matching(event.when, sold, instance) * interruption_usd_per_hour(1.0, event.per_hour, event.usd_each)
+    rent = rent_usd_per_hour([price.usd_per_hour for _, price in sold], np.ones(len(sold)))
+    return {"compute": rent, "licence": licence, "risk": risk}
+
+
+def _matching(match: Match, sold: Sequence[tuple[Offer, Price]], instance: Instance) -> npt.NDArray[np.float64]:
+    return np.array([matches_offer(match, offer, price.option, instance) for offer, price in sold], dtype=np.float64)

@@ -11,7 +11,7 @@ import numpy as np
 
 from optimizer.catalog import Quality, worst
 from optimizer.compile import CandidateTable, Compiled
-from optimizer.compile.candidates import concerns
+from optimizer.compile.candidates import REPLICA_FIELDS, concerns
 from optimizer.decode.baselines import baselines_of
 from optimizer.decode.counts import SHARE_UNIT, Choice, choice_of
 from optimizer.errors import AllocationError, InfeasibleError, InterruptedByUserError, NoPlanError
@@ -27,6 +27,7 @@ from optimizer.plan import (
     Plan,
     Rental,
     Route,
+    SwitchUse,
     Verification,
     WorkloadResult,
     relative_gap,
@@ -54,7 +55,8 @@ def decode(
     choice = choice_of(compiled, solution)
     table, told = compiled.candidates, _Told(compiled, choice)
     deployments, rentals = told.deployments(), told.rentals()
-    usd_per_hour, limits = _total(rentals), told.limits()
+    switches, heads = told.switches(), told.heads()
+    usd_per_hour, limits = float(sum(heads.values())), told.limits()
     bound = _safe_bound(solution, usd_per_hour)
     gap = None if bound is None else relative_gap(usd_per_hour, bound)
     proved = gap is not None and gap <= PROVED_GAP
@@ -68,14 +70,15 @@ def decode(
         bound_source=f"{solution.bound_source}, lowered by {BOUND_SAFETY:g}" if bound is not None else "none known",
         usd_per_hour=usd_per_hour,
         usd_per_month=usd_per_hour * HOURS_PER_MONTH,
-        costs=_costs(usd_per_hour),
+        costs=_costs(heads),
         deployments=deployments,
         rentals=rentals,
+        switches=switches,
         routing=told.routing(),
         workloads=told.workloads(deployments, limits),
         limits=limits,
-        baselines=baselines_of(table, usd_per_hour),
-        quality_shares=_quality_shares(deployments, usd_per_hour),
+        baselines=baselines_of(compiled, usd_per_hour),
+        quality_shares=_quality_shares(told, deployments, usd_per_hour),
         oldest_price=min(r.price_as_of for r in rentals),
         assumptions=tuple(_assumptions(table, deployments, rentals, limits)),
         candidates=compiled.counts,
@@ -117,17 +120,16 @@ def _stopped_by(solution: Solution, gap: float | None, requested: float) -> Lite
     return "gap" if gap is not None and gap <= max(requested, PROVED_GAP) * (1 + 1e-9) else "time"
 
 
-def _total(rentals: Sequence[Rental]) -> float:
-    return float(sum(Fraction(repr(r.usd_per_instance_hour)) * r.instances for r in rentals))
-
-
-def _costs(usd_per_hour: float) -> dict[str, HeadCost]:
-    amounts = {head: usd_per_hour if head == "compute" else 0.0 for head in HEADS}
+def _costs(heads: dict[str, Fraction]) -> dict[str, HeadCost]:
+    amounts = {head: float(heads.get(head, 0)) for head in HEADS}
     return {head: HeadCost(usd_per_hour=x, usd_per_month=x * HOURS_PER_MONTH) for head, x in amounts.items()}
 
 
-def _quality_shares(deployments: Sequence[Deployment], usd_per_hour: float) -> dict[str, float]:
+def _quality_shares(told: _Told, deployments: Sequence[Deployment], usd_per_hour: float) -> dict[str, float]:
+    """Give the share of the cost that rests on figures of each quality: rent by deployment, other heads by their own quality."""
     cost = {quality: sum(d.usd_per_hour for d in deployments if d.quality is quality) for quality in Quality}
+    for quality, usd in told.charges_by_quality().items():
+        cost[quality] += float(usd)
     return {quality.value: min(amount / max(usd_per_hour, 1e-9), 1.0) for quality, amount in cost.items()}
 
 
@@ -262,6 +264,48 @@ class _Told:
             )
         return tuple(found)
 
+    def switches(self) -> tuple[SwitchUse, ...]:
+        """Tell each switch that routed traffic turns on, with the pools that do."""
+        columns = self.compiled.columns
+        routed = np.zeros(len(columns.pool_candidate), dtype=bool)
+        routed[columns.routing_pool[self.choice.shares > 0]] = True
+        belongs = columns.switch_pools & routed
+        found = []
+        for at in np.flatnonzero(belongs.any(axis=1)):
+            s = columns.switches.switches[int(columns.switch[at])]
+            pools = tuple(self.pool_name(int(p)) for p in np.flatnonzero(belongs[at]))
+            found.append(
+                SwitchUse(name=s.name, head=s.head, usd_per_hour=s.usd_per_hour, pools=pools, quality=s.quality, source=s.source)
+            )
+        return tuple(found)
+
+    def heads(self) -> dict[str, Fraction]:
+        """Add up the bill exactly, by head, USD per hour."""
+        heads = {"compute": Fraction(0), **self.unit_charges()}
+        for o in np.flatnonzero(self.choice.instances):
+            heads["compute"] += Fraction(repr(self.table.offers.prices[o].usd_per_hour)) * int(self.choice.instances[o])
+        for s in self.switches():
+            heads[s.head] = heads.get(s.head, Fraction(0)) + Fraction(repr(s.usd_per_hour))
+        return heads
+
+    def unit_charges(self) -> dict[str, Fraction]:
+        """Add up what is charged for each rented instance beside its rent."""
+        rates = {head: rate for head, rate in self.table.offers.heads.items() if head != "compute"}
+        return {
+            head: sum((Fraction(float(x)) for x in rate * self.choice.instances), Fraction(0)) for head, rate in rates.items()
+        }
+
+    def charges_by_quality(self) -> dict[Quality, Fraction]:
+        """Add up everything beside rent by its quality; unit charges are as good as the worst of their rates."""
+        instance = self.table.instance
+        found = {quality: Fraction(0) for quality in Quality}
+        for s in self.switches():
+            found[s.quality] += Fraction(repr(s.usd_per_hour))
+        units = {"licence": [x.quality for x in instance.licences], "risk": [x.quality for x in instance.interruptions]}
+        for head, usd in self.unit_charges().items():
+            found[worst(units[head])] += usd
+        return found
+
     def routing(self) -> tuple[Route, ...]:
         """Tell each share that is not zero."""
         columns = self.compiled.columns
@@ -358,10 +402,8 @@ class _Told:
         found = []
         for number, limit in enumerate(table.instance.limits):
             counted, size = table.offers.limited[number], table.offers.size
-            if limit.match.workload is not None or limit.match.team is not None:
-                mine = np.array([concerns(limit, w) for w in table.workloads], dtype=bool)[
-                    columns.pool_workload[columns.replica_pool]
-                ]
+            if limit.match.speaks_of_replicas:
+                mine = table.matching(limit.match, REPLICA_FIELDS)[columns.pool_candidate[columns.replica_pool]]
                 mine &= counted[columns.replica_offer]
                 used, unit = int((self.choice.replicas * columns.replica_size)[mine].sum()), columns.replica_size[mine]
             else:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from optimizer.catalog import Option
-from optimizer.compile import CandidateTable
-from optimizer.compile.candidates import concerns
+from optimizer.compile import CandidateTable, Compiled
+from optimizer.compile.candidates import REPLICA_FIELDS
+from optimizer.compile.switches import SwitchTable
 from optimizer.costs.compute import rent_usd_per_hour
 from optimizer.plan import Baseline, Baselines
 
@@ -24,17 +25,19 @@ SIXTEEN_BIT = ("bf16", "fp16")
 
 @dataclass(frozen=True)
 class _Single:
-    """One workload on one configuration and one offer."""
+    """One workload on one configuration and one offer: what its instances cost, and with all that it switches on."""
 
     usd_per_hour: float
+    alone_usd_per_hour: float
     candidate: int
     offer: int
     replicas: int
     instances: int
 
 
-def baselines_of(table: CandidateTable, usd_per_hour: float) -> Baselines:
+def baselines_of(compiled: Compiled, usd_per_hour: float) -> Baselines:
     """Give both baselines beside the plan's cost, USD per hour."""
+    table, switches = compiled.candidates, compiled.columns.switches
     sixteen = np.array(
         [
             table.configuration(k).precision in SIXTEEN_BIT and table.configuration(k).compression == "none"
@@ -43,12 +46,17 @@ def baselines_of(table: CandidateTable, usd_per_hour: float) -> Baselines:
         dtype=bool,
     )
     every = np.ones(len(table), dtype=bool)
-    good = [_cheapest(table, w, every) for w in range(len(table.workloads))]
-    usual = [_cheapest(table, w, sixteen) or good[w] for w in range(len(table.workloads))]
-    return Baselines(good_practice=_baseline(table, good, usd_per_hour), usual_practice=_baseline(table, usual, usd_per_hour))
+    good = [_cheapest(table, switches, w, every) for w in range(len(table.workloads))]
+    usual = [_cheapest(table, switches, w, sixteen) or good[w] for w in range(len(table.workloads))]
+    return Baselines(
+        good_practice=_baseline(table, switches, good, usd_per_hour),
+        usual_practice=_baseline(table, switches, usual, usd_per_hour),
+    )
 
 
-def _cheapest(table: CandidateTable, workload: int, among: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> _Single | None:
+def _cheapest(
+    table: CandidateTable, switches: SwitchTable, workload: int, among: np.ndarray[tuple[int], np.dtype[np.bool_]]
+) -> _Single | None:
     """Give a workload's cheapest single on-demand type within the limits it has to itself; ties go to the first in order."""
     offers = table.offers
     demand = [price.option is Option.ON_DEMAND for price in offers.prices]
@@ -64,27 +72,38 @@ def _cheapest(table: CandidateTable, workload: int, among: np.ndarray[tuple[int]
         replicas = max(int(np.ceil(table.load[k].sum() - 1e-9)), 1)
         instances = -(-replicas * size // offers.size[mine])
         rent = rent_usd_per_hour(offers.usd_per_hour[mine], instances)
-        rent = np.where(_within_limits(table, workload, mine, instances, replicas * size), rent, np.inf)
-        at = int(np.argmin(rent))
-        if np.isfinite(rent[at]) and (best is None or rent[at] < best.usd_per_hour):
-            best = _Single(float(rent[at]), int(k), int(mine[at]), replicas, int(instances[at]))
+        switched = _switched(switches, np.full(len(mine), k), offers.region[mine])
+        alone = np.where(_within_limits(table, int(k), mine, instances, replicas * size), rent + switched, np.inf)
+        at = int(np.argmin(alone))
+        if np.isfinite(alone[at]) and (best is None or alone[at] < best.alone_usd_per_hour):
+            best = _Single(float(rent[at]), float(alone[at]), int(k), int(mine[at]), replicas, int(instances[at]))
     return best
+
+
+def _switched(
+    switches: SwitchTable,
+    candidate: np.ndarray[tuple[int], np.dtype[np.int64]],
+    region: np.ndarray[tuple[int], np.dtype[np.int64]],
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Add up what each (candidate, region) switches on, USD per hour."""
+    usd = np.array([s.usd_per_hour for s in switches.switches], dtype=np.float64)
+    total: np.ndarray[tuple[int], np.dtype[np.float64]] = usd @ switches.of_pools(candidate, region)
+    return total
 
 
 def _within_limits(
     table: CandidateTable,
-    workload: int,
+    candidate: int,
     offer: np.ndarray[tuple[int], np.dtype[np.int64]],
     instances: np.ndarray[tuple[int], np.dtype[np.int64]],
     accelerators: int,
 ) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     fits = np.ones(len(offer), dtype=bool)
     for number, limit in enumerate(table.instance.limits):
-        if not concerns(limit, table.workloads[workload]):
+        if not table.matching(limit.match, REPLICA_FIELDS)[candidate]:
             continue
         counted = table.offers.limited[number, offer]
-        named = limit.match.workload is not None or limit.match.team is not None
-        used = np.full(len(offer), accelerators) if named else instances * table.offers.size[offer]
+        used = np.full(len(offer), accelerators) if limit.match.speaks_of_replicas else instances * table.offers.size[offer]
         if limit.max_accelerators is not None:
             fits &= ~counted | (used <= limit.max_accelerators)
         if limit.max_instances is not None:
@@ -92,15 +111,20 @@ def _within_limits(
     return fits
 
 
-def _baseline(table: CandidateTable, singles: list[_Single | None], usd_per_hour: float) -> Baseline:
+def _baseline(table: CandidateTable, switches: SwitchTable, singles: list[_Single | None], usd_per_hour: float) -> Baseline:
     found = {w.name: s for w, s in zip(table.workloads, singles, strict=True) if s is not None}
-    total = float(np.sum([s.usd_per_hour for s in found.values()])) if found else 0.0
+    chosen = [(s.candidate, int(table.offers.region[s.offer])) for s in found.values()]
+    belongs = switches.of_pools(np.array([k for k, _ in chosen], np.int64), np.array([r for _, r in chosen], np.int64))
+    used = [switches.switches[at] for at in np.flatnonzero(belongs.any(axis=1))]
+    switched = sum(s.usd_per_hour for s in used)
+    total = sum(s.usd_per_hour for s in found.values()) + switched
     return Baseline(
         usd_per_hour=total,
         saving_usd_per_hour=total - usd_per_hour,
         saving_fraction=(total - usd_per_hour) / max(total, 1e-9),
         workloads={name: _told(table, s) for name, s in found.items()},
         usd_per_hour_by_workload={name: s.usd_per_hour for name, s in found.items()},
+        switched_usd_per_hour=switched,
         missing=tuple(w.name for w, s in zip(table.workloads, singles, strict=True) if s is None),
         limits_broken_together=tuple(_broken(table, list(found.values()))),
     )
@@ -117,7 +141,7 @@ def _broken(table: CandidateTable, singles: list[_Single]) -> list[str]:
         mine = [
             s
             for s in singles
-            if table.offers.limited[number, s.offer] and concerns(limit, table.workloads[table.workload[s.candidate]])
+            if table.offers.limited[number, s.offer] and table.matching(limit.match, REPLICA_FIELDS)[s.candidate]
         ]
         accelerators = sum(s.instances * int(table.offers.size[s.offer]) for s in mine)
         over = limit.max_accelerators is not None and accelerators > limit.max_accelerators

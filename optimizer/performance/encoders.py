@@ -162,7 +162,7 @@ def _scaled(
         )
         return Rejection(RejectionCode.NO_FIGURE, message)
     lowest, seen = min(shares)
-    quality = Quality.MODELLED if accelerator.kind is AcceleratorKind.GPU else Quality.ASSUMED  # other kinds share no peak with it
+    quality = Quality.MODELLED if accelerator.kind is AcceleratorKind.GPU else Quality.ASSUMED  # TPUs and others share no peak
     basis = f"peak {peak:g} TFLOP/s at the lowest share of peak seen ({seen}), by layer parameters"
     return _estimate(question, configuration, lowest * peak / parameters, sources[seen, arithmetic], quality, basis)
 

@@ -54,6 +54,8 @@ def _opening(plan: Plan) -> list[str]:
 
 def _tables(plan: Plan, *, markdown: bool) -> list[str]:
     parts = [_deployments(plan, markdown), _bill(plan, markdown), _workloads(plan, markdown)]
+    if plan.switches:
+        parts.insert(2, _switches(plan, markdown))
     if plan.limits:
         parts.append(_limits(plan, markdown))
     return [text for part in parts for text in (part, "")]
@@ -83,6 +85,13 @@ def _bill(plan: Plan, markdown: bool) -> str:
     rows = [[head, f"{c.usd_per_hour:,.2f}", f"{c.usd_per_month:,.0f}"] for head, c in plan.costs.items() if c.usd_per_hour]
     rows.append(["total", f"{plan.usd_per_hour:,.2f}", f"{plan.usd_per_month:,.0f}"])
     return _table("Bill", ["head", "USD/h", "USD/month (730 h)"], rows, markdown=markdown, right=("USD/h", "USD/month (730 h)"))
+
+
+def _switches(plan: Plan, markdown: bool) -> str:
+    rows = [[s.head, s.name, f"{s.usd_per_hour:,.2f}", f"{len(s.pools)} pools", s.quality.value] for s in plan.switches]
+    return _table(
+        "Switched on by use", ["head", "what", "USD/h", "used by", "rests on"], rows, markdown=markdown, right=("USD/h",)
+    )
 
 
 def _workloads(plan: Plan, markdown: bool) -> str:

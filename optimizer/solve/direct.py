@@ -105,7 +105,10 @@ def start_from(compiled: Compiled, plan: Plan) -> npt.NDArray[np.float64]:
     used = np.bincount(
         columns.replica_offer, weights=start[: columns.first_instance] * columns.replica_size, minlength=len(table.offers)
     )
-    start[columns.first_instance : columns.first_routing] = np.ceil(used / table.offers.size)[columns.instance_offer]
+    start[columns.first_instance : columns.first_switch] = np.ceil(used / table.offers.size)[columns.instance_offer]
+    routed = np.zeros(len(columns.pool_candidate), dtype=bool)
+    routed[columns.routing_pool[start[columns.first_routing :] > 0]] = True
+    start[columns.first_switch : columns.first_routing] = columns.switch_pools[:, routed].any(axis=1)
     return start
 
 

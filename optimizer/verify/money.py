@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from optimizer.catalog import Quality
 from optimizer.plan import HEADS, HOURS_PER_MONTH, PROVED_GAP, Baseline
+from optimizer.verify.charges import charge_quality, heads, unit_charges
 from optimizer.verify.facts import MONEY_TOLERANCE, Facts, differs, fraction
 
 
@@ -28,7 +29,7 @@ def price_rule(facts: Facts) -> Iterator[str]:
 
 
 def rent_rule(facts: Facts) -> Iterator[str]:
-    """A rental costs price times instances, and its deployments share it by the accelerators they use."""
+    """Check that a rental costs price times instances, and its deployments share it by the accelerators they use."""
     for key, r in facts.rentals.items():
         exact = fraction(r.usd_per_instance_hour) * r.instances
         if differs(r.usd_per_hour, exact):
@@ -46,22 +47,25 @@ def bill_rule(facts: Facts) -> Iterator[str]:
     plan = facts.plan
     if set(plan.costs) != set(HEADS):
         yield f"the heads are {sorted(plan.costs)}, expected {sorted(HEADS)}"
+    bill = heads(facts)
     for head, cost in plan.costs.items():
-        exact = facts.rent if head == "compute" else Fraction(0)
+        exact = bill.get(head, Fraction(0))
         if differs(cost.usd_per_hour, exact):
             yield f"{head} is {float(exact)} USD/h, the plan says {cost.usd_per_hour}"
         if differs(cost.usd_per_month, fraction(cost.usd_per_hour) * Fraction(HOURS_PER_MONTH)):
             yield f"{head} per month is not {HOURS_PER_MONTH:g} hours of {cost.usd_per_hour}"
-    if differs(plan.usd_per_hour, facts.rent):
-        yield f"the plan costs {float(facts.rent)} USD/h, it says {plan.usd_per_hour}"
+    total = sum(bill.values(), Fraction(0))
+    if differs(plan.usd_per_hour, total):
+        yield f"the plan costs {float(total)} USD/h, it says {plan.usd_per_hour}"
     if differs(plan.usd_per_month, fraction(plan.usd_per_hour) * Fraction(HOURS_PER_MONTH)):
         yield f"the month is not {HOURS_PER_MONTH:g} hours of {plan.usd_per_hour}"
 
 
 def objective_rule(facts: Facts) -> Iterator[str]:
     """Check that the objective is the choice-dependent cost."""
-    if differs(facts.plan.objective_usd, facts.rent):
-        yield f"choice-dependent cost is {float(facts.rent)} USD/h, the plan says {facts.plan.objective_usd}"
+    total = sum(heads(facts).values(), Fraction(0))
+    if differs(facts.plan.objective_usd, total):
+        yield f"choice-dependent cost is {float(total)} USD/h, the plan says {facts.plan.objective_usd}"
 
 
 def proof_rule(facts: Facts) -> Iterator[str]:
@@ -86,8 +90,8 @@ def baselines_rule(facts: Facts) -> Iterator[str]:
     """Check that the baselines add up, tell each workload once, and the savings are theirs."""
     for name in ("good_practice", "usual_practice"):
         told: Baseline = getattr(facts.plan.baselines, name)
-        total = sum((fraction(x) for x in told.usd_per_hour_by_workload.values()), Fraction(0))
-        saving = total - facts.rent
+        total = sum((fraction(x) for x in told.usd_per_hour_by_workload.values()), fraction(told.switched_usd_per_hour))
+        saving = total - sum(heads(facts).values(), Fraction(0))
         if differs(told.usd_per_hour, total):
             yield f"{name}: its workloads sum to {float(total)} USD/h, the plan says {told.usd_per_hour}"
         if differs(told.saving_usd_per_hour, saving) or differs(told.saving_fraction, saving / max(total, Fraction(1, 10**9))):
@@ -100,9 +104,13 @@ def baselines_rule(facts: Facts) -> Iterator[str]:
 
 def quality_shares_rule(facts: Facts) -> Iterator[str]:
     """Check that the shares of cost by quality, and the oldest price, are those of the deployments."""
-    total = max(facts.rent, Fraction(1, 10**9))
+    total = max(sum(heads(facts).values(), Fraction(0)), Fraction(1, 10**9))
+    charges = {quality: Fraction(0) for quality in Quality}
+    for head, usd in unit_charges(facts).items():
+        charges[charge_quality(facts, head)] += usd
     for quality in Quality:
-        share = sum((fraction(d.usd_per_hour) for d in facts.plan.deployments if d.quality is quality), Fraction(0)) / total
+        share = sum((fraction(d.usd_per_hour) for d in facts.plan.deployments if d.quality is quality), charges[quality])
+        share = sum((fraction(s.usd_per_hour) for s in facts.plan.switches if s.quality is quality), share) / total
         told = facts.plan.quality_shares.get(quality.value)
         if told is None or differs(told, min(share, Fraction(1))):
             yield f"{float(share):.9f} of the cost rests on {quality} figures, the plan says {told}"

@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
-from optimizer.catalog import Offer
 from optimizer.instance import Limit
 from optimizer.verify.facts import Facts, fraction
+from optimizer.verify.matching import offer_fits, replica_fits
 
 
 def instances_rule(facts: Facts) -> Iterator[str]:
@@ -35,37 +35,16 @@ def instances_rule(facts: Facts) -> Iterator[str]:
             yield f"{r.offer} {r.option}: replicas of {chain[:-1]} do not pack into {size}"
 
 
-def _counts(limit: Limit, offer: Offer, option: str, facts: Facts) -> bool:
-    accelerator, match = facts.instance.accelerators[offer.accelerator], limit.match
-    pairs = (
-        (match.provider, offer.provider),
-        (match.region, offer.region),
-        (match.zone, offer.zone),
-        (match.instance_type, offer.instance_type),
-        (match.accelerator, accelerator.name),
-        (match.family, accelerator.family),
-        (match.kind, accelerator.kind.value),
-        (match.option, option),
-    )
-    return all(_among(wanted, fact) for wanted, fact in pairs)
-
-
-def _among(wanted: str | tuple[str, ...] | None, fact: str | None) -> bool:
-    return wanted is None or fact == wanted or (isinstance(wanted, tuple) and fact in wanted)
-
-
 def _used(limit: Limit, facts: Facts) -> tuple[int, int]:
     """Count the accelerators and the instances a limit counts."""
     rented = [(r, facts.sold[key][0]) for key, r in facts.rentals.items() if key in facts.sold]
-    mine = [(r, o) for r, o in rented if _counts(limit, o, r.option, facts)]
+    mine = [(r, o) for r, o in rented if offer_fits(limit.match, o, r.option, facts)]
     accelerators = sum(r.instances * o.accelerators_per_instance for r, o in mine)
-    if limit.match.workload is not None or limit.match.team is not None:
+    if limit.match.speaks_of_replicas:
         accelerators = sum(
             d.replicas * d.accelerators_per_replica
             for d, w, o, p in facts.known
-            if _counts(limit, o, p.option.value, facts)
-            and _among(limit.match.workload, w.name)
-            and _among(limit.match.team, w.team)
+            if offer_fits(limit.match, o, p.option.value, facts) and replica_fits(limit.match, d, w)
         )
     return accelerators, sum(r.instances for r, _ in mine)
 
@@ -100,6 +79,6 @@ def _largest(limit: Limit, facts: Facts) -> int:
     sizes = [
         o.accelerators_per_instance
         for o in facts.instance.catalogs.offers
-        if any(_counts(limit, o, p.option.value, facts) for p in o.prices)
+        if any(offer_fits(limit.match, o, p.option.value, facts) for p in o.prices)
     ]
     return max(sizes, default=1)

@@ -45,12 +45,14 @@ def least_costs(question: Instance) -> tuple[float | None, float | None]:
     for plan in (plan for plans in choices for plan in plans):
         for p in plan:
             price[at[p.offer]], room[at[p.offer]] = p.price, p.room
-    tables = [np.unique([_use(plan, at) for plan in plans], axis=0) for plans in choices]
+    tables = [np.unique([_use(plan, at) + _dues(question, plan) for plan in plans], axis=0) for plans in choices]
     used = tables[0]
     for table in tables[1:]:
-        used = (used[:, None, :] + table[None, :, :]).reshape(-1, len(offers))
+        used = (used[:, None, :] + table[None, :, :]).reshape(-1, table.shape[1])
+    used, switched = used[:, : len(offers)], used[:, len(offers) :] > 0
     instances = -(-used // room)
-    cost = instances @ price
+    monthly = np.array([p.people * p.usd_per_person_hour * p.hours_per_month for p in question.people])
+    cost = instances @ price + switched @ (monthly / 730)
     feasible = np.ones(len(cost), dtype=bool)
     for limit in question.limits:
         counted = np.array([_counted(question, limit, o) for o in offers], dtype=bool)
@@ -63,6 +65,17 @@ def _use(plan: tuple[Pair, ...], at: dict[tuple[str, str], int]) -> list[int]:
     for p in plan:
         use[at[p.offer]] += p.size
     return use
+
+
+def _dues(question: Instance, plan: tuple[Pair, ...]) -> list[int]:
+    """Say which people a plan needs: every replica of an irreducible plan is routed to."""
+    return [int(any(_needs(entry.when, p) for p in plan)) for entry in question.people]
+
+
+def _needs(when: Any, p: Pair) -> bool:
+    precision, _, accelerator, _, region = p.pool
+    facts = {"precision": precision, "accelerator": accelerator, "region": region}
+    return all(getattr(when, name) in (None, fact) for name, fact in facts.items())
 
 
 def _counted(question: Instance, limit: Any, key: tuple[str, str]) -> bool:
@@ -157,6 +170,20 @@ def random_instance(seed: int) -> Instance:
         "models": models,
     }
     return instance(**parts, workloads=workloads, limits=limits, utilization_cap=cap)
+
+
+def random_priced_instance(seed: int) -> Instance:
+    """Draw the same with people who must be paid for an accelerator, a precision or a region in use."""
+    rng = np.random.default_rng(10_000 + seed)
+    found = random_instance(seed)
+    kinds = (("accelerator", ("a", "b", "c", "d")), ("precision", ("fp8", "int8")), ("region", ("r", "s")))
+    people = []
+    for field, names in kinds:
+        for name in names:
+            if rng.random() < 0.6 and (field != "region" or any(o.region == name for o in found.catalogs.offers)):
+                cost = {"people": 0.5, "usd_per_person_hour": float(rng.integers(1, 12)), "hours_per_month": 730.0}
+                people.append({"name": f"{field} {name}", "when": {field: name}, **cost})
+    return found.replace(people=people)
 
 
 def _random_workload(rng: np.random.Generator, name: str, model_name: str, cap: float) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from optimizer.errors import InfeasibleError
 from optimizer.instance import Instance
 from optimizer.pipeline import Options, allocate
 from solvers import SolveOptions, Termination, get_backend
-from tests.optimizer.oracle import least_costs, random_instance
+from tests.optimizer.oracle import least_costs, random_instance, random_priced_instance
 
 COUNT = 500
 
@@ -86,3 +86,25 @@ def test_leaving_out_what_is_dominated_moves_no_optimum(cases: list[Case]) -> No
             wrong.append((case.seed, cost, case.cost))
     assert wrong == []
     assert smaller >= 150
+
+
+def test_costs_switched_on_by_use_agree_with_brute_force() -> None:
+    """150 instances with people to pay; a plan changes against the same instance without them in at least a third."""
+    wrong, differ, feasible = [], 0, 0
+    for seed in range(150):
+        question = random_priced_instance(seed)
+        cost, _ = least_costs(question)
+        try:
+            plan = allocate(question, Options(backend="ortools", relative_gap=1e-6))
+        except InfeasibleError:
+            found = None
+        else:
+            found, feasible = plan.usd_per_hour, feasible + 1
+            free = allocate(question.replace(people=()), Options(backend="ortools", relative_gap=1e-6))
+            differ += {(d.accelerator, d.precision) for d in plan.deployments} != {
+                (d.accelerator, d.precision) for d in free.deployments
+            }
+        if not same(found, cost):
+            wrong.append((seed, found, cost))
+    assert wrong == []
+    assert differ >= feasible / 3

@@ -45,7 +45,15 @@ def question() -> Instance:
         {"name": "a quota", "match": {"accelerator": "a"}, "max_accelerators": 4, "reason": "made up"},
         {"name": "b machines", "match": {"accelerator": "b"}, "max_instances": 9, "reason": "made up"},
     ]
-    return instance(**parts, workloads=workloads, limits=limits, utilization_cap=0.8)
+    charges = {
+        "people": [{"name": "a engineers", "when": {"accelerator": "a"}, "people": 0.01, "usd_per_person_hour": 90.0}],
+        "licences": [
+            {"name": "suite", "kind": "unit", "when": {"accelerator": "b"}, "usd_per_accelerator_month": 7.3},
+            {"name": "console", "kind": "flat", "usd_per_month": 73.0},
+        ],
+        "interruptions": [{"name": "spot", "when": {"option": "spot"}, "per_hour": 0.01, "usd_each": 2.0}],
+    }
+    return instance(**parts, workloads=workloads, limits=limits, utilization_cap=0.8, **charges)
 
 
 @pytest.fixture(scope="module")
@@ -132,8 +140,13 @@ def swap_shares(document: dict[str, Any]) -> None:
 MUTATIONS: list[tuple[str, str, Mutation, set[str]]] = [
     ("instance", "another hash", change("instance", "hash")("0" * 64), set()),
     ("instance", "another name", change("instance", "name")("else"), set()),
-    ("names", "an unknown offer", change("deployments", 0, "offer")("p/r/none"), {"instances", "rent"}),
-    ("names", "an unknown workload", change("deployments", 0, "workloads")(["ghost"]), {"shares", "workload figures"}),
+    ("names", "an unknown offer", change("deployments", 0, "offer")("p/r/none"), {"instances", "rent", "switches"}),
+    (
+        "names",
+        "an unknown workload",
+        change("deployments", 0, "workloads")(["ghost"]),
+        {"shares", "switches", "workload figures"},
+    ),
     ("names", "another region", change("deployments", 0, "region")("s"), set()),
     (
         "names",
@@ -161,7 +174,12 @@ MUTATIONS: list[tuple[str, str, Mutation, set[str]]] = [
     ("spot", "all on spot", all_spot, {"complete", "instances", "rent"}),
     ("shares", "a share too small", change("routing", 0, "share")(lambda x: x * 0.999), {"workload figures"}),
     ("shares", "off by a trillionth", change("routing", 0, "share")(lambda x: round(x - 1e-12, 12)), set()),
-    ("shares", "to a pool without replicas", change("routing", 0, "pool")("nowhere"), {"workload figures", "latency"}),
+    (
+        "shares",
+        "to a pool without replicas",
+        change("routing", 0, "pool")("nowhere"),
+        {"latency", "switches", "workload figures"},
+    ),
     ("capacity", "one replica fewer", drop_replica, {"instances", "rent", "workload figures"}),
     ("capacity", "a class on one pool", reroute, {"workload figures", "latency"}),
     (
@@ -179,8 +197,11 @@ MUTATIONS: list[tuple[str, str, Mutation, set[str]]] = [
         "rent",
         "a share overcharged",
         change("deployments", 0, "usd_per_hour")(lambda x: x * 1.01),
-        {"workload figures"},
+        {"quality shares", "workload figures"},
     ),
+    ("switches", "people forgotten", lambda d: d["switches"].pop(), {"quality shares"}),
+    ("switches", "a licence told too cheap", change("switches", 0, "usd_per_hour")(0.01), {"quality shares"}),
+    ("switches", "a pool forgotten", change("switches", 0, "pools")([]), set()),
     ("bill", "a head hidden", change("costs", "compute", "usd_per_hour")(lambda x: x - 0.01), set()),
     ("bill", "a total too low", change("usd_per_hour")(lambda x: x - 1e-6), set()),
     ("bill", "a month of 720 hours", change("usd_per_month")(lambda x: x * 720 / 730), set()),

@@ -1,9 +1,9 @@
 """Row families of the model, one function each; FORMULATION.md states them in the same order and names."""
 
 from optimizer.compile.rows.block import RowBlock, stacked
-from optimizer.compile.rows.demand import accuracy_rows, capacity_rows, demand_rows, switching_rows
+from optimizer.compile.rows.demand import accuracy_rows, capacity_rows, demand_rows, switching_rows, use_rows
 from optimizer.compile.rows.supply import instance_rows, limit_rows, spot_rows
 
 __all__ = ["ROW_FAMILIES", "RowBlock", "stacked"]
 
-ROW_FAMILIES = (demand_rows, capacity_rows, switching_rows, accuracy_rows, instance_rows, limit_rows, spot_rows)
+ROW_FAMILIES = (demand_rows, capacity_rows, switching_rows, use_rows, accuracy_rows, instance_rows, limit_rows, spot_rows)

@@ -9,7 +9,7 @@ from optimizer.compile.columns import Columns
 from optimizer.compile.rows.block import RowBlock
 from optimizer.instance import Aggregation
 
-__all__ = ["accuracy_rows", "capacity_rows", "demand_rows", "switching_rows"]
+__all__ = ["accuracy_rows", "capacity_rows", "demand_rows", "switching_rows", "use_rows"]
 
 
 def demand_rows(table: CandidateTable, columns: Columns) -> RowBlock:
@@ -65,6 +65,29 @@ def switching_rows(table: CandidateTable, columns: Columns) -> RowBlock:
     )
 
 
+def use_rows(table: CandidateTable, columns: Columns) -> RowBlock:
+    """use[w, b, s]:  Σ_{p of w in s} f[p, b] ≤ y[s]   for each switch s that some pool of w belongs to.
+
+    Whatever is routed to pools of the switch turns it on. The sum over the pools of one class is at most 1, so the coefficient 1
+    of y is the tightest there is.
+    """
+    width = table.load.shape[1]
+    key = columns.pool_workload[columns.routing_pool] * width + columns.routing_class
+    at, column = np.nonzero(columns.switch_pools[:, columns.routing_pool])
+    keys, row = np.unique(at * (len(table.workloads) * width) + key[column], return_inverse=True)
+    which = np.divmod(keys, len(table.workloads) * width)
+    on = np.arange(len(keys))
+    return RowBlock(
+        group="use",
+        row=np.concatenate([row.reshape(-1), on]).astype(np.int64),
+        column=np.concatenate([columns.first_routing + column, columns.first_switch + which[0]]),
+        value=np.concatenate([np.ones(len(column)), -np.ones(len(keys))]),
+        lower=np.full(len(keys), -np.inf),
+        upper=np.zeros(len(keys)),
+        name=lambda r: f"{_class_name(table, int(which[1][r]))},{columns.switches.switches[columns.switch[which[0][r]]].name}",
+    )
+
+
 def accuracy_rows(table: CandidateTable, columns: Columns) -> RowBlock:
     """accuracy[w]:  Σ_{p, b} traffic[w, b] · (accuracy[p] - floor[w]) · f[p, b] ≥ 0   where the floor is traffic-weighted.
 
@@ -98,6 +121,11 @@ def _routing_load(table: CandidateTable, columns: Columns) -> np.ndarray[tuple[i
         columns.pool_candidate[columns.routing_pool], columns.routing_class
     ]
     return load
+
+
+def _class_name(table: CandidateTable, key: int) -> str:
+    workload, number = divmod(key, table.load.shape[1])
+    return f"{table.workloads[workload].name},{table.workloads[workload].classes[number].name}"
 
 
 def _pool_name(table: CandidateTable, columns: Columns, pool: int) -> str:

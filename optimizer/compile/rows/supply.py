@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from optimizer.compile.candidates import CandidateTable, concerns
+from optimizer.compile.candidates import REPLICA_FIELDS, CandidateTable
 from optimizer.compile.columns import Columns
 from optimizer.compile.rows.block import RowBlock
 
@@ -36,7 +36,7 @@ def instance_rows(table: CandidateTable, columns: Columns) -> RowBlock:
 def limit_rows(table: CandidateTable, columns: Columns) -> RowBlock:
     """limit[l]:  Σ_{o in l} size[o] · instances[o] ≤ max_accelerators[l],  or without size ≤ max_instances[l].
 
-    A limit that names workloads or teams counts the accelerators of their replicas, Σ size[p] · n[p, o], instead.
+    A limit that names workloads, teams or variants counts the accelerators of their replicas, Σ size[p] · n[p, o], instead.
     """
     terms = [t for number in range(len(table.instance.limits)) for t in _limit_terms(table, columns, number)]
     sizes = [len(t.column) for t in terms]
@@ -64,9 +64,9 @@ def _limit_terms(table: CandidateTable, columns: Columns, number: int) -> list[_
     limit = table.instance.limits[number]
     fits = table.offers.limited[number]
     found: list[_Terms] = []
-    if limit.match.workload is not None or limit.match.team is not None:
-        counted = np.array([concerns(limit, workload) for workload in table.workloads], dtype=bool)
-        mine = np.flatnonzero(fits[columns.replica_offer] & counted[columns.pool_workload[columns.replica_pool]])
+    if limit.match.speaks_of_replicas:
+        counted = table.matching(limit.match, REPLICA_FIELDS)
+        mine = np.flatnonzero(fits[columns.replica_offer] & counted[columns.pool_candidate[columns.replica_pool]])
         size = columns.replica_size[mine].astype(np.float64)
     else:
         rented = np.flatnonzero(fits[columns.rent_offer])

@@ -1,0 +1,108 @@
+"""What is paid beside rent: costs switched on by use, and charges for each rented instance; worked out anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from optimizer.catalog import Quality, worst
+from optimizer.instance import HOURS_PER_MONTH, FlatLicence, Instance, Match, UnitLicence
+from optimizer.verify.facts import Facts, differs, fraction
+from optimizer.verify.matching import offer_fits, pool_fits
+
+__all__ = ["charge_quality", "heads", "switches_rule", "unit_charges"]
+
+MONTH = Fraction(HOURS_PER_MONTH)
+
+
+@dataclass(frozen=True)
+class _Due:
+    """A cost that is due while something that fits is routed to."""
+
+    head: str
+    name: str
+    usd_per_hour: Fraction
+    when: Match
+    quality: Quality
+
+
+def _dues(instance: Instance) -> Iterator[_Due]:
+    for x in instance.people:
+        work = fraction(x.usd_per_person_hour) * fraction(x.people) * fraction(x.hours_per_month)
+        yield _Due("people", x.name, (work + fraction(x.management_usd_per_month)) / MONTH, x.when, x.quality)
+    for licence in instance.licences:
+        if isinstance(licence, FlatLicence):
+            yield _Due("licence", licence.name, fraction(licence.usd_per_month) / MONTH, licence.when, licence.quality)
+    for d in instance.data:
+        once = fraction(d.items) * fraction(d.usd_per_item) + fraction(d.labelling_hours) * fraction(d.usd_per_labelling_hour)
+        yield _Due("data", d.name, once / (fraction(d.horizon_months) * MONTH), d.when, d.quality)
+    for model in instance.catalogs.models:
+        for v in model.variants:
+            when = Match(model=model.name, precision=v.precision, compression=v.compression)
+            monthly = fraction(v.maintenance_usd_per_month) / MONTH
+            yield _Due("maintenance", f"{model.name} {v.label}", monthly, when, Quality.ASSUMED)
+            if v.setup is not None and (prices := instance.policy.setup) is not None:
+                once = fraction(v.setup.accelerator_hours) * fraction(prices.usd_per_accelerator_hour)
+                once += fraction(v.setup.labelling_hours) * fraction(prices.usd_per_labelling_hour)
+                once += fraction(v.setup.items) * fraction(prices.usd_per_item)
+                hourly, quality = once / (fraction(prices.horizon_months) * MONTH), worst([v.setup.quality, prices.quality])
+                yield _Due("setup", f"{model.name} {v.label}", hourly, when, quality)
+
+
+def _expected(facts: Facts) -> dict[tuple[str, str], tuple[_Due, set[str]]]:
+    """Give what routed traffic switches on, by (head, name), with the pools that do."""
+    routed = {r.pool for r in facts.plan.routing if r.share > 0}
+    found: dict[tuple[str, str], tuple[_Due, set[str]]] = {}
+    for due in _dues(facts.instance):
+        pools = {d.pool for d, w, o, _ in facts.known if d.pool in routed and pool_fits(due.when, d, w, o, facts)}
+        if pools and due.usd_per_hour > 0:
+            found[due.head, due.name] = (due, pools)
+    return found
+
+
+def switches_rule(facts: Facts) -> Iterator[str]:
+    """Check that exactly the costs are switched on that belong to pools in use, at the instance's amounts."""
+    expected, told = _expected(facts), {(s.head, s.name): s for s in facts.plan.switches}
+    for key in expected.keys() | told.keys():
+        if key not in told or key not in expected:
+            yield f"{key[0]} {key[1]!r} is {'in use' if key in expected else 'not in use'}, the plan tells otherwise"
+            continue
+        (due, pools), s = expected[key], told[key]
+        if differs(s.usd_per_hour, due.usd_per_hour) or s.quality is not due.quality:
+            yield f"{key[0]} {key[1]!r} costs {float(due.usd_per_hour)} USD/h ({due.quality}), the plan says {s.usd_per_hour}"
+        if set(s.pools) != pools:
+            yield f"{key[0]} {key[1]!r} belongs to {sorted(pools)}, the plan says {sorted(s.pools)}"
+
+
+def unit_charges(facts: Facts) -> dict[str, Fraction]:
+    """Give what is charged for rented instances beside rent, by head, USD per hour."""
+    found = {"licence": Fraction(0), "risk": Fraction(0)}
+    for key, r in facts.rentals.items():
+        if key not in facts.sold:
+            continue
+        offer = facts.sold[key][0]
+        for x in facts.instance.licences:
+            if isinstance(x, UnitLicence) and offer_fits(x.when, offer, r.option, facts):
+                monthly = fraction(x.usd_per_accelerator_month) * offer.accelerators_per_instance + fraction(
+                    x.usd_per_instance_month
+                )
+                found["licence"] += monthly * r.instances / MONTH
+        for event in facts.instance.interruptions:
+            if offer_fits(event.when, offer, r.option, facts):
+                found["risk"] += fraction(event.per_hour) * fraction(event.usd_each) * r.instances
+    return found
+
+
+def charge_quality(facts: Facts, head: str) -> Quality:
+    """Give the quality of the unit charges of a head: the worst of their rates."""
+    entries = facts.instance.licences if head == "licence" else facts.instance.interruptions
+    return worst(entry.quality for entry in entries)
+
+
+def heads(facts: Facts) -> dict[str, Fraction]:
+    """Give the whole bill by head, worked out anew, USD per hour."""
+    found = {"compute": facts.rent, **unit_charges(facts)}
+    for due, _ in _expected(facts).values():
+        found[due.head] = found.get(due.head, Fraction(0)) + due.usd_per_hour
+    return found
