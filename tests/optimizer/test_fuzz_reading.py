@@ -15,7 +15,7 @@ from optimizer.read import load_instance
 from tests.optimizer.files import small, written
 from tests.optimizer.test_tables import LARGE, PRICED, SMALL, beside, table
 
-GENTLE = settings(max_examples=300, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+GENTLE = settings(max_examples=200, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 RARE = [
     "\x00",
     "\ud800",
