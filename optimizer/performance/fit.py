@@ -68,6 +68,8 @@ def _bands(errors: Mapping[str, Errors]) -> tuple[Band, ...]:
     for name, found in errors.items():
         for engine in (None, *engines) if len(found.values) else ():
             is_own = np.array([engine in (None, other) for other in found.engine])
+            if not is_own.any():
+                continue
             share = SHARED_POINTS / (SHARED_POINTS + int((~is_own).sum()))
             bands[name, engine] = _band(name, engine, found.values, np.where(is_own, 1.0, share))
     for (name, engine), far in bands.items():

@@ -162,6 +162,14 @@ def test_the_shipped_bands_widen_with_the_distance_carried() -> None:
     assert roofline.band("sibling", "an engine never seen") == roofline.band("sibling", None)
 
 
+def test_an_engine_without_errors_of_a_transfer_takes_the_band_of_all() -> None:
+    """Engine f was measured on one card only: nothing tells how it carries to a sibling."""
+    on_two_cards = [*measured_like_the_model(2.0), *measured_like_the_model(2.5, accelerator="fast")]
+    roofline = Roofline(with_fit(catalogs([*on_two_cards, *measured_like_the_model(3.0, engine="f")])))
+    assert roofline.band("sibling", "f") == roofline.band("sibling", None)
+    assert roofline.band("sibling", "e") != roofline.band("shape", "e")
+
+
 def test_an_engine_with_scattered_points_has_the_wider_band() -> None:
     """Engine f is off by a factor of two up and down from shape to shape, engine e is not; shared points blur it, not undo it."""
     steady = [p for n in range(12) for p in measured_like_the_model(1.0, tokens=(100 + 50 * n, 10 + n))]
