@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, ValidationError
 
@@ -108,7 +108,7 @@ class Rental(Record):
     accelerator: str
     accelerators_per_instance: PositiveInt
     instances: PositiveInt
-    accelerators_used: PositiveInt
+    accelerators_used: Annotated[int, Field(ge=0)]
     usd_per_instance_hour: Positive
     usd_per_hour: NonNegative
     price_as_of: str

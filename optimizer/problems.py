@@ -264,6 +264,7 @@ def _match_references(document: Mapping[str, Any], known: Known, *, offers_read:
         fits |= {"accelerator": known["accelerators"], **{f: _values(accelerators, f) for f in ("family", "kind")}}
     if "models" in known:
         fits["model"] = known["models"]
+    yield from _month(document)
     for path, match in _matches(document):
         for field, wanted in match.items():
             for name in _listed(wanted) or (wanted,):
@@ -281,9 +282,13 @@ def _matches(document: Mapping[str, Any]) -> Iterator[tuple[list[str | int], Map
                 yield [*path, field], match
 
 
-def _covers_the_month(period: Mapping[str, Any]) -> bool:
-    hours, times = period.get("hours"), period.get("per_month")
-    return not isinstance(hours, int | float) or not isinstance(times, int | float) or abs(hours * times / 730 - 1) <= 0.02
+def _month(document: Mapping[str, Any]) -> Iterator[Finding]:
+    """Tell periods that together are not the month of 730 hours, within 2 %."""
+    periods = [p for _, p in _items(document, "periods")]
+    hours = [(p.get("hours"), p.get("per_month")) for p in periods]
+    known = [h * n for h, n in hours if isinstance(h, int | float) and isinstance(n, int | float)]
+    if periods and len(known) == len(periods) and abs(sum(known) / 730 - 1) > 0.02:
+        yield ["periods"], f"periods that make {sum(known):g} hours a month", "730 hours in all", "hours times per_month, summed"
 
 
 def not_yet_problems(document: Mapping[str, Any]) -> list[Problem]:
@@ -292,11 +297,6 @@ def not_yet_problems(document: Mapping[str, Any]) -> list[Problem]:
     found: list[tuple[list[str | int], str]] = [([field], field) for field in tops if document.get(field)]
     if document.get("objective") == "profit":
         found.append((["objective"], "the objective 'profit'"))
-    periods = list(_items(document, "periods"))
-    if len(periods) > 1:
-        found.append((["periods"], "more than one period"))
-    elif periods and not _covers_the_month(periods[0][1]):
-        found.append((["periods", 0], "a period that is not the whole month of 730 hours"))
     for path, workload in _items(document, "workloads"):
         if workload.get("kind") in ("batch", "training"):
             found.append(([*path, "kind"], f"workloads of kind {workload['kind']!r}"))
@@ -309,9 +309,5 @@ def not_yet_problems(document: Mapping[str, Any]) -> list[Problem]:
         found += [([*path, field], f"limits by {field}") for field in fields if limit.get(field) is not None]
         if isinstance(match := limit.get("match"), Mapping) and match.get("site") is not None:
             found.append(([*path, "match", "site"], "limits by site"))
-    for path, offer in _items(document, "catalogs", "offers"):
-        for where, price in _items(offer, "prices"):
-            if price.get("option") in ("reserved", "owned"):
-                found.append(([*path, *where, "option"], f"the purchase option {price['option']!r}"))
     hint = "remove it, or wait for the version that builds it"
     return [Problem(None, pointer(path), f"{what}, not yet supported", "", hint) for path, what in found]

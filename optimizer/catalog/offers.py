@@ -16,7 +16,10 @@ __all__ = ["Offer", "Option", "Price"]
 
 
 class Option(StrEnum):
-    """A way to buy an instance. ``reserved`` and ``owned`` have their place here; part B builds them."""
+    """A way to buy an instance.
+
+    ``on_demand`` and ``spot`` are paid by use, period by period; ``reserved`` and ``owned`` for all periods alike, used or not.
+    """
 
     ON_DEMAND = "on_demand"
     SPOT = "spot"

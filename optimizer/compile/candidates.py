@@ -48,8 +48,10 @@ class CandidateTable:
     """The kept candidates as arrays, in canonical order (workload name, then accelerator, size, variant, engine).
 
     Shapes: ``workload``, ``option_row``, ``accelerator``, ``size`` (accelerators per replica), ``accuracy`` are (n_candidates,);
-    ``load`` is (n_candidates, n_classes), zero where a workload has no such class or the class no demand; ``demand`` is
-    (n_workloads, n_classes) per second; ``allowed`` is (n_workloads, n_offers).
+    ``load`` is (n_candidates, n_classes) at the class's peak over the periods, zero where a workload has no such class or the
+    class no demand; ``demand`` is (n_workloads, n_classes) per second at the peak, ``shape`` (n_workloads, n_classes, n_periods)
+    the share of the peak in each period; ``hours_share`` is (n_periods,), each period's share of the month; ``allowed`` is
+    (n_workloads, n_offers).
     """
 
     instance: Instance
@@ -64,6 +66,8 @@ class CandidateTable:
     accuracy: npt.NDArray[np.float64]
     load: npt.NDArray[np.float64]
     demand: npt.NDArray[np.float64]
+    shape: npt.NDArray[np.float64]
+    hours_share: npt.NDArray[np.float64]
     allowed: npt.NDArray[np.bool_]
     rejected: tuple[Rejected, ...]
 
@@ -246,10 +250,10 @@ def _laid_out(
 
     rows = sorted(rows, key=order)
     classes = max(len(w.classes) for w in workloads)
-    demand = np.zeros((len(workloads), classes))
-    period = instance.periods[0].name
+    rates = np.zeros((len(workloads), classes, len(instance.periods)))
     for number, workload in enumerate(workloads):
-        demand[number, : len(workload.classes)] = [c.rate.at(period) for c in workload.classes]
+        rates[number, : len(workload.classes)] = [[c.rate.at(p.name) for p in instance.periods] for c in workload.classes]
+    demand = rates.max(axis=2)
     owner = np.array([number for number, _, _ in rows], dtype=np.int64)
     row = np.array([row for _, row, _ in rows], dtype=np.int64)
     load = np.zeros((len(rows), classes))
@@ -272,6 +276,8 @@ def _laid_out(
         accuracy=np.array([accuracy for _, _, accuracy in rows]),
         load=load,
         demand=demand,
+        shape=rates / np.where(demand > 0, demand, 1.0)[:, :, None],
+        hours_share=np.array([p.month_share for p in instance.periods]),
         allowed=allowed,
         rejected=rejected,
     )

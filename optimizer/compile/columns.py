@@ -1,6 +1,7 @@
-"""The columns of the model: replicas of pools on offers, instances that several replicas share, switches, routing shares.
+"""The columns of the model: replicas of pools on offers, shared instances, commitments, switches, routing shares.
 
-A pool is one candidate in one region: the replicas of one configuration behind one queue.
+A pool is one candidate in one region: the replicas of one configuration behind one queue. A *cell* is a pool in a period, a
+*slot* an offer in a period; both are numbered ``index * n_periods + period``.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from optimizer.compile.candidates import CandidateTable
+from optimizer.compile.candidates import SMALLEST_LOAD, CandidateTable
 from optimizer.compile.dominance import outpriced_pairs, undominated_pairs
 from optimizer.compile.switches import SwitchTable
+from optimizer.errors import InvalidInputError, Problem
 
 __all__ = ["Columns", "columns_of"]
 
@@ -25,25 +27,30 @@ BIGGEST_COUNT = 10**9
 class Columns:
     """Where everything stands in the model.
 
-    ``n[p, o]``: column j < len(replica_pool) counts replicas of pool ``replica_pool[j]`` on offer ``replica_offer[j]``.
-    ``i[o]``: the next ``len(instance_offer)`` columns count instances of offers whose accelerators several replicas share; on
+    ``n[p, o, t]``: column j < len(replica_pool) counts replicas of pool ``replica_pool[j]`` on offer ``replica_offer[j]`` in
+    period ``replica_period[j]``.
+    ``i[o, t]``: the next ``len(instance_offer)`` columns count instances of offers whose accelerators several replicas share; on
     other offers each replica fills an instance and no column is needed.
+    ``r[o]``: the next ``len(commit_offer)`` columns count instances that are reserved or owned, in all periods alike.
     ``y[s]``: the next ``len(switch)`` columns say whether switch ``switch[j]`` of ``switches`` is on.
-    ``f[p, b]``: the remaining columns are the share of class ``routing_class`` of its workload sent to pool ``routing_pool``.
-    ``pool_candidate`` and ``pool_region`` have shape (n_pools,); ``pool_most`` is the most replicas a pool can need.
+    ``f[p, b, t]``: the remaining columns are the share of class ``routing_class`` of its workload sent to pool ``routing_pool``.
+    ``pool_candidate`` and ``pool_region`` have shape (n_pools,).
     """
 
     table: CandidateTable
     pool_candidate: IntArray
     pool_region: IntArray
-    pool_most: IntArray
     replica_pool: IntArray
     replica_offer: IntArray
+    replica_period: IntArray
     instance_offer: IntArray
+    instance_period: IntArray
+    commit_offer: IntArray
     switches: SwitchTable
     switch: IntArray
     routing_pool: IntArray
     routing_class: IntArray
+    routing_period: IntArray
     upper: npt.NDArray[np.float64]
     integer: npt.NDArray[np.bool_]
 
@@ -53,9 +60,14 @@ class Columns:
         return len(self.replica_pool)
 
     @property
+    def first_commit(self) -> int:
+        """Give the index of the first commitment column."""
+        return self.first_instance + len(self.instance_offer)
+
+    @property
     def first_switch(self) -> int:
         """Give the index of the first switch column."""
-        return len(self.replica_pool) + len(self.instance_offer)
+        return self.first_commit + len(self.commit_offer)
 
     @property
     def first_routing(self) -> int:
@@ -78,9 +90,43 @@ class Columns:
         return self.table.size[self.pool_candidate[self.replica_pool]]
 
     @property
+    def n_periods(self) -> int:
+        """Give the number of periods."""
+        return len(self.table.hours_share)
+
+    @property
+    def replica_cell(self) -> IntArray:
+        """Give the cell of each replica column; they ascend."""
+        return self.replica_pool * self.n_periods + self.replica_period
+
+    @property
+    def routing_cell(self) -> IntArray:
+        """Give the cell of each routing column."""
+        return self.routing_pool * self.n_periods + self.routing_period
+
+    @property
+    def routing_load(self) -> npt.NDArray[np.float64]:
+        """Give the replicas that each routing column takes when its share is 1."""
+        load = self.table.load[self.pool_candidate[self.routing_pool], self.routing_class]
+        shape = self.table.shape[self.pool_workload[self.routing_pool], self.routing_class, self.routing_period]
+        return np.asarray(np.maximum(load * shape, SMALLEST_LOAD))
+
+    @property
+    def routing_demand(self) -> IntArray:
+        """Give the (workload, class, period) of each routing column as one number."""
+        width = self.table.load.shape[1]
+        key = self.pool_workload[self.routing_pool] * width + self.routing_class
+        return np.asarray(key * self.n_periods + self.routing_period)
+
+    @property
     def rent_offer(self) -> IntArray:
         """Give the offer of each column that counts whole instances: lone replicas first, then shared instances."""
         return np.concatenate([self.replica_offer[self.lone], self.instance_offer])
+
+    @property
+    def rent_period(self) -> IntArray:
+        """Give the period of each column that counts whole instances, matching ``rent_offer``."""
+        return np.concatenate([self.replica_period[self.lone], self.instance_period])
 
     @property
     def rent_column(self) -> IntArray:
@@ -96,15 +142,16 @@ class Columns:
         """Name every column for people, in column order."""
         table, offers = self.table, self.table.offers
         pools = [f"{table.workloads[table.workload[k]].name},{table.configuration(k).label}" for k in self.pool_candidate]
-        n = [f"n[{pools[p]},{offers.label(o)}]" for p, o in zip(self.replica_pool, self.replica_offer, strict=True)]
-        i = [f"i[{offers.label(o)}]" for o in self.instance_offer]
+        when = [f",{p.name}" if self.n_periods > 1 else "" for p in table.instance.periods]
+        replicas = zip(self.replica_pool, self.replica_offer, self.replica_period, strict=True)
+        n = [f"n[{pools[p]},{offers.label(o)}{when[t]}]" for p, o, t in replicas]
+        i = [f"i[{offers.label(o)}{when[t]}]" for o, t in zip(self.instance_offer, self.instance_period, strict=True)]
+        r = [f"r[{offers.label(o)}]" for o in self.commit_offer]
         y = [f"y[{self.switches.switches[s].head}: {self.switches.switches[s].name}]" for s in self.switch]
         classes = [table.workloads[w].classes for w in self.pool_workload]
-        f = [
-            f"f[{pools[p]},{offers.regions[self.pool_region[p]]},{classes[p][b].name}]"
-            for p, b in zip(self.routing_pool, self.routing_class, strict=True)
-        ]
-        return n + i + y + f
+        routes = zip(self.routing_pool, self.routing_class, self.routing_period, strict=True)
+        f = [f"f[{pools[p]},{offers.regions[self.pool_region[p]]},{classes[p][b].name}{when[t]}]" for p, b, t in routes]
+        return n + i + r + y + f
 
 
 def columns_of(table: CandidateTable, switches: SwitchTable, kept: IntArray, *, dominance: bool = True) -> Columns:
@@ -115,35 +162,76 @@ def columns_of(table: CandidateTable, switches: SwitchTable, kept: IntArray, *, 
         candidate, offer = candidate[needed], offer[needed]
         needed = ~outpriced_pairs(table, switches, candidate, offer)
         candidate, offer = candidate[needed], offer[needed]
-    pools, replica_pool = np.unique(np.stack([candidate, table.offers.region[offer]]), axis=1, return_inverse=True)
-    pool_candidate, pool_region = pools[0], pools[1]
-    most = np.ceil(table.load.sum(axis=1) + 1e-9)[pool_candidate]
-    most = np.clip(most, 1, BIGGEST_COUNT).astype(np.int64)
-    size = table.offers.size[offer]
-    shared = np.unique(offer[table.size[candidate] < size])
-    count = np.zeros(len(table.offers))
-    np.add.at(count, offer, most[replica_pool] * table.size[candidate] / size)
-    demanded = table.demand[table.workload[pool_candidate]] > 0
-    routing_pool, routing_class = np.nonzero(demanded)
-    switch = np.flatnonzero(switches.of_pools(pool_candidate, pool_region).any(axis=1))
-    whole = len(offer) + len(shared) + len(switch)
-    # Replica sizes on an offer divide its size, so rounding each pool up alone bounds the instances they need together.
-    instances = np.ceil(count[shared]) + np.bincount(offer, minlength=len(table.offers))[shared]
+    pools, pool = np.unique(np.stack([candidate, table.offers.region[offer]]), axis=1, return_inverse=True)
+    order = np.lexsort((offer, pool))
+    pool, offer = pool[order], offer[order]
+    busy = (table.demand[:, :, None] * table.shape > 0)[table.workload[pools[0]]]
+    pair, period = np.nonzero(busy.any(axis=1)[pool])
+    order = np.lexsort((offer[pair], period, pool[pair]))
+    pair, period = pair[order], period[order]
+    routing_pool, routing_class, routing_period = np.nonzero(busy)
+    most = _most(table, pools[0])
+    shared, shared_period, shared_upper = _shared(table, pools[0][pool], offer[pair], pair, period, most[pool[pair], period])
+    switch = np.flatnonzero(switches.of_pools(pools[0], pools[1]).any(axis=1))
+    commit, commit_upper = _commitments(table, pools[0][pool], pool, offer, most)
+    whole = len(pair) + len(shared) + len(commit) + len(switch)
+    upper = [most[pool[pair], period], shared_upper, commit_upper, np.ones(len(switch) + len(routing_pool))]
     return Columns(
         table=table,
-        pool_candidate=pool_candidate,
-        pool_region=pool_region,
-        pool_most=most,
-        replica_pool=replica_pool,
-        replica_offer=offer,
+        pool_candidate=pools[0],
+        pool_region=pools[1],
+        replica_pool=pool[pair],
+        replica_offer=offer[pair],
+        replica_period=period,
         instance_offer=shared,
+        instance_period=shared_period,
+        commit_offer=commit,
         switches=switches,
         switch=switch,
         routing_pool=routing_pool,
         routing_class=routing_class,
-        upper=np.concatenate([most[replica_pool], instances, np.ones(len(switch) + len(routing_pool))]).astype(np.float64),
+        routing_period=routing_period,
+        upper=np.concatenate(upper).astype(np.float64),
         integer=np.arange(whole + len(routing_pool)) < whole,
     )
+
+
+def _most(table: CandidateTable, candidate: IntArray) -> IntArray:
+    """Give the most replicas that all of a workload's demand needs of each candidate; shape (n_pools, n_periods)."""
+    load = np.einsum("pb,pbt->pt", table.load[candidate], table.shape[table.workload[candidate]])
+    if (load > BIGGEST_COUNT).any():
+        k = int(candidate[np.argmax(load.max(axis=1))])
+        found = f"{load.max():.3g} replicas of {table.configuration(k).label} would be needed"
+        place = f"/workloads/{table.workloads[table.workload[k]].name}"
+        raise InvalidInputError("demand beyond counting", [Problem(None, place, found, f"at most {BIGGEST_COUNT:g}")])
+    return np.asarray(np.maximum(np.ceil(load + 1e-9), 1).astype(np.int64))
+
+
+def _shared(
+    table: CandidateTable, candidate: IntArray, offer: IntArray, pair: IntArray, period: IntArray, most: IntArray
+) -> tuple[IntArray, IntArray, npt.NDArray[np.float64]]:
+    """Give (offer, period) of each instance column and its upper bound.
+
+    Replica sizes on an offer divide its size, so rounding each pool up alone bounds the instances they need together.
+    """
+    periods, size = len(table.hours_share), table.size[candidate[pair]]
+    shared = np.unique(offer[size < table.offers.size[offer]])
+    slot = offer * periods + period
+    count = np.zeros(len(table.offers) * periods)
+    np.add.at(count, slot, most * size / table.offers.size[offer])
+    slots: IntArray = np.unique(slot[np.isin(offer, shared)]).astype(np.int64)
+    upper: npt.NDArray[np.float64] = np.ceil(count[slots]) + np.bincount(slot, minlength=len(count))[slots]
+    return slots // periods, slots % periods, upper
+
+
+def _commitments(
+    table: CandidateTable, candidate: IntArray, pool: IntArray, offer: IntArray, most: IntArray
+) -> tuple[IntArray, npt.NDArray[np.float64]]:
+    """Give the reserved and owned offers in use, and the most instances of each that could ever be needed."""
+    committed = np.unique(offer[table.offers.committed[offer]])
+    count = np.zeros(len(table.offers))
+    np.add.at(count, offer, np.ceil(most[pool].max(axis=1) * table.size[candidate] / table.offers.size[offer]))
+    return committed, count[committed]
 
 
 def _pairs(table: CandidateTable, kept: IntArray) -> tuple[IntArray, IntArray]:

@@ -65,13 +65,15 @@ def undominated_pairs(
 
     Offer p replaces offer o when both have the same accelerator, every candidate that may rent o may rent p, an accelerator-hour
     costs no more on p, p's size divides o's, every limit that counts p counts o too, limits on whole instances count p only
-    if the sizes are equal, every switch p's region belongs to o's belongs to, and p is on demand if o is. Argument: swap each
+    if the sizes are equal, every switch p's region belongs to o's belongs to, and p is on demand
+    or bought as o is. Argument: swap each
     instance of o for size(o)/size(p) instances of p. Accelerators, and with them what the replicas hold, are equal; the rent
     is no higher; no limit counts more; spot shares do not rise. Among equals the first in canonical order stays.
     """
     offers, limits = table.offers, table.instance.limits
     by_instances = np.array([limit.max_instances is not None for limit in limits], dtype=bool)
     on_demand = np.array([price.option.value == "on_demand" for price in offers.prices], dtype=bool)
+    option = np.array([price.option.value for price in offers.prices], dtype=np.str_)
     unit_price = offers.usd_per_hour / np.maximum(offers.size, 1)
     keep = np.ones(len(offers), dtype=bool)
     for accelerator in np.unique(offers.accelerator[offer]):
@@ -84,7 +86,7 @@ def undominated_pairs(
         replaces = (uses.T @ (1 - uses)).T == 0  # [p, o]: nobody who uses o may not use p
         replaces &= unit_price[rows][:, None] <= unit_price[rows][None, :]
         replaces &= offers.size[rows][None, :] % offers.size[rows][:, None] == 0
-        replaces &= on_demand[rows][:, None] | ~on_demand[rows][None, :]
+        replaces &= on_demand[rows][:, None] | (option[rows][:, None] == option[rows][None, :])
         counted = offers.limited[:, rows]
         replaces &= ~(counted[:, :, None] & ~counted[:, None, :]).any(axis=0)
         placed = switches.region[:, offers.region[rows]]

@@ -12,11 +12,15 @@ __all__ = ["objective"]
 
 
 def objective(table: CandidateTable, columns: Columns) -> npt.NDArray[np.float64]:
-    """Give Σ_o price[o] · instances[o] + Σ_s price[s] · y[s] as coefficients; shape (n_columns,).
+    """Give Σ_{o,t} hours_share[t] · price[o] · instances[o, t] + Σ_o price[o] · r[o] + Σ_s price[s] · y[s] as coefficients.
 
-    ``price[o]`` is what an instance-hour costs under all heads that count instances: rent, unit licences, interruptions.
+    ``price[o]`` is what an instance-hour costs under all heads that count instances: rent, unit licences, interruptions. Reserved
+    and owned offers are paid by the commitment r, in all periods, and not by use. Shape (n_columns,).
     """
     cost = np.zeros(len(columns.upper))
-    cost[columns.rent_column] = table.offers.usd_per_hour[columns.rent_offer]
+    price = np.where(table.offers.committed, 0.0, table.offers.usd_per_hour)
+    cost[columns.rent_column] = price[columns.rent_offer] * table.hours_share[columns.rent_period]
+    whole = table.offers.usd_per_hour * table.hours_share.sum()
+    cost[columns.first_commit : columns.first_switch] = whole[columns.commit_offer]
     cost[columns.first_switch : columns.first_routing] = [columns.switches.switches[s].usd_per_hour for s in columns.switch]
     return cost

@@ -43,6 +43,11 @@ class OfferTable:
     regions: tuple[str, ...]
     left_out: tuple[tuple[str, str, str], ...]
 
+    @property
+    def committed(self) -> npt.NDArray[np.bool_]:
+        """Say which offers are paid for all periods alike, used or not: reserved and owned; shape (n_offers,)."""
+        return np.array([price.option in (Option.RESERVED, Option.OWNED) for price in self.prices], dtype=bool)
+
     def __len__(self) -> int:
         """Give the number of priced offers."""
         return len(self.offers)

@@ -126,8 +126,14 @@ def _costs(heads: dict[str, Fraction]) -> dict[str, HeadCost]:
 
 
 def _quality_shares(told: _Told, deployments: Sequence[Deployment], usd_per_hour: float) -> dict[str, float]:
-    """Give the share of the cost that rests on figures of each quality: rent by deployment, other heads by their own quality."""
-    cost = {quality: sum(d.usd_per_hour for d in deployments if d.quality is quality) for quality in Quality}
+    """Give the share of the cost that rests on figures of each quality: rent by deployment, other heads by their own quality.
+
+    A committed instance that stands idle in a period has no deployment; its rent is as good as its price.
+    """
+    weight = dict(zip((p.name for p in told.table.instance.periods), map(float, told.month_share), strict=True))
+    cost = {quality: sum(d.usd_per_hour * weight[d.period] for d in deployments if d.quality is quality) for quality in Quality}
+    for r in told.rentals():
+        cost[r.price_quality] += r.usd_per_hour * weight[r.period] * (r.accelerators_used == 0)
     for quality, usd in told.charges_by_quality().items():
         cost[quality] += float(usd)
     return {quality.value: min(amount / max(usd_per_hour, 1e-9), 1.0) for quality, amount in cost.items()}
@@ -165,7 +171,7 @@ def _assumptions(
     assumed = [c.rate for w in table.workloads for c in w.classes if c.rate.quality is Quality.ASSUMED]
     found = []
     if assumed:
-        found.append(f"demand of {len(assumed)} request classes is assumed, constant over the period")
+        found.append(f"demand of {len(assumed)} request classes is assumed, constant within each period")
     found += _assumed_limits(limits)
     found.append(f"replicas are loaded to at most {policy.utilization_cap:.0%} of the rate at which every target holds")
     if any("derived" in d.basis or d.quality in (Quality.DERIVED, Quality.INTERPOLATED, Quality.MODELLED) for d in deployments):
@@ -198,18 +204,15 @@ class _Told:
 
     def deployments(self) -> tuple[Deployment, ...]:
         """Tell each replica column that is used."""
-        columns, offers = self.compiled.columns, self.table.offers
-        used = np.zeros(len(offers), dtype=np.int64)
-        np.add.at(used, columns.replica_offer, self.choice.replicas * columns.replica_size)
-        return tuple(self._deployment(int(j), used) for j in np.flatnonzero(self.choice.replicas))
+        return tuple(self._deployment(int(j)) for j in np.flatnonzero(self.choice.replicas))
 
-    def _deployment(self, j: int, used: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Deployment:
+    def _deployment(self, j: int) -> Deployment:
         columns, table, offers = self.compiled.columns, self.table, self.table.offers
-        pool, o = int(columns.replica_pool[j]), int(columns.replica_offer[j])
+        pool, o, t = int(columns.replica_pool[j]), int(columns.replica_offer[j]), int(columns.replica_period[j])
         k = int(columns.pool_candidate[pool])
         c, workload = table.configuration(k), table.workloads[table.workload[k]]
         taken = int(self.choice.replicas[j]) * c.accelerators_per_replica
-        rent = Fraction(repr(offers.prices[o].usd_per_hour)) * int(self.choice.instances[o])
+        rent = Fraction(repr(offers.prices[o].usd_per_hour)) * int(self.choice.instances[o, t])
         option = table.options[table.workload[k]]
         row = int(table.option_row[k])
         return Deployment(
@@ -232,37 +235,39 @@ class _Told:
             region=offers.offers[o].region,
             offer=offers.offers[o].label,
             option=offers.prices[o].option.value,
-            period=table.instance.periods[0].name,
+            period=table.instance.periods[t].name,
             quality=worst([option.quality[row], offers.prices[o].quality]),
-            usd_per_hour=float(rent * taken / int(used[o])),
+            usd_per_hour=float(rent * taken / int(self.choice.used[o, t])),
             basis=option.basis[row],
         )
 
     def rentals(self) -> tuple[Rental, ...]:
-        """Tell each offer that is rented."""
-        columns, offers = self.compiled.columns, self.table.offers
-        used = np.zeros(len(offers), dtype=np.int64)
-        np.add.at(used, columns.replica_offer, self.choice.replicas * columns.replica_size)
-        found = []
-        for o in np.flatnonzero(self.choice.instances):
-            offer, price, count = offers.offers[o], offers.prices[o], int(self.choice.instances[o])
-            found.append(
-                Rental(
-                    offer=offer.label,
-                    option=price.option.value,
-                    period=self.table.instance.periods[0].name,
-                    accelerator=offers.accelerators[offers.accelerator[o]],
-                    accelerators_per_instance=offer.accelerators_per_instance,
-                    instances=count,
-                    accelerators_used=int(used[o]),
-                    usd_per_instance_hour=price.usd_per_hour,
-                    usd_per_hour=float(Fraction(repr(price.usd_per_hour)) * count),
-                    price_as_of=price.as_of,
-                    price_quality=price.quality,
-                    price_source=price.source,
-                )
-            )
-        return tuple(found)
+        """Tell each offer that is rented, period by period."""
+        return tuple(self._rental(int(o), int(t)) for o, t in np.argwhere(self.choice.instances))
+
+    def _rental(self, o: int, t: int) -> Rental:
+        offers, count = self.table.offers, int(self.choice.instances[o, t])
+        offer, price = offers.offers[o], offers.prices[o]
+        return Rental(
+            offer=offer.label,
+            option=price.option.value,
+            period=self.table.instance.periods[t].name,
+            accelerator=offers.accelerators[offers.accelerator[o]],
+            accelerators_per_instance=offer.accelerators_per_instance,
+            instances=count,
+            accelerators_used=int(self.choice.used[o, t]),
+            usd_per_instance_hour=price.usd_per_hour,
+            usd_per_hour=float(Fraction(repr(price.usd_per_hour)) * count),
+            price_as_of=price.as_of,
+            price_quality=price.quality,
+            price_source=price.source,
+        )
+
+    @property
+    def month_share(self) -> list[Fraction]:
+        """Give each period's share of a month of 730 hours, exactly."""
+        periods = self.table.instance.periods
+        return [Fraction(repr(p.hours)) * Fraction(repr(p.per_month)) / Fraction(HOURS_PER_MONTH) for p in periods]
 
     def switches(self) -> tuple[SwitchUse, ...]:
         """Tell each switch that routed traffic turns on, with the pools that do."""
@@ -282,8 +287,9 @@ class _Told:
     def heads(self) -> dict[str, Fraction]:
         """Add up the bill exactly, by head, USD per hour."""
         heads = {"compute": Fraction(0), **self.unit_charges()}
-        for o in np.flatnonzero(self.choice.instances):
-            heads["compute"] += Fraction(repr(self.table.offers.prices[o].usd_per_hour)) * int(self.choice.instances[o])
+        for o, t in np.argwhere(self.choice.instances):
+            price = Fraction(repr(self.table.offers.prices[o].usd_per_hour))
+            heads["compute"] += price * int(self.choice.instances[o, t]) * self.month_share[t]
         for s in self.switches():
             heads[s.head] = heads.get(s.head, Fraction(0)) + Fraction(repr(s.usd_per_hour))
         return heads
@@ -291,9 +297,8 @@ class _Told:
     def unit_charges(self) -> dict[str, Fraction]:
         """Add up what is charged for each rented instance beside its rent."""
         rates = {head: rate for head, rate in self.table.offers.heads.items() if head != "compute"}
-        return {
-            head: sum((Fraction(float(x)) for x in rate * self.choice.instances), Fraction(0)) for head, rate in rates.items()
-        }
+        hours = self.choice.instances @ self.table.hours_share
+        return {head: sum((Fraction(float(x)) for x in rate * hours), Fraction(0)) for head, rate in rates.items()}
 
     def charges_by_quality(self) -> dict[Quality, Fraction]:
         """Add up everything beside rent by its quality; unit charges are as good as the worst of their rates."""
@@ -313,7 +318,7 @@ class _Told:
             Route(
                 workload=self.table.workloads[columns.pool_workload[columns.routing_pool[j]]].name,
                 request_class=self._class_name(int(j)),
-                period=self.table.instance.periods[0].name,
+                period=self.table.instance.periods[columns.routing_period[j]].name,
                 pool=self.pool_name(int(columns.routing_pool[j])),
                 share=int(self.choice.shares[j]) / SHARE_UNIT,
             )
@@ -329,13 +334,16 @@ class _Told:
         """Tell each workload's requirements against what it gets."""
         columns, table, cap = self.compiled.columns, self.table, self.table.instance.policy.utilization_cap
         binding = {limit.name for limit in limits if limit.binding}
-        load = table.load[columns.pool_candidate[columns.routing_pool], columns.routing_class] * self.choice.shares / SHARE_UNIT
+        hours, load = table.hours_share, columns.routing_load * self.choice.shares / SHARE_UNIT
+        weight = dict(zip((p.name for p in table.instance.periods), map(float, self.month_share), strict=True))
         found = []
         for number, workload in enumerate(table.workloads):
             mine = columns.pool_workload[columns.routing_pool] == number
-            replicas = int(self.choice.replicas[columns.pool_workload[columns.replica_pool] == number].sum())
+            held = columns.pool_workload[columns.replica_pool] == number
+            replicas = float(self.choice.replicas[held] @ hours[columns.replica_period[held]])
+            busy = float(load[mine] @ hours[columns.routing_period[mine]]) * cap
             floor = workload.accuracy
-            cost = sum(d.usd_per_hour for d in deployments if workload.name in d.workloads)
+            cost = sum(d.usd_per_hour * weight[d.period] for d in deployments if workload.name in d.workloads)
             felt = [x.name for x in table.instance.limits if x.name in binding and self._feels(x.name, number, cost)]
             found.append(
                 WorkloadResult(
@@ -345,7 +353,7 @@ class _Told:
                     accuracy_floor=None if floor is None else floor.floor_fraction_of_baseline,
                     accuracy_kept=None if floor is None else self._accuracy(number, mine),
                     latency=self._latency(np.flatnonzero(mine & (self.choice.shares > 0))),
-                    utilization=min(float(load[mine].sum()) * cap / max(replicas, 1), 1.0),
+                    utilization=min(busy / max(replicas, 1e-9), 1.0),
                     utilization_cap=cap,
                     usd_per_hour=cost,
                     binding_limits=tuple(felt),
@@ -356,16 +364,18 @@ class _Told:
     def _accuracy(self, number: int, mine: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> float:
         """Give the traffic-weighted share of the baseline that a workload keeps."""
         columns, table = self.compiled.columns, self.table
-        demand = table.demand[number, columns.routing_class[mine]]
+        period, number_of_class = columns.routing_period[mine], columns.routing_class[mine]
+        demand = table.demand[number, number_of_class] * table.shape[number, number_of_class, period] * table.hours_share[period]
         weight = demand * self.choice.shares[mine] / SHARE_UNIT
         kept = table.accuracy[columns.pool_candidate[columns.routing_pool[mine]]]
         return float((weight * kept).sum() / weight.sum()) if weight.sum() > 0 else 1.0
 
     def _latency(self, routed: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[LatencyFigure, ...]:
+        """Tell each class's figures on each pool it is ever routed to; they are those of the rate a replica may carry."""
         columns, table = self.compiled.columns, self.table
         found = []
-        for j in routed:
-            pool, b = int(columns.routing_pool[j]), int(columns.routing_class[j])
+        places = zip(columns.routing_pool[routed].tolist(), columns.routing_class[routed].tolist(), strict=True)
+        for pool, b in dict.fromkeys(places):
             k = int(columns.pool_candidate[pool])
             workload, options = table.workloads[table.workload[k]], table.options[table.workload[k]]
             row = int(table.option_row[k])
@@ -397,30 +407,36 @@ class _Told:
         return bool((same & (cost < usd_per_hour)).any())
 
     def limits(self) -> tuple[LimitUse, ...]:
-        """Tell how much of each limit is used."""
-        columns, table = self.compiled.columns, self.table
+        """Tell how much of each limit is used, in the period that uses most."""
         found = []
-        for number, limit in enumerate(table.instance.limits):
-            counted, size = table.offers.limited[number], table.offers.size
-            if limit.match.speaks_of_replicas:
-                mine = table.matching(limit.match, REPLICA_FIELDS)[columns.pool_candidate[columns.replica_pool]]
-                mine &= counted[columns.replica_offer]
-                used, unit = int((self.choice.replicas * columns.replica_size)[mine].sum()), columns.replica_size[mine]
-            else:
-                used, unit = (
-                    int((self.choice.instances * size)[counted].sum()),
-                    size[columns.rent_offer[counted[columns.rent_offer]]],
-                )
+        for number, limit in enumerate(self.table.instance.limits):
+            accelerators, least = self._counted(number)
+            used = int(accelerators.max())
             if limit.max_accelerators is not None:
-                most, least = limit.max_accelerators, int(unit.min()) if len(unit) else 0
+                most = limit.max_accelerators
                 found.append(
                     _use(limit.name, "accelerators", used, most, least > 0 and used + least > most, limit.quality, limit.reason)
                 )
             if limit.max_instances is not None:
-                instances = int(self.choice.instances[counted].sum())
-                most = limit.max_instances
+                instances, most = (
+                    int(self.choice.instances[self.table.offers.limited[number]].sum(axis=0).max()),
+                    limit.max_instances,
+                )
                 found.append(_use(limit.name, "instances", instances, most, instances + 1 > most, limit.quality, limit.reason))
         return tuple(found)
+
+    def _counted(self, number: int) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], int]:
+        """Give the accelerators a limit counts in each period, and the fewest that one more of anything would add."""
+        columns, table = self.compiled.columns, self.table
+        limit, counted, size = table.instance.limits[number], table.offers.limited[number], table.offers.size
+        if not limit.match.speaks_of_replicas:
+            unit = size[columns.rent_offer[counted[columns.rent_offer]]]
+            return (self.choice.instances * size[:, None])[counted].sum(axis=0), int(unit.min()) if len(unit) else 0
+        mine = table.matching(limit.match, REPLICA_FIELDS)[columns.pool_candidate[columns.replica_pool]]
+        mine &= counted[columns.replica_offer]
+        used = np.zeros(columns.n_periods, dtype=np.int64)
+        np.add.at(used, columns.replica_period[mine], (self.choice.replicas * columns.replica_size)[mine])
+        return used, int(columns.replica_size[mine].min()) if mine.any() else 0
 
 
 def _use(name: str, unit: str, used: float, most: float, binding: bool, quality: Quality, reason: str) -> LimitUse:

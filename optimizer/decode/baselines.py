@@ -1,6 +1,7 @@
 """What simpler ways of choosing would cost, from the same candidates and the same prices.
 
-*Good practice*: each workload alone on its cheapest single type, every precision and compression, on demand. *Usual practice*:
+*Good practice*: each workload alone on its cheapest single type, every precision and compression, on demand, as many as each
+period needs. *Usual practice*:
 the same with 16-bit, uncompressed forms where one can serve at all. Each workload has every limit to itself; what the sum of
 them breaks is said beside it.
 """
@@ -69,9 +70,12 @@ def _cheapest(
         mine = usable[(offers.accelerator[usable] == table.accelerator[k]) & (offers.size[usable] % size == 0)]
         if not len(mine):
             continue
-        replicas = max(int(np.ceil(table.load[k].sum() - 1e-9)), 1)
-        instances = -(-replicas * size // offers.size[mine])
-        rent = rent_usd_per_hour(offers.usd_per_hour[mine], instances)
+        load = table.load[k] @ table.shape[workload]
+        each = np.where(load > 0, np.maximum(np.ceil(load - 1e-9), 1), 0).astype(np.int64)
+        replicas = int(each.max())
+        rented = -(-each[None, :] * size // offers.size[mine][:, None])
+        instances = rented.max(axis=1)
+        rent = rent_usd_per_hour(offers.usd_per_hour[mine], rented @ table.hours_share)
         switched = _switched(switches, np.full(len(mine), k), offers.region[mine])
         alone = np.where(_within_limits(table, int(k), mine, instances, replicas * size), rent + switched, np.inf)
         at = int(np.argmin(alone))

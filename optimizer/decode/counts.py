@@ -32,9 +32,13 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """What was chosen: ``replicas`` per replica column, ``instances`` per offer, ``shares`` per routing column in SHARE_UNITs."""
+    """What was chosen: ``replicas`` per replica column, ``shares`` per routing column in SHARE_UNITs.
+
+    ``used`` accelerators and rented ``instances`` have shape (n_offers, n_periods); committed offers have one count for all.
+    """
 
     replicas: IntArray
+    used: IntArray
     instances: IntArray
     shares: IntArray
 
@@ -53,15 +57,23 @@ def choice_of(compiled: Compiled, solution: Solution) -> Choice:
     shares = np.clip(solution.values[columns.first_routing :], 0.0, 1.0)
     shares = _balanced(compiled, replicas, np.where(shares < SMALLEST_SHARE, 0.0, shares))
     exact = _exact(compiled, shares)
-    return Choice(replicas, instances_of(compiled, replicas), exact)
+    used = _used(compiled, replicas)
+    return Choice(replicas, used, _instances(compiled, used), exact)
 
 
-def instances_of(compiled: Compiled, replicas: IntArray) -> IntArray:
-    """Count the instances that hold the replicas, per offer; shape (n_offers,)."""
+def _used(compiled: Compiled, replicas: IntArray) -> IntArray:
+    """Count the accelerators that replicas use, per offer and period."""
     columns, offers = compiled.columns, compiled.candidates.offers
-    used = np.zeros(len(offers), dtype=np.int64)
-    np.add.at(used, columns.replica_offer, replicas * columns.replica_size)
-    return -(-used // offers.size)
+    used = np.zeros((len(offers), columns.n_periods), dtype=np.int64)
+    np.add.at(used, (columns.replica_offer, columns.replica_period), replicas * columns.replica_size)
+    return used
+
+
+def _instances(compiled: Compiled, used: IntArray) -> IntArray:
+    """Count the instances that hold what is used; reserved and owned ones are held in all periods alike."""
+    offers = compiled.candidates.offers
+    needed = -(-used // offers.size[:, None])
+    return np.where(offers.committed[:, None], needed.max(axis=1, keepdims=True), needed)
 
 
 def _whole(compiled: Compiled, values: FloatArray) -> IntArray:
@@ -75,63 +87,56 @@ def _whole(compiled: Compiled, values: FloatArray) -> IntArray:
 
 
 def _balanced(compiled: Compiled, replicas: IntArray, shares: FloatArray) -> FloatArray:
-    """Make shares sum to one over pools that exist, and move what overloads a pool to where there is room."""
-    columns, table = compiled.columns, compiled.candidates
-    room = np.zeros(len(columns.pool_candidate))
-    np.add.at(room, columns.replica_pool, replicas)
-    pool, width = columns.routing_pool, table.load.shape[1]
-    load = table.load[columns.pool_candidate[pool], columns.routing_class]
-    shares = np.where(room[pool] > 0, shares, 0.0)
-    key = columns.pool_workload[pool] * width + columns.routing_class
-    total = np.bincount(key, weights=shares, minlength=len(table.workloads) * width)
+    """Make shares sum to one over cells that exist, and move what overloads a cell to where there is room."""
+    columns = compiled.columns
+    cell, key, load = columns.routing_cell, columns.routing_demand, columns.routing_load
+    room = np.bincount(columns.replica_cell, weights=replicas, minlength=int(cell.max()) + 1).astype(np.float64)
+    shares = np.where(room[cell] > 0, shares, 0.0)
+    total = np.bincount(key, weights=shares)
     if (total[key] <= 0.5).any():
         raise AllocationError("a class with demand is routed nowhere in the solver's answer")
     shares = shares / total[key]
-    used = np.bincount(pool, weights=load * shares, minlength=len(room)).astype(np.float64)
-    for p in np.flatnonzero(used > room * (1 + OVERLOAD_TOLERANCE)):
-        _unload(int(p), pool, key, load, shares, used, room)
-    over = np.flatnonzero(used > room * (1 + OVERLOAD_TOLERANCE))
-    for p in over:
-        _add_replica(compiled, int(p), replicas)
+    used = np.bincount(cell, weights=load * shares, minlength=len(room)).astype(np.float64)
+    for c in np.flatnonzero(used > room * (1 + OVERLOAD_TOLERANCE)):
+        _unload(int(c), cell, key, load, shares, used, room)
+    for c in np.flatnonzero(used > room * (1 + OVERLOAD_TOLERANCE)):
+        _add_replica(compiled, int(c), replicas)
     return shares
 
 
 def _unload(
-    p: int, pool: IntArray, key: IntArray, load: FloatArray, shares: FloatArray, used: FloatArray, room: FloatArray
+    c: int, cell: IntArray, key: IntArray, load: FloatArray, shares: FloatArray, used: FloatArray, room: FloatArray
 ) -> None:
-    """Move the excess of pool ``p``, class by class, to pools of the same class with room; changes shares and used."""
-    for mine in np.flatnonzero((pool == p) & (shares > 0)):
-        for other in np.flatnonzero((key == key[mine]) & (pool != p) & (room[pool] > 0)):
-            excess, slack = used[p] - room[p], room[pool[other]] - used[pool[other]]
+    """Move the excess of cell ``c``, class by class, to cells of the same class with room; changes shares and used."""
+    for mine in np.flatnonzero((cell == c) & (shares > 0)):
+        for other in np.flatnonzero((key == key[mine]) & (cell != c) & (room[cell] > 0)):
+            excess, slack = used[c] - room[c], room[cell[other]] - used[cell[other]]
             if excess <= 0:
                 return
             if slack > 0:
                 moved = min(shares[mine], excess * (1 + 1e-6) / load[mine], slack / load[other])
                 shares[mine] -= moved
                 shares[other] += moved
-                used[p] -= moved * load[mine]
-                used[pool[other]] += moved * load[other]
+                used[c] -= moved * load[mine]
+                used[cell[other]] += moved * load[other]
 
 
-def _add_replica(compiled: Compiled, p: int, replicas: IntArray) -> None:
-    """Give an overloaded pool one more replica, on an offer where the instance has room or else the first that it uses."""
+def _add_replica(compiled: Compiled, c: int, replicas: IntArray) -> None:
+    """Give an overloaded cell one more replica, on an offer where the instance has room or else the first that it uses."""
     columns, offers = compiled.columns, compiled.candidates.offers
-    mine = np.flatnonzero((columns.replica_pool == p) & (replicas > 0))
-    used = np.zeros(len(offers), dtype=np.int64)
-    np.add.at(used, columns.replica_offer, replicas * columns.replica_size)
-    free = (-used[columns.replica_offer[mine]]) % offers.size[columns.replica_offer[mine]] >= columns.replica_size[mine]
+    mine = np.flatnonzero((columns.replica_cell == c) & (replicas > 0))
+    offer, period = columns.replica_offer[mine], columns.replica_period[mine]
+    free = (-_used(compiled, replicas)[offer, period]) % offers.size[offer] >= columns.replica_size[mine]
     replicas[mine[np.argmax(free)]] += 1
 
 
 def _exact(compiled: Compiled, shares: FloatArray) -> IntArray:
     """Turn shares into whole multiples of 1 / SHARE_UNIT that sum to SHARE_UNIT for each class; the largest takes the rest."""
-    columns, width = compiled.columns, compiled.candidates.load.shape[1]
-    units = np.rint(shares * SHARE_UNIT).astype(np.int64)
-    units = np.where(shares < SMALLEST_SHARE, 0, units)
-    key = columns.pool_workload[columns.routing_pool] * width + columns.routing_class
+    key = compiled.columns.routing_demand
+    units = np.where(shares < SMALLEST_SHARE, 0, np.rint(shares * SHARE_UNIT).astype(np.int64))
     order = np.lexsort((-units, key))
     first = order[np.r_[True, key[order][1:] != key[order][:-1]]]
-    sums = np.zeros(int(key.max()) + 1 if len(key) else 0, dtype=np.int64)
+    sums = np.zeros(int(key.max(initial=-1)) + 1, dtype=np.int64)
     np.add.at(sums, key, units)
     units[first] += SHARE_UNIT - sums[key[first]]
     return units

@@ -63,6 +63,8 @@ def _tables(plan: Plan, *, markdown: bool) -> list[str]:
 
 def _deployments(plan: Plan, markdown: bool) -> str:
     head = ["workload", "model", "precision", "compression", "replicas", "accelerators", "offer", "option", "USD/h", "rests on"]
+    several = len({d.period for d in plan.deployments}) > 1
+    head = [*head, "period"] if several else head
     rows = [
         [
             ", ".join(d.workloads),
@@ -75,6 +77,7 @@ def _deployments(plan: Plan, markdown: bool) -> str:
             d.option.replace("_", "-"),
             f"{d.usd_per_hour:,.2f}",
             d.quality.value,
+            *([d.period] if several else []),
         ]
         for d in plan.deployments
     ]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from optimizer.compile import Compiled
-from optimizer.plan import PROVED_GAP, Plan
+from optimizer.plan import PROVED_GAP, Deployment, Plan
 from solvers import Progress, Solution, SolveOptions, get_backend
 
 if TYPE_CHECKING:
@@ -66,50 +66,55 @@ def solve_compiled(
 def start_from(compiled: Compiled, plan: Plan) -> npt.NDArray[np.float64]:
     """Give the column values of another plan, where this question still has its pools and offers; a hint, no more."""
     columns, table = compiled.columns, compiled.candidates
-    start = np.zeros(len(columns.upper))
+    start, pools, named = np.zeros(len(columns.upper)), _pool_keys(compiled), dict[str, int]()
     offers = {(o.label, p.option.value): i for i, (o, p) in enumerate(zip(table.offers.offers, table.offers.prices, strict=True))}
-    pools: dict[tuple[object, ...], int] = {}
-    for p, k in enumerate(columns.pool_candidate.tolist()):
-        c = table.configuration(k)
-        key = (
-            table.workloads[table.workload[k]].name,
-            c.model,
-            c.precision,
-            c.compression,
-            c.accelerator,
-            c.accelerators_per_replica,
-        )
-        pools[(*key, c.engine, c.engine_version, _layout(c.layout), table.offers.regions[columns.pool_region[p]])] = p
-    place = {
-        (p, o): j for j, (p, o) in enumerate(zip(columns.replica_pool.tolist(), columns.replica_offer.tolist(), strict=True))
-    }
-    named: dict[str, int] = {}
+    periods = {p.name: t for t, p in enumerate(table.instance.periods)}
+    replicas = zip(columns.replica_pool.tolist(), columns.replica_offer.tolist(), columns.replica_period.tolist(), strict=True)
+    place = {key: j for j, key in enumerate(replicas)}
     for d in plan.deployments:
-        layout = (d.tensor, d.pipeline, d.attention_data, d.expert)
-        key = (d.workloads[0], d.model, d.precision, d.compression, d.accelerator, d.accelerators_per_replica)
-        pool = pools.get((*key, d.engine, d.engine_version, layout, f"{d.provider}/{d.region}"))
-        j = place.get((pool if pool is not None else -1, offers.get((d.offer, d.option), -1)))
-        if j is not None and pool is not None:
+        pool = pools.get(_pool_key(d), -1)
+        j = place.get((pool, offers.get((d.offer, d.option), -1), periods.get(d.period, -1)))
+        if j is not None:
             start[j] += d.replicas
             named[d.pool] = pool
-    classes = {
-        (p, b): j for j, (p, b) in enumerate(zip(columns.routing_pool.tolist(), columns.routing_class.tolist(), strict=True))
-    }
+    routes = zip(columns.routing_pool.tolist(), columns.routing_class.tolist(), columns.routing_period.tolist(), strict=True)
+    classes = {key: j for j, key in enumerate(routes)}
     for route in plan.routing:
-        if route.pool in named:
-            pool = named[route.pool]
-            names = [c.name for c in table.workloads[columns.pool_workload[pool]].classes]
-            j = classes.get((pool, names.index(route.request_class))) if route.request_class in names else None
-            if j is not None:
-                start[columns.first_routing + j] = route.share
-    used = np.bincount(
-        columns.replica_offer, weights=start[: columns.first_instance] * columns.replica_size, minlength=len(table.offers)
-    )
-    start[columns.first_instance : columns.first_switch] = np.ceil(used / table.offers.size)[columns.instance_offer]
+        pool = named.get(route.pool, -1)
+        names = [c.name for c in table.workloads[columns.pool_workload[pool]].classes] if pool >= 0 else []
+        number = names.index(route.request_class) if route.request_class in names else -1
+        if (j := classes.get((pool, number, periods.get(route.period, -1)))) is not None:
+            start[columns.first_routing + j] = route.share
+    return _completed(compiled, start)
+
+
+def _completed(compiled: Compiled, start: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Fill in the instances, commitments and switches that replicas and routing imply."""
+    columns, offers = compiled.columns, compiled.candidates.offers
+    used = np.zeros((len(offers), columns.n_periods))
+    np.add.at(used, (columns.replica_offer, columns.replica_period), start[: columns.first_instance] * columns.replica_size)
+    instances = np.ceil(used / offers.size[:, None])
+    start[columns.first_instance : columns.first_commit] = instances[columns.instance_offer, columns.instance_period]
+    start[columns.first_commit : columns.first_switch] = instances.max(axis=1)[columns.commit_offer]
     routed = np.zeros(len(columns.pool_candidate), dtype=bool)
     routed[columns.routing_pool[start[columns.first_routing :] > 0]] = True
     start[columns.first_switch : columns.first_routing] = columns.switch_pools[:, routed].any(axis=1)
     return start
+
+
+def _pool_keys(compiled: Compiled) -> dict[tuple[object, ...], int]:
+    columns, table = compiled.columns, compiled.candidates
+    found: dict[tuple[object, ...], int] = {}
+    for p, k in enumerate(columns.pool_candidate.tolist()):
+        c, region = table.configuration(k), table.offers.regions[columns.pool_region[p]]
+        variant = (c.model, c.precision, c.compression, c.accelerator, c.accelerators_per_replica, c.engine, c.engine_version)
+        found[(table.workloads[table.workload[k]].name, *variant, *_layout(c.layout), region)] = p
+    return found
+
+
+def _pool_key(d: Deployment) -> tuple[object, ...]:
+    variant = (d.model, d.precision, d.compression, d.accelerator, d.accelerators_per_replica, d.engine, d.engine_version)
+    return (d.workloads[0], *variant, d.tensor, d.pipeline, d.attention_data, d.expert, f"{d.provider}/{d.region}")
 
 
 def _layout(layout: Layout) -> tuple[int, int, int | None, int | None]:

@@ -79,18 +79,18 @@ def unit_charges(facts: Facts) -> dict[str, Fraction]:
     """Give what is charged for rented instances beside rent, by head, USD per hour."""
     found = {"licence": Fraction(0), "risk": Fraction(0)}
     for key, r in facts.rentals.items():
-        if key not in facts.sold:
+        if key[:2] not in facts.sold:
             continue
-        offer = facts.sold[key][0]
+        offer, hours = facts.sold[key[:2]][0], r.instances * facts.weight(r.period)
         for x in facts.instance.licences:
             if isinstance(x, UnitLicence) and offer_fits(x.when, offer, r.option, facts):
                 monthly = fraction(x.usd_per_accelerator_month) * offer.accelerators_per_instance + fraction(
                     x.usd_per_instance_month
                 )
-                found["licence"] += monthly * r.instances / MONTH
+                found["licence"] += monthly * hours / MONTH
         for event in facts.instance.interruptions:
             if offer_fits(event.when, offer, r.option, facts):
-                found["risk"] += fraction(event.per_hour) * fraction(event.usd_each) * r.instances
+                found["risk"] += fraction(event.per_hour) * fraction(event.usd_each) * hours
     return found
 
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import cached_property
 
 from optimizer.catalog import Layout, Offer, Price
-from optimizer.instance import Instance, ServingWorkload
+from optimizer.instance import HOURS_PER_MONTH, Instance, ServingWorkload
 from optimizer.performance import Configuration, Performance, ReplicaEstimate
 from optimizer.plan import Deployment, Plan, Rental
 
@@ -62,9 +62,18 @@ class Facts:
         return dict(found)
 
     @cached_property
-    def rentals(self) -> dict[tuple[str, str], Rental]:
-        """Rentals by (label, option)."""
-        return {(r.offer, r.option): r for r in self.plan.rentals}
+    def rentals(self) -> dict[tuple[str, str, str], Rental]:
+        """Rentals by (label, option, period)."""
+        return {(r.offer, r.option, r.period): r for r in self.plan.rentals}
+
+    @cached_property
+    def month_share(self) -> dict[str, Fraction]:
+        """Each period's share of a month of 730 hours."""
+        return {p.name: fraction(p.hours) * fraction(p.per_month) / Fraction(HOURS_PER_MONTH) for p in self.instance.periods}
+
+    def weight(self, period: str) -> Fraction:
+        """Give a period's share of the month; nothing for a period that is not there, which the rule ``names`` tells."""
+        return self.month_share.get(period, Fraction(0))
 
     @cached_property
     def known(self) -> list[tuple[Deployment, ServingWorkload, Offer, Price]]:
@@ -98,8 +107,8 @@ class Facts:
         assert isinstance(answer, ReplicaEstimate | str)
         return answer
 
-    def load(self, pool: str) -> Fraction | None:
-        """Give the replicas' worth of traffic routed to a pool, before the utilization cap; None where it cannot be known."""
+    def load(self, pool: str, period: str) -> Fraction | None:
+        """Give the replicas' worth of traffic routed to a pool in a period, before the utilization cap; None where unknown."""
         members = self.pools.get(pool, [])
         workload = self.workloads.get(members[0].workloads[0]) if members else None
         if workload is None:
@@ -110,14 +119,15 @@ class Facts:
         names = [c.name for c in workload.classes]
         total = Fraction(0)
         for route in self.plan.routing:
-            if route.pool == pool and route.workload == workload.name and route.request_class in names:
+            mine = (route.pool, route.period, route.workload) == (pool, period, workload.name)
+            if mine and route.request_class in names and period in self.month_share:
                 b = names.index(route.request_class)
-                demand = fraction(workload.classes[b].rate.at(route.period))
+                demand = fraction(workload.classes[b].rate.at(period))
                 total += demand * fraction(route.share) / Fraction(float(estimate.rate_per_s[b]))
         return total
 
     @cached_property
     def rent(self) -> Fraction:
-        """The exact rent of all instances at the instance's prices, USD per hour."""
-        sold = ((self.sold.get((r.offer, r.option)), r.instances) for r in self.plan.rentals)
+        """The exact rent of all instances at the instance's prices, USD per hour of the month."""
+        sold = ((self.sold.get((r.offer, r.option)), r.instances * self.weight(r.period)) for r in self.plan.rentals)
         return sum((fraction(pair[1].usd_per_hour) * count for pair, count in sold if pair is not None), Fraction(0))

@@ -36,6 +36,7 @@ def names_rule(facts: Facts) -> Iterator[str]:
         if len({_replica_of(d) for d in members}) > 1:
             yield f"{pool}: mixes configurations, workloads or regions in one pool"
     yield from (f"routing: no period {r.period!r}" for r in facts.plan.routing if r.period not in periods)
+    yield from (f"{r.offer}: no period {r.period!r}" for r in facts.plan.rentals if r.period not in periods)
 
 
 def _replica_of(d: Deployment) -> tuple[object, ...]:

@@ -34,7 +34,7 @@ def rent_rule(facts: Facts) -> Iterator[str]:
         exact = fraction(r.usd_per_instance_hour) * r.instances
         if differs(r.usd_per_hour, exact):
             yield f"{r.offer} {r.option}: {r.instances} instances cost {float(exact)} USD/h, the plan says {r.usd_per_hour}"
-        mine = [d for d in facts.plan.deployments if (d.offer, d.option) == key]
+        mine = [d for d in facts.plan.deployments if (d.offer, d.option, d.period) == key]
         used = sum(d.replicas * d.accelerators_per_replica for d in mine)
         for d in mine:
             share = exact * d.replicas * d.accelerators_per_replica / used
@@ -109,7 +109,10 @@ def quality_shares_rule(facts: Facts) -> Iterator[str]:
     for head, usd in unit_charges(facts).items():
         charges[charge_quality(facts, head)] += usd
     for quality in Quality:
-        share = sum((fraction(d.usd_per_hour) for d in facts.plan.deployments if d.quality is quality), charges[quality])
+        mine = [d for d in facts.plan.deployments if d.quality is quality]
+        share = sum((fraction(d.usd_per_hour) * facts.weight(d.period) for d in mine), charges[quality])
+        idle = [r for r in facts.plan.rentals if r.price_quality is quality and r.accelerators_used == 0]
+        share += sum((fraction(r.usd_per_hour) * facts.weight(r.period) for r in idle), Fraction(0))
         share = sum((fraction(s.usd_per_hour) for s in facts.plan.switches if s.quality is quality), share) / total
         told = facts.plan.quality_shares.get(quality.value)
         if told is None or differs(told, min(share, Fraction(1))):

@@ -77,7 +77,9 @@ def _average(facts: Facts, workload: ServingWorkload, kept: dict[str, Fraction |
     for route in facts.plan.routing:
         of_pool = kept.get(route.pool)
         if route.workload == workload.name and route.request_class in rates and of_pool is not None:
-            traffic = fraction(rates[route.request_class].at(route.period)) * fraction(route.share)
+            known = route.period in facts.month_share
+            rate = fraction(rates[route.request_class].at(route.period)) if known else Fraction(0)
+            traffic = rate * fraction(route.share) * facts.weight(route.period)
             weight, total = weight + traffic, total + traffic * of_pool
     return total / weight if weight else None
 
@@ -91,12 +93,20 @@ def region_rule(facts: Facts) -> Iterator[str]:
 
 def spot_rule(facts: Facts) -> Iterator[str]:
     """No pool has a larger share of its replicas on spot than its workload allows."""
-    for pool, members in facts.pools.items():
+    for (pool, period), members in _cells(facts).items():
         workload = facts.workloads.get(members[0].workloads[0]) if members[0].workloads else None
         if workload is not None:
             spot = sum(d.replicas for d in members if d.option == Option.SPOT.value)
             if spot > fraction(workload.max_spot_fraction) * sum(d.replicas for d in members):
-                yield f"{pool}: {spot} replicas on spot, at most {workload.max_spot_fraction:.0%} may be"
+                yield f"{pool}: {spot} replicas on spot in {period}, at most {workload.max_spot_fraction:.0%} may be"
+
+
+def _cells(facts: Facts) -> dict[tuple[str, str], list[Deployment]]:
+    """Deployments by pool and period."""
+    found: dict[tuple[str, str], list[Deployment]] = defaultdict(list)
+    for d in facts.plan.deployments:
+        found[d.pool, d.period].append(d)
+    return found
 
 
 def shares_rule(facts: Facts) -> Iterator[str]:
@@ -122,11 +132,12 @@ def shares_rule(facts: Facts) -> Iterator[str]:
 
 def capacity_rule(facts: Facts) -> Iterator[str]:
     """No pool carries more than its replicas may at the utilization cap."""
-    cap = fraction(facts.instance.policy.utilization_cap)
-    for pool, members in facts.pools.items():
-        load, replicas = facts.load(pool), sum(d.replicas for d in members)
+    cap, cells = fraction(facts.instance.policy.utilization_cap), _cells(facts)
+    routed = {(r.pool, r.period) for r in facts.plan.routing if r.pool in facts.pools}
+    for pool, period in dict.fromkeys([*cells, *sorted(routed)]):
+        load, replicas = facts.load(pool, period), sum(d.replicas for d in cells.get((pool, period), ()))
         if load is not None and load > cap * replicas * (1 + LOAD_TOLERANCE):
-            yield f"{pool}: needs {float(load / cap):.9f} replicas at the cap, has {replicas}"
+            yield f"{pool}: needs {float(load / cap):.9f} replicas at the cap in {period}, has {replicas}"
 
 
 def workload_figures_rule(facts: Facts) -> Iterator[str]:
@@ -136,11 +147,13 @@ def workload_figures_rule(facts: Facts) -> Iterator[str]:
         if workload is None:
             continue
         pools = {pool: members for pool, members in facts.pools.items() if told.name in members[0].workloads}
-        loads, replicas = [facts.load(pool) for pool in pools], sum(d.replicas for m in pools.values() for d in m)
-        load = sum((x for x in loads if x is not None), Fraction(0))
-        if None not in loads and differs(told.utilization, min(load / max(replicas, 1), Fraction(1))):
-            yield f"{told.name}: replicas are {float(load / max(replicas, 1)):.9f} busy, the plan says {told.utilization}"
-        cost = sum((fraction(d.usd_per_hour) for m in pools.values() for d in m), Fraction(0))
+        weights = facts.month_share.items()
+        loads = [(facts.load(pool, period), weight) for pool in pools for period, weight in weights]
+        replicas = sum((d.replicas * facts.weight(d.period) for m in pools.values() for d in m), Fraction(0))
+        busy = sum((x * weight for x, weight in loads if x is not None), Fraction(0)) / max(replicas, Fraction(1, 10**9))
+        if all(x is not None for x, _ in loads) and differs(told.utilization, min(busy, Fraction(1))):
+            yield f"{told.name}: replicas are {float(busy):.9f} busy, the plan says {told.utilization}"
+        cost = sum((fraction(d.usd_per_hour) * facts.weight(d.period) for m in pools.values() for d in m), Fraction(0))
         if differs(told.usd_per_hour, cost) or told.utilization_cap != facts.instance.policy.utilization_cap:
             yield f"{told.name}: costs {float(cost)} USD/h under its cap, the plan tells otherwise"
         binding = {x.name for x in facts.plan.limits if x.binding}

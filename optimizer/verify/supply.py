@@ -10,41 +10,64 @@ from optimizer.instance import Limit
 from optimizer.verify.facts import Facts, fraction
 from optimizer.verify.matching import offer_fits, replica_fits
 
+COMMITTED = ("reserved", "owned")
+"""Options that are paid for all periods alike."""
+
 
 def instances_rule(facts: Facts) -> Iterator[str]:
     """Instances hold the replicas that run on them, and no instance is rented for nothing."""
-    used: Counter[tuple[str, str]] = Counter()
+    used: Counter[tuple[str, str, str]] = Counter()
     sizes: dict[tuple[str, str], set[int]] = defaultdict(set)
     for d in facts.plan.deployments:
-        used[d.offer, d.option] += d.replicas * d.accelerators_per_replica
+        used[d.offer, d.option, d.period] += d.replicas * d.accelerators_per_replica
         sizes[d.offer, d.option].add(d.accelerators_per_replica)
     if len(facts.rentals) != len(facts.plan.rentals):
         yield "an offer is rented in two lines"
     for key in used.keys() - facts.rentals.keys():
-        yield f"{key[0]} {key[1]}: replicas run there and nothing is rented"
+        yield f"{key[0]} {key[1]}: replicas run there in {key[2]} and nothing is rented"
     for key, r in facts.rentals.items():
-        size = facts.sold[key][0].accelerators_per_instance if key in facts.sold else r.accelerators_per_instance
-        named = facts.instance.accelerators[facts.sold[key][0].accelerator].name if key in facts.sold else r.accelerator
+        offer = facts.sold[key[:2]][0] if key[:2] in facts.sold else None
+        size = offer.accelerators_per_instance if offer is not None else r.accelerators_per_instance
+        named = facts.instance.accelerators[offer.accelerator].name if offer is not None else r.accelerator
         if (r.accelerators_used, r.accelerators_per_instance, r.accelerator) != (used[key], size, named):
-            yield f"{r.offer} {r.option}: {used[key]} of {size} {named} each are used, the plan tells otherwise"
-        if not (r.instances - 1) * size < used[key] <= r.instances * size:
-            needed = -(-used[key] // size)
-            yield f"{r.offer} {r.option}: {used[key]} accelerators in use need {needed} instances, not {r.instances}"
-        chain = [*sorted(sizes[key]), size]
+            yield f"{r.offer} {r.option}: {used[key]} of {size} {named} each are used in {r.period}, the plan tells otherwise"
+        needed = -(-_needed(used, key, facts) // size)
+        if r.instances != needed:
+            yield f"{r.offer} {r.option}: {needed} instances are needed in {r.period}, not {r.instances}"
+        chain = [*sorted(sizes[key[:2]]), size]
         if any(large % small for small, large in pairwise(chain)):
             yield f"{r.offer} {r.option}: replicas of {chain[:-1]} do not pack into {size}"
+    yield from _uneven(facts)
+
+
+def _needed(used: Counter[tuple[str, str, str]], key: tuple[str, str, str], facts: Facts) -> int:
+    """Give the accelerators to rent for: those in use, or for a commitment the most in use in any period."""
+    if key[1] not in COMMITTED:
+        return used[key]
+    return max(used[key[0], key[1], period] for period in facts.month_share)
+
+
+def _uneven(facts: Facts) -> Iterator[str]:
+    """Tell commitments that are not held in every period."""
+    held = Counter(key[:2] for key in facts.rentals if key[1] in COMMITTED)
+    yield from (f"{o} {x}: committed, but not held in every period" for (o, x), n in held.items() if n != len(facts.month_share))
 
 
 def _used(limit: Limit, facts: Facts) -> tuple[int, int]:
-    """Count the accelerators and the instances a limit counts."""
-    rented = [(r, facts.sold[key][0]) for key, r in facts.rentals.items() if key in facts.sold]
+    """Count the accelerators and the instances a limit counts, in the period that uses most of each."""
+    counts = [_used_in(limit, period, facts) for period in facts.month_share]
+    return max(a for a, _ in counts), max(i for _, i in counts)
+
+
+def _used_in(limit: Limit, period: str, facts: Facts) -> tuple[int, int]:
+    rented = [(r, facts.sold[key[:2]][0]) for key, r in facts.rentals.items() if key[:2] in facts.sold and r.period == period]
     mine = [(r, o) for r, o in rented if offer_fits(limit.match, o, r.option, facts)]
     accelerators = sum(r.instances * o.accelerators_per_instance for r, o in mine)
     if limit.match.speaks_of_replicas:
         accelerators = sum(
             d.replicas * d.accelerators_per_replica
             for d, w, o, p in facts.known
-            if offer_fits(limit.match, o, p.option.value, facts) and replica_fits(limit.match, d, w)
+            if d.period == period and offer_fits(limit.match, o, p.option.value, facts) and replica_fits(limit.match, d, w)
         )
     return accelerators, sum(r.instances for r, _ in mine)
 

@@ -278,12 +278,8 @@ def test_what_is_no_schema_version_is_refused(tmp_path, version):
     refused(tmp_path, "/schema_version", version)
 
 
-PERIODS = [{"name": "day", "hours": 12, "per_month": 30}, {"name": "night", "hours": 12, "per_month": 30}]
 BATCH = {"name": "b", "kind": "batch", "model": "m", "volume_requests": 10, "deadline_hours": 1}
 TRAINING = {"name": "t", "kind": "training", "model": "m", "work": {}, "deadline_hours": 1}
-OWNED = [{"option": "owned", "usd_per_hour": 1.0, "as_of": "2026-11-01", "source": "s"}]
-RATES = {"day": 1.0, "night": 2.0}
-SHORT = [{"name": "day", "hours": 12, "per_month": 30}]
 
 
 @pytest.mark.parametrize(
@@ -293,16 +289,12 @@ SHORT = [{"name": "day", "hours": 12, "per_month": 30}]
         ({"workloads": [TRAINING]}, "/workloads/0/kind"),
         ({"workloads": [workload("w", 1, redundancy={"zones": 1})]}, "/workloads/0/redundancy"),
         ({"workloads": [workload("w", 1, revenue={"usd": 1})]}, "/workloads/0/revenue"),
-        ({"periods": PERIODS, "workloads": [workload("w", 1, classes=[{"name": "q", "rate": {"value": RATES}}])]}, "/periods"),
-        ({"periods": SHORT}, "/periods/0"),
         ({"sites": [{"name": "x"}]}, "/sites"),
         ({"objective": "profit"}, "/objective"),
         ({"limits": [{"name": "l", "match": {}, "max_usd_per_month": 10}]}, "/limits/0/max_usd_per_month"),
         ({"limits": [{"name": "l", "match": {}, "max_power_kw": 10}]}, "/limits/0/max_power_kw"),
         ({"limits": [{"name": "l", "match": {}, "max_gco2_per_hour": 10}]}, "/limits/0/max_gco2_per_hour"),
         ({"limits": [{"name": "l", "match": {"site": "x"}, "max_instances": 1}]}, "/limits/0/match/site"),
-        ({"offers": [offer("small", 1, 1.0, prices=OWNED)]}, "/catalogs/offers/0/prices/0/option"),
-        ({"offers": [offer("small", prices=[{**OWNED[0], "option": "reserved"}])]}, "/catalogs/offers/0/prices/0/option"),
     ],
 )
 def test_what_is_not_built_yet_is_refused_by_name_and_never_ignored(tmp_path, parts, pointer):

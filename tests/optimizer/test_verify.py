@@ -154,7 +154,12 @@ MUTATIONS: list[tuple[str, str, Mutation, set[str]]] = [
         everywhere("deployments", "model", "n", workloads=["one"]),
         {"configuration", "latency"},
     ),
-    ("names", "an unknown period", change("deployments", 0, "period")("night"), set()),
+    (
+        "names",
+        "an unknown period",
+        change("deployments", 0, "period")("night"),
+        {"instances", "rent", "capacity", "workload figures", "quality shares"},
+    ),
     ("complete", "a workload left out", lambda d: d["workloads"].pop(), set()),
     ("complete", "a workload twice", lambda d: d["workloads"].append(copy.deepcopy(d["workloads"][0])), set()),
     ("configuration", "another engine", everywhere("deployments", "engine", "other"), {"latency"}),

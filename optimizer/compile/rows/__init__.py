@@ -2,8 +2,18 @@
 
 from optimizer.compile.rows.block import RowBlock, stacked
 from optimizer.compile.rows.demand import accuracy_rows, capacity_rows, demand_rows, switching_rows, use_rows
-from optimizer.compile.rows.supply import instance_rows, limit_rows, spot_rows
+from optimizer.compile.rows.supply import commitment_rows, instance_rows, limit_rows, spot_rows
 
 __all__ = ["ROW_FAMILIES", "RowBlock", "stacked"]
 
-ROW_FAMILIES = (demand_rows, capacity_rows, switching_rows, use_rows, accuracy_rows, instance_rows, limit_rows, spot_rows)
+ROW_FAMILIES = (
+    demand_rows,
+    capacity_rows,
+    switching_rows,
+    use_rows,
+    accuracy_rows,
+    instance_rows,
+    commitment_rows,
+    limit_rows,
+    spot_rows,
+)

@@ -13,10 +13,8 @@ __all__ = ["accuracy_rows", "capacity_rows", "demand_rows", "switching_rows", "u
 
 
 def demand_rows(table: CandidateTable, columns: Columns) -> RowBlock:
-    """demand[w, b]:  Σ_{p of w} f[p, b] = 1   for each class b with demand."""
-    workload, number = columns.pool_workload[columns.routing_pool], columns.routing_class
-    keys, row = np.unique(workload * table.load.shape[1] + number, return_inverse=True)
-    which = np.divmod(keys, table.load.shape[1])
+    """demand[w, b, t]:  Σ_{p of w} f[p, b, t] = 1   for each class b with demand in period t."""
+    keys, row = np.unique(columns.routing_demand, return_inverse=True)
     return RowBlock(
         group="demand",
         row=row,
@@ -24,34 +22,35 @@ def demand_rows(table: CandidateTable, columns: Columns) -> RowBlock:
         value=np.ones(len(row)),
         lower=np.ones(len(keys)),
         upper=np.ones(len(keys)),
-        name=lambda r: f"{table.workloads[which[0][r]].name},{table.workloads[which[0][r]].classes[which[1][r]].name}",
+        name=lambda r: _demand_name(table, int(keys[r])),
     )
 
 
 def capacity_rows(table: CandidateTable, columns: Columns) -> RowBlock:
-    """capacity[p]:  Σ_b load[p, b] · f[p, b] ≤ Σ_o n[p, o]   where load = rate / (μ · utilization_cap), in replicas."""
-    pools, load = len(columns.pool_candidate), _routing_load(table, columns)
+    """capacity[p, t]:  Σ_b load[p, b, t] · f[p, b, t] ≤ Σ_o n[p, o, t]   where load = rate / (μ · utilization_cap) replicas."""
+    cells, row = np.unique(np.concatenate([columns.routing_cell, columns.replica_cell]), return_inverse=True)
+    routed = len(columns.routing_pool)
     return RowBlock(
         group="capacity",
-        row=np.concatenate([columns.routing_pool, columns.replica_pool]),
-        column=np.concatenate([columns.first_routing + np.arange(len(load)), np.arange(len(columns.replica_pool))]),
-        value=np.concatenate([load, -np.ones(len(columns.replica_pool))]),
-        lower=np.full(pools, -np.inf),
-        upper=np.zeros(pools),
-        name=lambda r: _pool_name(table, columns, r),
+        row=row,
+        column=np.concatenate([columns.first_routing + np.arange(routed), np.arange(len(columns.replica_pool))]),
+        value=np.concatenate([columns.routing_load, -np.ones(len(columns.replica_pool))]),
+        lower=np.full(len(cells), -np.inf),
+        upper=np.zeros(len(cells)),
+        name=lambda r: _cell_name(table, columns, int(cells[r])),
     )
 
 
 def switching_rows(table: CandidateTable, columns: Columns) -> RowBlock:
-    """switch[p, b]:  f[p, b] ≤ Σ_o n[p, o]   where one replica could carry the whole class (load < 1).
+    """switch[p, b, t]:  f[p, b, t] ≤ Σ_o n[p, o, t]   where one replica could carry the whole class (load < 1).
 
     No class is routed to a pool without a replica. Where load ≥ 1 the capacity row already says more. The coefficient 1 is the
     tightest there is: f ≤ 1 ≤ n as soon as the pool exists; no big-M is needed.
     """
-    routed = np.flatnonzero(_routing_load(table, columns) < 1.0)
-    pool = columns.routing_pool[routed]
-    start = np.searchsorted(columns.replica_pool, pool, side="left")  # replica columns come ordered by pool
-    count = np.searchsorted(columns.replica_pool, pool, side="right") - start
+    routed = np.flatnonzero(columns.routing_load < 1.0)
+    cell = columns.routing_cell[routed]
+    start = np.searchsorted(columns.replica_cell, cell, side="left")  # replica columns come ordered by cell
+    count = np.searchsorted(columns.replica_cell, cell, side="right") - start
     rows = np.arange(len(routed))
     offset = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
     return RowBlock(
@@ -61,21 +60,20 @@ def switching_rows(table: CandidateTable, columns: Columns) -> RowBlock:
         value=np.concatenate([np.ones(len(rows)), -np.ones(int(count.sum()))]),
         lower=np.full(len(rows), -np.inf),
         upper=np.zeros(len(rows)),
-        name=lambda r: f"{_pool_name(table, columns, int(pool[r]))},{columns.routing_class[routed[r]]}",
+        name=lambda r: f"{_cell_name(table, columns, int(cell[r]))},{columns.routing_class[routed[r]]}",
     )
 
 
 def use_rows(table: CandidateTable, columns: Columns) -> RowBlock:
-    """use[w, b, s]:  Σ_{p of w in s} f[p, b] ≤ y[s]   for each switch s that some pool of w belongs to.
+    """use[w, b, t, s]:  Σ_{p of w in s} f[p, b, t] ≤ y[s]   for each switch s that some pool of w belongs to.
 
     Whatever is routed to pools of the switch turns it on. The sum over the pools of one class is at most 1, so the coefficient 1
     of y is the tightest there is.
     """
-    width = table.load.shape[1]
-    key = columns.pool_workload[columns.routing_pool] * width + columns.routing_class
+    demands = int(columns.routing_demand.max(initial=0)) + 1
     at, column = np.nonzero(columns.switch_pools[:, columns.routing_pool])
-    keys, row = np.unique(at * (len(table.workloads) * width) + key[column], return_inverse=True)
-    which = np.divmod(keys, len(table.workloads) * width)
+    keys, row = np.unique(at * demands + columns.routing_demand[column], return_inverse=True)
+    which = np.divmod(keys, demands)
     on = np.arange(len(keys))
     return RowBlock(
         group="use",
@@ -84,14 +82,15 @@ def use_rows(table: CandidateTable, columns: Columns) -> RowBlock:
         value=np.concatenate([np.ones(len(column)), -np.ones(len(keys))]),
         lower=np.full(len(keys), -np.inf),
         upper=np.zeros(len(keys)),
-        name=lambda r: f"{_class_name(table, int(which[1][r]))},{columns.switches.switches[columns.switch[which[0][r]]].name}",
+        name=lambda r: f"{_demand_name(table, int(which[1][r]))},{columns.switches.switches[columns.switch[which[0][r]]].name}",
     )
 
 
 def accuracy_rows(table: CandidateTable, columns: Columns) -> RowBlock:
-    """accuracy[w]:  Σ_{p, b} traffic[w, b] · (accuracy[p] - floor[w]) · f[p, b] ≥ 0   where the floor is traffic-weighted.
+    """accuracy[w]:  Σ_{p,b,t} traffic[w, b, t] · (accuracy[p] - floor[w]) · f[p, b, t] ≥ 0   where the floor is traffic-weighted.
 
-    ``traffic`` is the class's share of the workload's demand; per-request floors were settled when candidates were judged.
+    ``traffic`` is the share of the workload's requests in that class and period; per-request floors were settled when candidates
+    were judged.
     """
     floors = [w.accuracy for w in table.workloads]
     averaged = [f is not None and f.aggregation is Aggregation.TRAFFIC_WEIGHTED for f in floors]
@@ -100,7 +99,9 @@ def accuracy_rows(table: CandidateTable, columns: Columns) -> RowBlock:
     workload = columns.pool_workload[columns.routing_pool]
     mine = np.flatnonzero(np.isin(workload, weighted))
     owner, number = workload[mine], columns.routing_class[mine]
-    traffic = table.demand[owner, number] / np.maximum(table.demand[owner].sum(axis=1), 1e-300)
+    requests = table.demand[:, :, None] * table.shape * table.hours_share
+    total = np.maximum(requests.sum(axis=(1, 2)), 1e-300)
+    traffic = requests[owner, number, columns.routing_period[mine]] / total[owner]
     margin = table.accuracy[columns.pool_candidate[columns.routing_pool[mine]]] - floor[owner]
     value = traffic * margin  # what a backend would drop is rounded to the strict side
     value = np.where(np.abs(value) >= SMALLEST_LOAD, value, np.where(value < 0, -SMALLEST_LOAD, 0.0))
@@ -115,20 +116,19 @@ def accuracy_rows(table: CandidateTable, columns: Columns) -> RowBlock:
     )
 
 
-def _routing_load(table: CandidateTable, columns: Columns) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Give the replicas each routing column takes when its share is 1."""
-    load: np.ndarray[tuple[int], np.dtype[np.float64]] = table.load[
-        columns.pool_candidate[columns.routing_pool], columns.routing_class
-    ]
-    return load
-
-
-def _class_name(table: CandidateTable, key: int) -> str:
+def _demand_name(table: CandidateTable, key: int) -> str:
+    key, period = divmod(key, len(table.hours_share))
     workload, number = divmod(key, table.load.shape[1])
-    return f"{table.workloads[workload].name},{table.workloads[workload].classes[number].name}"
+    found = f"{table.workloads[workload].name},{table.workloads[workload].classes[number].name}"
+    return found + _when(table, period)
 
 
-def _pool_name(table: CandidateTable, columns: Columns, pool: int) -> str:
+def _cell_name(table: CandidateTable, columns: Columns, cell: int) -> str:
+    pool, period = divmod(cell, columns.n_periods)
     k = columns.pool_candidate[pool]
-    workload = table.workloads[table.workload[k]].name
-    return f"{workload},{table.configuration(k).label},{table.offers.regions[columns.pool_region[pool]]}"
+    name = f"{table.workloads[table.workload[k]].name},{table.configuration(k).label}"
+    return f"{name},{table.offers.regions[columns.pool_region[pool]]}{_when(table, period)}"
+
+
+def _when(table: CandidateTable, period: int) -> str:
+    return f",{table.instance.periods[period].name}" if len(table.hours_share) > 1 else ""

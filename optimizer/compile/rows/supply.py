@@ -1,4 +1,4 @@
-"""Rows on what is rented: instances hold their replicas, limits cap what is used, spot has its share."""
+"""Rows on what is rented: instances hold replicas, commitments hold instances, limits cap what is used, spot has its share."""
 
 from __future__ import annotations
 
@@ -11,34 +11,55 @@ from optimizer.compile.candidates import REPLICA_FIELDS, CandidateTable
 from optimizer.compile.columns import Columns
 from optimizer.compile.rows.block import RowBlock
 
-__all__ = ["instance_rows", "limit_rows", "spot_rows"]
+__all__ = ["commitment_rows", "instance_rows", "limit_rows", "spot_rows"]
 
 
 def instance_rows(table: CandidateTable, columns: Columns) -> RowBlock:
-    """instances[o]:  Σ_p size[p] · n[p, o] ≤ size[o] · i[o]   for offers whose instances several replicas share.
+    """instances[o, t]:  Σ_p size[p] · n[p, o, t] ≤ size[o] · i[o, t]   for offers whose instances several replicas share.
 
     Counting is exact because the replica sizes on an offer divide its size and one another (1, 2, 4, 8).
     """
-    shared = columns.instance_offer
-    mine = np.flatnonzero(np.isin(columns.replica_offer, shared))
-    rows = np.arange(len(shared))
+    slots = columns.instance_offer * columns.n_periods + columns.instance_period
+    mine = np.flatnonzero(~columns.lone)
+    slot = columns.replica_offer[mine] * columns.n_periods + columns.replica_period[mine]
+    rows = np.arange(len(slots))
     return RowBlock(
         group="instances",
-        row=np.concatenate([np.searchsorted(shared, columns.replica_offer[mine]), rows]),
+        row=np.concatenate([np.searchsorted(slots, slot), rows]),
         column=np.concatenate([mine, columns.first_instance + rows]),
-        value=np.concatenate([columns.replica_size[mine], -table.offers.size[shared]]).astype(np.float64),
-        lower=np.full(len(shared), -np.inf),
-        upper=np.zeros(len(shared)),
-        name=lambda r: table.offers.label(int(shared[r])),
+        value=np.concatenate([columns.replica_size[mine], -table.offers.size[columns.instance_offer]]).astype(np.float64),
+        lower=np.full(len(slots), -np.inf),
+        upper=np.zeros(len(slots)),
+        name=lambda r: _slot_name(table, int(slots[r])),
+    )
+
+
+def commitment_rows(table: CandidateTable, columns: Columns) -> RowBlock:
+    """commitment[o, t]:  instances[o, t] ≤ r[o]   for reserved and owned offers: what runs was committed for all periods."""
+    mine = np.flatnonzero(table.offers.committed[columns.rent_offer])
+    slot = columns.rent_offer[mine] * columns.n_periods + columns.rent_period[mine]
+    slots, row = np.unique(slot, return_inverse=True)
+    rows = np.arange(len(slots))
+    commit = columns.first_commit + np.searchsorted(columns.commit_offer, slots // columns.n_periods)
+    return RowBlock(
+        group="commitment",
+        row=np.concatenate([row, rows]),
+        column=np.concatenate([columns.rent_column[mine], commit]),
+        value=np.concatenate([np.ones(len(mine)), -np.ones(len(slots))]),
+        lower=np.full(len(slots), -np.inf),
+        upper=np.zeros(len(slots)),
+        name=lambda r: _slot_name(table, int(slots[r])),
     )
 
 
 def limit_rows(table: CandidateTable, columns: Columns) -> RowBlock:
-    """limit[l]:  Σ_{o in l} size[o] · instances[o] ≤ max_accelerators[l],  or without size ≤ max_instances[l].
+    """limit[l, t]:  Σ_{o in l} size[o] · instances[o, t] ≤ max_accelerators[l],  or without size ≤ max_instances[l].
 
-    A limit that names workloads, teams or variants counts the accelerators of their replicas, Σ size[p] · n[p, o], instead.
+    Reserved and owned offers are counted by their commitment r[o], in every period. A limit that names workloads, teams or
+    variants counts the accelerators of their replicas, Σ size[p] · n[p, o, t], instead.
     """
-    terms = [t for number in range(len(table.instance.limits)) for t in _limit_terms(table, columns, number)]
+    limits, periods = range(len(table.instance.limits)), range(columns.n_periods)
+    terms = [t for number in limits for period in periods for t in _limit_terms(table, columns, number, period)]
     sizes = [len(t.column) for t in terms]
     row = np.repeat(np.arange(len(terms)), sizes) if terms else np.zeros(0, dtype=np.int64)
     return RowBlock(
@@ -60,39 +81,47 @@ class _Terms:
     most: float
 
 
-def _limit_terms(table: CandidateTable, columns: Columns, number: int) -> list[_Terms]:
-    limit = table.instance.limits[number]
+def _limit_terms(table: CandidateTable, columns: Columns, number: int, period: int) -> list[_Terms]:
+    limit, size = table.instance.limits[number], table.offers.size
     fits = table.offers.limited[number]
     found: list[_Terms] = []
     if limit.match.speaks_of_replicas:
-        counted = table.matching(limit.match, REPLICA_FIELDS)
-        mine = np.flatnonzero(fits[columns.replica_offer] & counted[columns.pool_candidate[columns.replica_pool]])
-        size = columns.replica_size[mine].astype(np.float64)
+        counted = table.matching(limit.match, REPLICA_FIELDS)[columns.pool_candidate[columns.replica_pool]]
+        column = np.flatnonzero(fits[columns.replica_offer] & counted & (columns.replica_period == period))
+        accelerators = columns.replica_size[column].astype(np.float64)
     else:
-        rented = np.flatnonzero(fits[columns.rent_offer])
-        mine, size = columns.rent_column[rented], table.offers.size[columns.rent_offer[rented]].astype(np.float64)
+        floating = fits[columns.rent_offer] & ~table.offers.committed[columns.rent_offer] & (columns.rent_period == period)
+        held = np.flatnonzero(fits[columns.commit_offer])
+        column = np.concatenate([columns.rent_column[floating], columns.first_commit + held])
+        accelerators = size[np.concatenate([columns.rent_offer[floating], columns.commit_offer[held]])].astype(np.float64)
+    name = limit.name + (f",{table.instance.periods[period].name}" if columns.n_periods > 1 else "")
     if limit.max_accelerators is not None:
-        found.append(_Terms(limit.name, mine, size, limit.max_accelerators))
+        found.append(_Terms(name, column, accelerators, limit.max_accelerators))
     if limit.max_instances is not None:
-        found.append(_Terms(f"{limit.name} (instances)", mine, np.ones(len(mine)), limit.max_instances))
+        found.append(_Terms(f"{name} (instances)", column, np.ones(len(column)), limit.max_instances))
     return [t for t in found if len(t.column)]
 
 
 def spot_rows(table: CandidateTable, columns: Columns) -> RowBlock:
-    """spot[p]:  Σ_{o spot} n[p, o] ≤ max_spot_fraction[w] · Σ_o n[p, o]   where some spot is allowed, but not only spot."""
+    """spot[p, t]:  Σ_{o spot} n[p, o, t] ≤ max_spot_fraction[w] · Σ_o n[p, o, t]   where some spot is allowed, not only spot."""
     spot = np.array([price.option.value == "spot" for price in table.offers.prices], dtype=bool)
     share = np.array([w.max_spot_fraction for w in table.workloads])[columns.pool_workload]
     on_spot = np.zeros(len(share), dtype=bool)
     on_spot[columns.replica_pool[spot[columns.replica_offer]]] = True
-    pools = np.flatnonzero(on_spot & (share < 1.0))
-    mine = np.flatnonzero(np.isin(columns.replica_pool, pools))
-    pool = columns.replica_pool[mine]
+    mine = np.flatnonzero((on_spot & (share < 1.0))[columns.replica_pool])
+    cells, row = np.unique(columns.replica_cell[mine], return_inverse=True)
     return RowBlock(
         group="spot",
-        row=np.searchsorted(pools, pool),
+        row=row,
         column=mine,
-        value=spot[columns.replica_offer[mine]].astype(np.float64) - share[pool],
-        lower=np.full(len(pools), -np.inf),
-        upper=np.zeros(len(pools)),
-        name=lambda r: table.workloads[columns.pool_workload[pools[r]]].name + f",{pools[r]}",
+        value=spot[columns.replica_offer[mine]].astype(np.float64) - share[columns.replica_pool[mine]],
+        lower=np.full(len(cells), -np.inf),
+        upper=np.zeros(len(cells)),
+        name=lambda r: f"{table.workloads[columns.pool_workload[cells[r] // columns.n_periods]].name},{cells[r]}",
     )
+
+
+def _slot_name(table: CandidateTable, slot: int) -> str:
+    offer, period = divmod(slot, len(table.hours_share))
+    when = f",{table.instance.periods[period].name}" if len(table.hours_share) > 1 else ""
+    return table.offers.label(offer) + when
