@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal, Self
@@ -182,13 +182,38 @@ class ServingWorkload(_Demand):
 
 
 class BatchWorkload(_Demand):
-    """A volume of requests by a deadline; part B builds it."""
+    """A volume of work by a deadline, each time its first period comes round; the cheapest hours may be used.
+
+    ``volume_requests`` counts ``unit``. The work may start with the period ``start`` (the first one if null) and use the periods
+    that follow, each whole, as long as they end within ``deadline_hours``; the month comes round after the last period.
+    """
 
     kind: Literal["batch"]
     volume_requests: Positive
+    unit: Name = "requests"
     deadline_hours: Positive
+    start: Name | None = None
     input_tokens: PositiveInt | None = None
     output_tokens: PositiveInt | None = None
+
+    def window(self, periods: Sequence[Period]) -> tuple[Period, ...]:
+        """Give the periods that may be used: whole ones from the start that end by the deadline."""
+        names = [p.name for p in periods]
+        first = names.index(self.start) if self.start in names else 0
+        found: list[Period] = []
+        for period in (*periods[first:], *periods[:first]):
+            if sum(p.hours for p in found) + period.hours > self.deadline_hours * (1 + 1e-9):
+                break
+            found.append(period)
+        return tuple(found)
+
+    def as_serving(self, periods: Sequence[Period]) -> ServingWorkload:
+        """Give the serving workload of one class ``volume`` whose rate in each period would do all the work there."""
+        rates = {p.name: 0.0 for p in periods} | {p.name: self.volume_requests / (3600 * p.hours) for p in self.window(periods)}
+        rate = Rate(value=rates, unit=f"{self.unit}/s", statistic="volume")
+        volume = RequestClass(name="volume", input_tokens=self.input_tokens, output_tokens=self.output_tokens, rate=rate)
+        shared = {name: getattr(self, name) for name in _Demand.model_fields}
+        return ServingWorkload(kind="serving", classes=(volume,), **shared)
 
 
 class TrainingWorkload(_Demand):
@@ -392,6 +417,17 @@ class Instance(Record):
     def hash(self) -> str:
         """Give the SHA-256 of the canonical JSON of the whole question, catalogs included."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+    @cached_property
+    def demands(self) -> tuple[ServingWorkload, ...]:
+        """Give every workload as a serving one, batches as their volume, in order of name."""
+        found = [w.as_serving(self.periods) if isinstance(w, BatchWorkload) else w for w in self.workloads]
+        return tuple(sorted((w for w in found if isinstance(w, ServingWorkload)), key=lambda w: w.name))
+
+    @cached_property
+    def batches(self) -> frozenset[str]:
+        """Give the names of the batch workloads, whose shares sum to one over all periods together."""
+        return frozenset(w.name for w in self.workloads if isinstance(w, BatchWorkload))
 
     @cached_property
     def accelerators(self) -> Mapping[str, Accelerator]:

@@ -230,6 +230,9 @@ def _workload_references(document: Mapping[str, Any], known: Known, *, offers_re
         yield ["workloads"], "no demand: every rate is 0", "a rate above 0", ""
     for path, workload in _items(document, "workloads"):
         yield from _unknown([*path, "model"], workload.get("model"), known.get("models"), MODEL)
+        yield from _unknown([*path, "start"], workload.get("start"), periods, "a period of the instance")
+        if workload.get("kind") == "batch":
+            yield from _batch_window(path, workload, [p for _, p in _items(document, "periods")])
         for index, region in enumerate(_listed(workload.get("regions_allowed"))):
             yield from _unknown([*path, "regions_allowed", index], region, regions, "a region some offer is in")
         for where, entry in _items(workload, "classes"):
@@ -240,11 +243,27 @@ def _workload_references(document: Mapping[str, Any], known: Known, *, offers_re
                 yield [*path, *where, "rate", "value"], f"rates for {_shown(sorted(value))}", wanted, ""
 
 
+def _batch_window(path: list[str | int], workload: Mapping[str, Any], periods: list[Mapping[str, Any]]) -> Iterator[Finding]:
+    """Tell a batch whose deadline comes before its first period ends, so that it could use none."""
+    first = next((p for p in periods if p.get("name") == workload.get("start")), periods[0] if periods else {"hours": 730.0})
+    hours, deadline = first.get("hours"), workload.get("deadline_hours")
+    if isinstance(hours, int | float) and isinstance(deadline, int | float) and 0 < deadline < hours * (1 - 1e-9):
+        hint = "give the instance periods, such as the hours of a day"
+        yield (
+            [*path, "deadline_hours"],
+            f"{deadline:g} hours, while its first period has {hours:g}",
+            "at least one whole period",
+            hint,
+        )
+
+
 def _any_demand(document: Mapping[str, Any]) -> bool:
     """Say whether some class has a rate that is not zero, or something that is no rate at all."""
     classes = [entry for _, w in _items(document, "workloads") for _, entry in _items(w, "classes")]
     rates = [entry.get("rate") for entry in classes]
     values = [rate.get("value") if isinstance(rate, Mapping) else None for rate in rates]
+    if any(w.get("kind") == "batch" for _, w in _items(document, "workloads")):
+        return True
     return not classes or any(value != 0 for v in values for value in (v.values() if isinstance(v, Mapping) else (v,)))
 
 
@@ -271,7 +290,7 @@ def _match_references(document: Mapping[str, Any], known: Known, *, offers_read:
                 yield from _unknown([*path, field], name, fits.get(field), f"a known {field.replace('_', ' ')}")
     for path, limit in _items(document, "limits"):
         if not any(limit.get(f) is not None for f in limit if str(f).startswith("max_")):
-            yield path, "a limit that limits nothing", "max_accelerators or max_instances", ""
+            yield path, "a limit that limits nothing", "max_accelerators, max_instances or max_usd_per_month", ""
 
 
 def _matches(document: Mapping[str, Any]) -> Iterator[tuple[list[str | int], Mapping[str, Any]]]:
@@ -298,14 +317,14 @@ def not_yet_problems(document: Mapping[str, Any]) -> list[Problem]:
     if document.get("objective") == "profit":
         found.append((["objective"], "the objective 'profit'"))
     for path, workload in _items(document, "workloads"):
-        if workload.get("kind") in ("batch", "training"):
+        if workload.get("kind") == "training":
             found.append(([*path, "kind"], f"workloads of kind {workload['kind']!r}"))
         found += [([*path, field], field) for field in ("redundancy", "revenue") if workload.get(field)]
         for where, entry in _items(workload, "classes"):
             if entry.get("prefix_cached_fraction"):
                 found.append(([*path, *where, "prefix_cached_fraction"], "prefix caching"))
     for path, limit in _items(document, "limits"):
-        fields = ("max_usd_per_month", "max_power_kw", "max_gco2_per_hour")
+        fields = ("max_power_kw", "max_gco2_per_hour")
         found += [([*path, field], f"limits by {field}") for field in fields if limit.get(field) is not None]
         if isinstance(match := limit.get("match"), Mapping) and match.get("site") is not None:
             found.append(([*path, "match", "site"], "limits by site"))

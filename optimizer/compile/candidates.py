@@ -76,6 +76,11 @@ class CandidateTable:
         return len(self.workload)
 
     @cached_property
+    def batch(self) -> npt.NDArray[np.bool_]:
+        """Say which workloads are volumes, whose shares sum to one over all periods; shape (n_workloads,)."""
+        return np.array([w.name in self.instance.batches for w in self.workloads], dtype=bool)
+
+    @cached_property
     def facts(self) -> dict[str, npt.NDArray[np.str_]]:
         """Give what a match may ask of a candidate, by field; shape (n_candidates,) each, "" where there is nothing."""
         instance, workloads = self.instance, self.workloads
@@ -132,7 +137,7 @@ def candidate_table(instance: Instance) -> CandidateTable:
     InfeasibleError : a workload has no candidate left; every one is named with its reason.
     """
     offers, performance = offer_table(instance), Performance(instance)
-    workloads = tuple(sorted((w for w in instance.workloads if isinstance(w, ServingWorkload)), key=lambda w: w.name))
+    workloads = instance.demands
     allowed = np.array([_allowed_offers(w, offers, instance) for w in workloads], dtype=bool).reshape(len(workloads), len(offers))
     tables, rejected, rows = [], [], []
     for number, workload in enumerate(workloads):

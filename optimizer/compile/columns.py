@@ -113,10 +113,10 @@ class Columns:
 
     @property
     def routing_demand(self) -> IntArray:
-        """Give the (workload, class, period) of each routing column as one number."""
-        width = self.table.load.shape[1]
-        key = self.pool_workload[self.routing_pool] * width + self.routing_class
-        return np.asarray(key * self.n_periods + self.routing_period)
+        """Give the (workload, class, period) of each routing column as one number; a volume has one for all periods."""
+        width, workload = self.table.load.shape[1], self.pool_workload[self.routing_pool]
+        period = np.where(self.table.batch[workload], 0, self.routing_period)
+        return np.asarray((workload * width + self.routing_class) * self.n_periods + period)
 
     @property
     def rent_offer(self) -> IntArray:

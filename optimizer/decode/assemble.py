@@ -15,7 +15,7 @@ from optimizer.compile.candidates import REPLICA_FIELDS, concerns
 from optimizer.decode.baselines import baselines_of
 from optimizer.decode.counts import SHARE_UNIT, Choice, choice_of
 from optimizer.errors import AllocationError, InfeasibleError, InterruptedByUserError, NoPlanError
-from optimizer.instance import HOURS_PER_MONTH
+from optimizer.instance import HOURS_PER_MONTH, Match
 from optimizer.plan import (
     HEADS,
     PROVED_GAP,
@@ -366,7 +366,7 @@ class _Told:
         columns, table = self.compiled.columns, self.table
         period, number_of_class = columns.routing_period[mine], columns.routing_class[mine]
         demand = table.demand[number, number_of_class] * table.shape[number, number_of_class, period] * table.hours_share[period]
-        weight = demand * self.choice.shares[mine] / SHARE_UNIT
+        weight = np.where(table.batch[number], 1.0, demand) * self.choice.shares[mine] / SHARE_UNIT
         kept = table.accuracy[columns.pool_candidate[columns.routing_pool[mine]]]
         return float((weight * kept).sum() / weight.sum()) if weight.sum() > 0 else 1.0
 
@@ -423,7 +423,27 @@ class _Told:
                     limit.max_instances,
                 )
                 found.append(_use(limit.name, "instances", instances, most, instances + 1 > most, limit.quality, limit.reason))
+            if limit.max_usd_per_month is not None:
+                usd, least_usd = self._spent(limit.match, number)
+                most, tight = limit.max_usd_per_month, usd + least_usd > limit.max_usd_per_month
+                found.append(_use(limit.name, "USD/month", usd, most, tight, limit.quality, limit.reason))
         return tuple(found)
+
+    def _spent(self, match: Match, number: int) -> tuple[float, float]:
+        """Give what a match covers of the bill, USD per month, and the least that one more accelerator-hour a month would add."""
+        table, columns, offers = self.table, self.compiled.columns, self.table.offers
+        least = float((offers.usd_per_hour / offers.size).min()) * HOURS_PER_MONTH * float(table.hours_share.min())
+        if match == Match():
+            return float(sum(self.heads().values()) * Fraction(HOURS_PER_MONTH)), least
+        counted, price = offers.limited[number], offers.usd_per_hour
+        if not match.speaks_of_replicas:
+            spent = float((self.choice.instances @ table.hours_share * price)[counted].sum())
+            return spent * HOURS_PER_MONTH, least
+        mine = (
+            table.matching(match, REPLICA_FIELDS)[columns.pool_candidate[columns.replica_pool]] & counted[columns.replica_offer]
+        )
+        share = columns.replica_size / offers.size[columns.replica_offer] * table.hours_share[columns.replica_period]
+        return float((self.choice.replicas * share * price[columns.replica_offer])[mine].sum()) * HOURS_PER_MONTH, least
 
     def _counted(self, number: int) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], int]:
         """Give the accelerators a limit counts in each period, and the fewest that one more of anything would add."""

@@ -70,7 +70,7 @@ def _cheapest(
         mine = usable[(offers.accelerator[usable] == table.accelerator[k]) & (offers.size[usable] % size == 0)]
         if not len(mine):
             continue
-        load = table.load[k] @ table.shape[workload]
+        load = _even(table, workload, table.load[k] @ table.shape[workload])
         each = np.where(load > 0, np.maximum(np.ceil(load - 1e-9), 1), 0).astype(np.int64)
         replicas = int(each.max())
         rented = -(-each[None, :] * size // offers.size[mine][:, None])
@@ -82,6 +82,16 @@ def _cheapest(
         if np.isfinite(alone[at]) and (best is None or alone[at] < best.alone_usd_per_hour):
             best = _Single(float(rent[at]), float(alone[at]), int(k), int(mine[at]), replicas, int(instances[at]))
     return best
+
+
+def _even(
+    table: CandidateTable, workload: int, load: np.ndarray[tuple[int], np.dtype[np.float64]]
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Spread a volume evenly over its window; ``load`` is what all of it would need in each period."""
+    if not table.batch[workload]:
+        return load
+    rate = float(np.sum(np.where(load > 0, 1.0 / np.where(load > 0, load, 1.0), 0.0)))
+    return np.where(load > 0, 1.0 / rate, 0.0)
 
 
 def _switched(

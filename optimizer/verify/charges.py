@@ -11,7 +11,7 @@ from optimizer.instance import HOURS_PER_MONTH, FlatLicence, Instance, Match, Un
 from optimizer.verify.facts import Facts, differs, fraction
 from optimizer.verify.matching import offer_fits, pool_fits
 
-__all__ = ["charge_quality", "heads", "switches_rule", "unit_charges"]
+__all__ = ["charge_quality", "heads", "instance_usd_per_hour", "switches_rule", "unit_charges"]
 
 MONTH = Fraction(HOURS_PER_MONTH)
 
@@ -79,18 +79,27 @@ def unit_charges(facts: Facts) -> dict[str, Fraction]:
     """Give what is charged for rented instances beside rent, by head, USD per hour."""
     found = {"licence": Fraction(0), "risk": Fraction(0)}
     for key, r in facts.rentals.items():
-        if key[:2] not in facts.sold:
-            continue
-        offer, hours = facts.sold[key[:2]][0], r.instances * facts.weight(r.period)
-        for x in facts.instance.licences:
-            if isinstance(x, UnitLicence) and offer_fits(x.when, offer, r.option, facts):
-                monthly = fraction(x.usd_per_accelerator_month) * offer.accelerators_per_instance + fraction(
-                    x.usd_per_instance_month
-                )
-                found["licence"] += monthly * hours / MONTH
-        for event in facts.instance.interruptions:
-            if offer_fits(event.when, offer, r.option, facts):
-                found["risk"] += fraction(event.per_hour) * fraction(event.usd_each) * hours
+        if key[:2] in facts.sold:
+            for head, usd in _beside_rent(facts, *key[:2]).items():
+                found[head] += usd * r.instances * facts.weight(r.period)
+    return found
+
+
+def instance_usd_per_hour(facts: Facts, offer: str, option: str) -> Fraction:
+    """Give what an hour of one instance costs, rent and all that is charged beside it."""
+    return fraction(facts.sold[offer, option][1].usd_per_hour) + sum(_beside_rent(facts, offer, option).values(), Fraction(0))
+
+
+def _beside_rent(facts: Facts, label: str, option: str) -> dict[str, Fraction]:
+    """Give what is charged beside rent for an hour of one instance, by head."""
+    offer, found = facts.sold[label, option][0], {"licence": Fraction(0), "risk": Fraction(0)}
+    for x in facts.instance.licences:
+        if isinstance(x, UnitLicence) and offer_fits(x.when, offer, option, facts):
+            monthly = fraction(x.usd_per_accelerator_month) * offer.accelerators_per_instance
+            found["licence"] += (monthly + fraction(x.usd_per_instance_month)) / MONTH
+    for event in facts.instance.interruptions:
+        if offer_fits(event.when, offer, option, facts):
+            found["risk"] += fraction(event.per_hour) * fraction(event.usd_each)
     return found
 
 

@@ -45,8 +45,8 @@ class Facts:
 
     @cached_property
     def workloads(self) -> dict[str, ServingWorkload]:
-        """Serving workloads by name."""
-        return {w.name: w for w in self.instance.workloads if isinstance(w, ServingWorkload)}
+        """Workloads by name, batches as their volume."""
+        return {w.name: w for w in self.instance.demands}
 
     @cached_property
     def sold(self) -> dict[tuple[str, str], tuple[Offer, Price]]:

@@ -79,7 +79,8 @@ def _average(facts: Facts, workload: ServingWorkload, kept: dict[str, Fraction |
         if route.workload == workload.name and route.request_class in rates and of_pool is not None:
             known = route.period in facts.month_share
             rate = fraction(rates[route.request_class].at(route.period)) if known else Fraction(0)
-            traffic = rate * fraction(route.share) * facts.weight(route.period)
+            requests = Fraction(1) if workload.name in facts.instance.batches else rate * facts.weight(route.period)
+            traffic = fraction(route.share) * requests
             weight, total = weight + traffic, total + traffic * of_pool
     return total / weight if weight else None
 
@@ -121,6 +122,9 @@ def shares_rule(facts: Facts) -> Iterator[str]:
         if r.workload not in owners:
             yield f"{r.workload}/{r.request_class}: routed to {r.pool!r}, which has no replicas of it"
     for name, workload in facts.workloads.items():
+        if name in facts.instance.batches:
+            yield from _volume(facts, workload, sums)
+            continue
         for c in workload.classes:
             for period in facts.instance.periods:
                 total = sums.pop((name, c.name, period.name), Fraction(0))
@@ -128,6 +132,18 @@ def shares_rule(facts: Facts) -> Iterator[str]:
                 if total != wanted:
                     yield f"{name}/{c.name}: shares in {period.name} sum to {float(total)!r}, not {int(wanted)}"
     yield from (f"routing of {key} belongs to no class" for key in sums)
+
+
+def _volume(facts: Facts, workload: ServingWorkload, sums: dict[tuple[str, str, str], Fraction]) -> Iterator[str]:
+    """Tell a volume that is not done once, or work outside its window."""
+    rate, total = workload.classes[0].rate, Fraction(0)
+    for period in facts.instance.periods:
+        share = sums.pop((workload.name, workload.classes[0].name, period.name), Fraction(0))
+        total += share
+        if share and not rate.at(period.name):
+            yield f"{workload.name}: works in {period.name}, outside its window"
+    if total != 1:
+        yield f"{workload.name}: shares sum to {float(total)!r}, not 1"
 
 
 def capacity_rule(facts: Facts) -> Iterator[str]:

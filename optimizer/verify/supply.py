@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from fractions import Fraction
 from itertools import pairwise
 
-from optimizer.instance import Limit
-from optimizer.verify.facts import Facts, fraction
+from optimizer.instance import HOURS_PER_MONTH, Limit, Match
+from optimizer.plan import LimitUse
+from optimizer.verify.charges import heads, instance_usd_per_hour
+from optimizer.verify.facts import Facts, differs, fraction
 from optimizer.verify.matching import offer_fits, replica_fits
 
 COMMITTED = ("reserved", "owned")
@@ -95,7 +98,37 @@ def limits_rule(facts: Facts) -> Iterator[str]:
                 yield f"{limit.name!r}: {used} of {most:g} {unit} are used, the plan tells otherwise"
             elif entry.binding and used + _largest(limit, facts) <= fraction(most):
                 yield f"{limit.name!r}: is told to bind with room to spare"
+    for limit in facts.instance.limits:
+        if limit.max_usd_per_month is not None:
+            yield from _budget(limit, facts, told.pop((limit.name, "USD/month"), None))
     yield from (f"the plan tells a limit {name!r} in {unit} that is not there" for name, unit in told)
+
+
+def _budget(limit: Limit, facts: Facts, entry: LimitUse | None) -> Iterator[str]:
+    """Tell a budget that is overspent (by more than a millionth, a solver's tolerance) or told wrongly."""
+    spent, most = _spent(limit, facts) * Fraction(HOURS_PER_MONTH), fraction(limit.max_usd_per_month or 0.0)
+    if spent > most * (1 + Fraction(1, 10**6)):
+        yield f"{limit.name!r}: {float(spent):.2f} USD a month, at most {float(most):.2f}"
+    told = None if entry is None else (entry.most, entry.quality, entry.reason)
+    if entry is None or differs(entry.used, spent) or told != (limit.max_usd_per_month, limit.quality, limit.reason):
+        yield f"{limit.name!r}: {float(spent):.2f} of {float(most):.2f} USD a month are spent, the plan tells otherwise"
+
+
+def _spent(limit: Limit, facts: Facts) -> Fraction:
+    """Give what a budget covers of the bill, USD per hour."""
+    if limit.match == Match():
+        return sum(heads(facts).values(), Fraction(0))
+    total = Fraction(0)
+    if not limit.match.speaks_of_replicas:
+        for key, r in facts.rentals.items():
+            if key[:2] in facts.sold and offer_fits(limit.match, facts.sold[key[:2]][0], r.option, facts):
+                total += instance_usd_per_hour(facts, *key[:2]) * r.instances * facts.weight(r.period)
+        return total
+    for d, w, o, p in facts.known:
+        if offer_fits(limit.match, o, p.option.value, facts) and replica_fits(limit.match, d, w):
+            share = Fraction(d.replicas * d.accelerators_per_replica, o.accelerators_per_instance)
+            total += instance_usd_per_hour(facts, o.label, p.option.value) * share * facts.weight(d.period)
+    return total
 
 
 def _largest(limit: Limit, facts: Facts) -> int:

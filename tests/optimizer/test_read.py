@@ -278,20 +278,17 @@ def test_what_is_no_schema_version_is_refused(tmp_path, version):
     refused(tmp_path, "/schema_version", version)
 
 
-BATCH = {"name": "b", "kind": "batch", "model": "m", "volume_requests": 10, "deadline_hours": 1}
 TRAINING = {"name": "t", "kind": "training", "model": "m", "work": {}, "deadline_hours": 1}
 
 
 @pytest.mark.parametrize(
     ("parts", "pointer"),
     [
-        ({"workloads": [BATCH]}, "/workloads/0/kind"),
         ({"workloads": [TRAINING]}, "/workloads/0/kind"),
         ({"workloads": [workload("w", 1, redundancy={"zones": 1})]}, "/workloads/0/redundancy"),
         ({"workloads": [workload("w", 1, revenue={"usd": 1})]}, "/workloads/0/revenue"),
         ({"sites": [{"name": "x"}]}, "/sites"),
         ({"objective": "profit"}, "/objective"),
-        ({"limits": [{"name": "l", "match": {}, "max_usd_per_month": 10}]}, "/limits/0/max_usd_per_month"),
         ({"limits": [{"name": "l", "match": {}, "max_power_kw": 10}]}, "/limits/0/max_power_kw"),
         ({"limits": [{"name": "l", "match": {}, "max_gco2_per_hour": 10}]}, "/limits/0/max_gco2_per_hour"),
         ({"limits": [{"name": "l", "match": {"site": "x"}, "max_instances": 1}]}, "/limits/0/match/site"),

@@ -2,7 +2,7 @@
 
 from optimizer.compile.rows.block import RowBlock, stacked
 from optimizer.compile.rows.demand import accuracy_rows, capacity_rows, demand_rows, switching_rows, use_rows
-from optimizer.compile.rows.supply import commitment_rows, instance_rows, limit_rows, spot_rows
+from optimizer.compile.rows.supply import budget_rows, commitment_rows, instance_rows, limit_rows, spot_rows
 
 __all__ = ["ROW_FAMILIES", "RowBlock", "stacked"]
 
@@ -15,5 +15,6 @@ ROW_FAMILIES = (
     instance_rows,
     commitment_rows,
     limit_rows,
+    budget_rows,
     spot_rows,
 )

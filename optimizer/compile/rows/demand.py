@@ -13,7 +13,7 @@ __all__ = ["accuracy_rows", "capacity_rows", "demand_rows", "switching_rows", "u
 
 
 def demand_rows(table: CandidateTable, columns: Columns) -> RowBlock:
-    """demand[w, b, t]:  Σ_{p of w} f[p, b, t] = 1   for each class b with demand in period t."""
+    """demand[w, b, t]:  Σ_{p of w} f[p, b, t] = 1   for each class b with demand in period t; over all t for a volume."""
     keys, row = np.unique(columns.routing_demand, return_inverse=True)
     return RowBlock(
         group="demand",
@@ -102,6 +102,7 @@ def accuracy_rows(table: CandidateTable, columns: Columns) -> RowBlock:
     requests = table.demand[:, :, None] * table.shape * table.hours_share
     total = np.maximum(requests.sum(axis=(1, 2)), 1e-300)
     traffic = requests[owner, number, columns.routing_period[mine]] / total[owner]
+    traffic = np.where(table.batch[owner], 1.0, traffic)  # a volume's shares are shares of its work already
     margin = table.accuracy[columns.pool_candidate[columns.routing_pool[mine]]] - floor[owner]
     value = traffic * margin  # what a backend would drop is rounded to the strict side
     value = np.where(np.abs(value) >= SMALLEST_LOAD, value, np.where(value < 0, -SMALLEST_LOAD, 0.0))

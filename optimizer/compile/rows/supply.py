@@ -9,9 +9,11 @@ import numpy.typing as npt
 
 from optimizer.compile.candidates import REPLICA_FIELDS, CandidateTable
 from optimizer.compile.columns import Columns
+from optimizer.compile.objective import objective
 from optimizer.compile.rows.block import RowBlock
+from optimizer.instance import HOURS_PER_MONTH, Match
 
-__all__ = ["commitment_rows", "instance_rows", "limit_rows", "spot_rows"]
+__all__ = ["budget_rows", "commitment_rows", "instance_rows", "limit_rows", "spot_rows"]
 
 
 def instance_rows(table: CandidateTable, columns: Columns) -> RowBlock:
@@ -100,6 +102,45 @@ def _limit_terms(table: CandidateTable, columns: Columns, number: int, period: i
     if limit.max_instances is not None:
         found.append(_Terms(f"{name} (instances)", column, np.ones(len(column)), limit.max_instances))
     return [t for t in found if len(t.column)]
+
+
+def budget_rows(table: CandidateTable, columns: Columns) -> RowBlock:
+    """budget[l]:  what the limit's match covers costs at most max_usd_per_month[l] / 730.
+
+    A match that asks nothing covers the whole objective. One that asks of offers covers what their instances cost, commitments
+    included; one that asks of replicas (team, workload, variant) the share of the price that their accelerators are of the
+    instance, Σ hours_share · price[o] · size[p] / size[o] · n[p, o, t].
+    """
+    limits = [x for x in table.instance.limits if x.max_usd_per_month is not None]
+    costs = [_covered(table, columns, limit.match) for limit in limits]
+    entries = [np.flatnonzero(cost) for cost in costs]
+    return RowBlock(
+        group="budget",
+        row=np.repeat(np.arange(len(limits)), [len(e) for e in entries]),
+        column=np.concatenate([*entries, np.zeros(0, dtype=np.int64)]).astype(np.int64),
+        value=np.concatenate([*(cost[e] for cost, e in zip(costs, entries, strict=True)), np.zeros(0)]),
+        lower=np.full(len(limits), -np.inf),
+        upper=np.array([(x.max_usd_per_month or 0.0) / HOURS_PER_MONTH for x in limits], dtype=np.float64),
+        name=lambda r: limits[r].name,
+    )
+
+
+def _covered(table: CandidateTable, columns: Columns, match: Match) -> npt.NDArray[np.float64]:
+    """Give what a match covers of each column's cost, USD per hour; shape (n_columns,)."""
+    cost = objective(table, columns)
+    if match == Match():
+        return cost
+    number = [limit.match for limit in table.instance.limits].index(match)
+    fits, covered = table.offers.limited[number], np.zeros(len(cost))
+    if not match.speaks_of_replicas:
+        rented, held = columns.rent_column, columns.first_commit + np.arange(len(columns.commit_offer))
+        covered[rented] = cost[rented] * fits[columns.rent_offer]
+        covered[held] = cost[held] * fits[columns.commit_offer]
+        return covered
+    counted = table.matching(match, REPLICA_FIELDS)[columns.pool_candidate[columns.replica_pool]] & fits[columns.replica_offer]
+    share = columns.replica_size / table.offers.size[columns.replica_offer] * table.hours_share[columns.replica_period]
+    covered[: columns.first_instance] = table.offers.usd_per_hour[columns.replica_offer] * share * counted
+    return covered
 
 
 def spot_rows(table: CandidateTable, columns: Columns) -> RowBlock:
