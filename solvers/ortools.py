@@ -40,7 +40,7 @@ from solvers.process import Stop, private_folder, put, read_log, run_child
 from solvers.quiet import can_silence, silent_c_stdout
 from solvers.solution import Limit, Solution, Termination
 
-IN_PROCESS_NONZEROS = 3_000
+IN_PROCESS_NONZEROS = 1_000
 IN_PROCESS_SECONDS = 1.0
 GRACE_S = 5.0  # past its own time limit before a sub-solver is stopped from outside
 POLL_S = 0.05

@@ -175,7 +175,10 @@ def columns_of(table: CandidateTable, switches: SwitchTable, kept: IntArray, *, 
     switch = np.flatnonzero(switches.of_pools(pools[0], pools[1]).any(axis=1))
     commit, commit_upper = _commitments(table, pools[0][pool], pool, offer, most)
     whole = len(pair) + len(shared) + len(commit) + len(switch)
-    upper = [most[pool[pair], period], shared_upper, commit_upper, np.ones(len(switch) + len(routing_pool))]
+    room = _most_instances(table)
+    held = room[offer[pair]] * (table.offers.size[offer[pair]] // table.size[pools[0][pool[pair]]])
+    upper = [np.minimum(most[pool[pair], period], held), np.minimum(shared_upper, room[shared])]
+    upper += [np.minimum(commit_upper, room[commit]), np.ones(len(switch) + len(routing_pool))]
     return Columns(
         table=table,
         pool_candidate=pools[0],
@@ -194,6 +197,20 @@ def columns_of(table: CandidateTable, switches: SwitchTable, kept: IntArray, *, 
         upper=np.concatenate(upper).astype(np.float64),
         integer=np.arange(whole + len(routing_pool)) < whole,
     )
+
+
+def _most_instances(table: CandidateTable) -> npt.NDArray[np.float64]:
+    """Give the most instances of each offer that any one limit allows, infinite where none counts it; shape (n_offers,)."""
+    room = np.full(len(table.offers), np.inf)
+    for number, limit in enumerate(table.instance.limits):
+        if limit.match.speaks_of_replicas:
+            continue
+        counted = table.offers.limited[number]
+        if limit.max_accelerators is not None:
+            room[counted] = np.minimum(room[counted], limit.max_accelerators // table.offers.size[counted])
+        if limit.max_instances is not None:
+            room[counted] = np.minimum(room[counted], np.floor(limit.max_instances))
+    return room
 
 
 def _most(table: CandidateTable, candidate: IntArray) -> IntArray:
