@@ -65,10 +65,11 @@ def undominated_pairs(
 
     Offer p replaces offer o when both have the same accelerator, every candidate that may rent o may rent p, an accelerator-hour
     costs no more on p, p's size divides o's, every limit that counts p counts o too, limits on whole instances count p only
-    if the sizes are equal, every switch p's region belongs to o's belongs to, and p is on demand
-    or bought as o is. Argument: swap each
+    if the sizes are equal, every switch p's region belongs to o's belongs to, p is on demand or bought as o is, and p is in
+    o's region or spot shares are safe (``_moves_whole_pools``). Argument: swap each
     instance of o for size(o)/size(p) instances of p. Accelerators, and with them what the replicas hold, are equal; the rent
-    is no higher; no limit counts more; spot shares do not rise. Among equals the first in canonical order stays.
+    is no higher; no limit counts more; spot shares stay within their caps. Among equals the first region in canonical order
+    stays, and in it the first offer.
     """
     offers, limits = table.offers, table.instance.limits
     by_instances = np.array([limit.max_instances is not None for limit in limits], dtype=bool)
@@ -93,10 +94,34 @@ def undominated_pairs(
         replaces &= ~(placed[:, :, None] & ~placed[:, None, :]).any(axis=0)
         whole = counted[by_instances].any(axis=0)
         replaces &= ~whole[:, None] | (offers.size[rows][:, None] == offers.size[rows][None, :])
+        replaces &= _moves_whole_pools(replaces, offers.region[rows], _shares_spot(table, candidate[mine], here)[rows])
         equal = replaces & replaces.T
-        earlier = np.arange(len(rows))[:, None] < np.arange(len(rows))[None, :]
-        keep[rows[(replaces & (~equal | earlier)).any(axis=0)]] = False
+        rank = np.argsort(np.lexsort((np.arange(len(rows)), offers.region[rows])))
+        keep[rows[(replaces & (~equal | (rank[:, None] < rank[None, :]))).any(axis=0)]] = False
     return keep[offer]
+
+
+def _shares_spot(table: CandidateTable, candidate: npt.NDArray[np.int64], offer: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Say which offers are in a region where a pool may rent spot up to a share of its replicas there; shape (n_offers,)."""
+    spot = np.array([price.option.value == "spot" for price in table.offers.prices], dtype=bool)[offer]
+    share = np.array([workload.max_spot_fraction for workload in table.workloads])[table.workload[candidate]]
+    return np.isin(table.offers.region, table.offers.region[offer[spot & (share < 1)]])
+
+
+def _moves_whole_pools(
+    replaces: npt.NDArray[np.bool_], region: npt.NDArray[np.int64], shares_spot: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """Say which replacements leave the spot shares of pools within their caps; shape (n_offers, n_offers).
+
+    A pool is a candidate in one region. On-demand replicas that move elsewhere no longer hold down the share of the spot they
+    leave behind, so replacing leads out of a region with a capped share only to one that can take all of its offers.
+    """
+    regions, place = np.unique(region, return_inverse=True)
+    takes = np.zeros((len(regions), len(region)), dtype=bool)
+    np.logical_or.at(takes, place, replaces)  # [r, o]: some offer in region r replaces o
+    takes_all = np.ones((len(regions), len(regions)), dtype=bool)
+    np.logical_and.at(takes_all.T, place, takes.T)
+    return (place[:, None] == place[None, :]) | ~shares_spot[None, :] | takes_all[place[:, None], place[None, :]]
 
 
 def outpriced_pairs(

@@ -131,6 +131,15 @@ def test_spot_takes_its_share_of_a_pool_and_no_more(backend: str) -> None:
         assert solve(backend, **parts).usd_per_hour == pytest.approx(cost)
 
 
+def test_spot_elsewhere_keeps_the_on_demand_instances_beside_it(backend: str) -> None:
+    """On demand costs 1 $/h in a and in b, spot 0.25 in b alone: half of four replicas on spot is 2.5 only if all are in b."""
+    offers = [offer("small", 1, 1.0, region="a"), offer("small", 1, 1.0, region="b", spot=0.25), offer("large", 1, 30.0)]
+    parts = two_types(0.0) | {"offers": offers, "workloads": [workload("w", 20.0, max_spot_fraction=0.5)]}
+    plan = solve(backend, **parts)
+    assert plan.usd_per_hour == pytest.approx(2.5)
+    assert {d.region for d in plan.deployments} == {"b"}
+
+
 def floors(aggregation: str, floor: float) -> dict[str, Any]:
     """fp8 keeps 0.98 and carries 10/s, fp16 is the baseline and carries 5/s, both 1 $/h; demand 20/s."""
     models = [model("m", {"precision": "fp16", "is_baseline": True, "weights_gib": 1.0}, variant("fp8", 0.98))]
