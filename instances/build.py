@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from building import accelerators, mlperf, nlp, offers, profiles, regions, timm
+from building import accelerators, cv, making, mlperf, nlp, offers, profiles, regions, timm
 from building.mlperf_models import mlperf_models, mlperf_names
 from building.models import canonical_names, model_records
 from building.tables import CatalogRow, RawRow, read_table, write_csv, write_json
@@ -31,6 +31,7 @@ def build(raw: Path, out: Path) -> None:
     _language(raw, catalogs, results, accuracy, known)
     _other_domains(catalogs, results, accuracy, known)
     _timm(read_table(raw / "cv_variant_profiles.csv"), catalogs)
+    write_json(out / "cv.json", cv.question())
     write_json(out / "nlp.json", nlp.question(read_table(raw / "request_traces.csv"), read_table(raw / "request_sizes.csv")))
 
 
@@ -52,13 +53,14 @@ def _other_domains(catalogs: Path, results: list[RawRow], accuracy: list[RawRow]
     for domain, benchmarks in DOMAINS.items():
         rows = mlperf.mlperf_rows(results, mlperf_names(), known, benchmarks, mlperf.HELD | mlperf.OFFLINE)
         _write_profiles(catalogs / f"profiles_mlperf_{domain}.csv", rows)
-        write_json(catalogs / f"models_{domain}.json", mlperf_models(domain, accuracy, results, rows))
+        models = mlperf_models(domain, accuracy, results, rows)
+        write_json(catalogs / f"models_{domain}.json", making.with_second_form(models) if domain == "recommendation" else models)
 
 
 def _timm(measured: list[RawRow], catalogs: Path) -> None:
     """Write the families of image models and their points."""
     _write_profiles(catalogs / "profiles_timm.csv", timm.timm_rows(measured))
-    write_json(catalogs / "models_timm.json", timm.timm_models(measured))
+    write_json(catalogs / "models_timm.json", making.with_tuning(timm.timm_models(measured)))
 
 
 def _write_profiles(path: Path, rows: Iterable[CatalogRow]) -> None:

@@ -6,9 +6,9 @@ reason. README.md tells the story of each workload.
 
 from __future__ import annotations
 
+from building.demands import AS_OF, CODE, CONVERSATION, EU, US, Traffic, rate_class, workload
 from building.tables import CatalogRow, RawRow
 
-AS_OF = "2026-11-22"
 CATALOGS = {
     "accelerators": "catalogs/accelerators.csv",
     "offers": "catalogs/offers.csv",
@@ -16,89 +16,9 @@ CATALOGS = {
     "profiles": ["catalogs/profiles_llm.csv", "catalogs/profiles_mlperf_language.csv"],
     "efficiencies": "catalogs/efficiencies.json",
 }
-US = [
-    "us-east-1", "us-east-2", "us-west-1", "us-west-2", "eastus", "eastus2", "southcentralus", "westus2", "westus3",
-    "us-central1", "us-east1", "us-east4", "us-east5", "us-south1", "us-west1", "us-west4", "US",
-]  # fmt: skip
-EU = [
-    "eu-central-1", "eu-north-1", "eu-west-1", "eu-west-3", "eu-south-1", "francecentral", "germanywestcentral", "italynorth",
-    "northeurope", "polandcentral", "spaincentral", "swedencentral", "westeurope", "europe-north1", "europe-west1",
-    "europe-west3", "europe-west4", "europe-west8", "europe-west9", "eu-north1", "eu-west1", "FR", "NL", "SE", "DK", "CZ", "RO",
-]  # fmt: skip
-CONVERSATION, CODE = "azure_llm_2023_conv", "azure_llm_2023_code"
 PROMPT_CLASSES = [("short-prompt", 1, 1024), ("long-prompt", 1025, 2048), ("document", 2049, 1 << 30)]
 DOCUMENT_TOKENS = 4096
 ANSWER_TOKENS = 1024
-
-
-class Traffic:
-    """Demands from the traces: peak rates, answer lengths and shares of prompt lengths, times a factor."""
-
-    def __init__(self, traces: list[RawRow], sizes: list[RawRow]) -> None:
-        """Index the trace summaries and keep the length buckets."""
-        self._traces = {row["trace"]: row for row in traces}
-        self._sizes = sizes
-
-    def requests(self, trace: str, scale: float, why: str, unit: str = "requests/s", share: float = 1.0) -> CatalogRow:
-        """Give the peak minute's requests per second, scaled."""
-        raw = self._traces[trace]
-        return self._rate(float(raw["peak_minute_requests_per_s"]) * scale * share, unit, scale, raw, why)
-
-    def output_tokens(self, trace: str, scale: float, why: str) -> CatalogRow:
-        """Give the peak minute's output tokens per second, scaled."""
-        raw = self._traces[trace]
-        tokens = float(raw["peak_minute_requests_per_s"]) * float(raw["mean_output_tokens"])
-        return self._rate(
-            tokens * scale, "tokens/s", scale, raw, f"requests times {raw['mean_output_tokens']} output tokens; {why}"
-        )
-
-    def share_of_prompts(self, trace: str, low: int, high: int) -> float:
-        """Give the share of a trace's requests whose input bucket starts within low ... high."""
-        mine = [row for row in self._sizes if row["trace"] == trace]
-        inside = sum(int(row["requests"]) for row in mine if low <= int(row["input_tokens_bucket"].split("-")[0]) <= high)
-        return inside / sum(int(row["requests"]) for row in mine)
-
-    @staticmethod
-    def _rate(value: float, unit: str, scale: float, raw: RawRow, why: str) -> CatalogRow:
-        return {
-            "value": float(f"{value:.4g}"),
-            "unit": unit,
-            "statistic": "peak_minute",
-            "scale": scale,
-            "quality": "assumed",
-            "source": f"{raw['source'].replace(' @', '@')}, its peak minute times {scale:g}: {why}",
-        }
-
-
-def _rate_class(name: str, rate: CatalogRow, input_tokens: int | None = None, output_tokens: int | None = None) -> CatalogRow:
-    tokens = {"input_tokens": input_tokens, "output_tokens": output_tokens} if input_tokens else {}
-    return {"name": name, **tokens, "rate": rate}
-
-
-def _workload(
-    names: tuple[str, str, str],
-    regions: list[str],
-    classes: list[CatalogRow],
-    latency: tuple[str, dict[str, float]],
-    floor: tuple[str, str, float],
-    note: str,
-    **more: object,
-) -> CatalogRow:
-    """Give one serving workload; ``names`` are its own, its model's and its team's, ``floor`` a metric, evaluation, fraction."""
-    name, model, team = names
-    statistic, bounds = latency
-    return {
-        "name": name,
-        "kind": "serving",
-        "model": model,
-        "team": team,
-        "regions_allowed": regions,
-        "classes": classes,
-        "latency": [{"quantity": quantity, "statistic": statistic, "at_most_ms": bound} for quantity, bound in bounds.items()],
-        "accuracy": dict(zip(("metric", "evaluation", "floor_fraction_of_baseline"), floor, strict=True)),
-        **more,
-        "note": note,
-    }
 
 
 def _generating(traffic: Traffic) -> list[CatalogRow]:
@@ -109,7 +29,7 @@ def _generating(traffic: Traffic) -> list[CatalogRow]:
     ]
     why = "a service eight times as busy as the traced one"
     chat = [
-        _rate_class(name, traffic.requests(CONVERSATION, 8, why, share=share), tokens, ANSWER_TOKENS)
+        rate_class(name, traffic.requests(CONVERSATION, 8, why, share=share), tokens, ANSWER_TOKENS)
         for name, share, tokens in prompts
     ]
     assistant = traffic.output_tokens(CONVERSATION, 150, "the assistant sits in a product used all day")
@@ -117,28 +37,28 @@ def _generating(traffic: Traffic) -> list[CatalogRow]:
     problems = traffic.requests(CODE, 0.2, "one request in five of the coding service is sent on to the reasoning model")
     articles = traffic.requests(CONVERSATION, 30, "an article for every thirtieth of a page view", unit="queries/s")
     return [
-        _workload(
+        workload(
             ("chat-70b", "Llama-3.1-70B-Instruct", "chat"), [*US, *EU], chat,
             ("p95", {"ttft": 3000, "tpot": 80}), ("recovery", "MMLU", 0.99),
             "prompts at the upper end of their bucket, answers at the shortest measured length (1024; the trace has 211)",
         ),
-        _workload(
-            ("assistant-8b", "Llama-3.1-8B-Instruct", "assistant"), US, [_rate_class("request", assistant)],
+        workload(
+            ("assistant-8b", "Llama-3.1-8B-Instruct", "assistant"), US, [rate_class("request", assistant)],
             ("p99", {"ttft": 2000, "tpot": 100}), ("ROUGE-1", "CNN/DailyMail", 0.99),
             "the bounds, lengths and unit of MLPerf v5.1 Server",
         ),
-        _workload(
-            ("chat-llama2-70b", "Llama-2-70B-chat", "chat"), [*US, *EU], [_rate_class("request", older)],
+        workload(
+            ("chat-llama2-70b", "Llama-2-70B-chat", "chat"), [*US, *EU], [rate_class("request", older)],
             ("p99", {"ttft": 2000, "tpot": 200}), ("ROUGE-1", "OpenOrca", 0.999),
             "the bounds, lengths and unit of MLPerf Server; rates held under the stricter Interactive bounds count too",
         ),
-        _workload(
-            ("reasoning-r1", "DeepSeek-R1", "research"), [*US, *EU], [_rate_class("problem", problems, 1024, 8192)],
+        workload(
+            ("reasoning-r1", "DeepSeek-R1", "research"), [*US, *EU], [rate_class("problem", problems, 1024, 8192)],
             ("p95", {"ttft": 5000, "tpot": 60}), ("exact_match", "MLPerf", 0.99),
             "a short problem and a long chain of thought: the measured shape 1024 / 8192",
         ),
-        _workload(
-            ("summarise-news", "GPT-J-6B", "media"), [*US, *EU], [_rate_class("article", articles)],
+        workload(
+            ("summarise-news", "GPT-J-6B", "media"), [*US, *EU], [rate_class("article", articles)],
             ("p99", {"e2e": 20000}), ("ROUGE-1", "CNN/DailyMail", 0.999),
             "the bound, lengths and unit of MLPerf v4.1 Server", max_spot_fraction=0.3,
         ),
@@ -156,16 +76,16 @@ def _reading(traffic: Traffic) -> list[CatalogRow]:
     )
     as_measured = "the bound, lengths and unit of MLPerf Server"
     return [
-        _workload(
-            ("search-answers", "BERT-Large-SQuAD", "search"), [*US, *EU], [_rate_class("query", search)],
+        workload(
+            ("search-answers", "BERT-Large-SQuAD", "search"), [*US, *EU], [rate_class("query", search)],
             ("p99", {"e2e": 130}), ("F1", "SQuAD v1.1", 0.99), as_measured,
         ),
-        _workload(
-            ("contract-answers", "BERT-Large-SQuAD", "search"), EU, [_rate_class("query", contracts)],
+        workload(
+            ("contract-answers", "BERT-Large-SQuAD", "search"), EU, [rate_class("query", contracts)],
             ("p99", {"e2e": 130}), ("F1", "SQuAD v1.1", 0.999), as_measured,
         ),
-        _workload(
-            ("classify-tickets", "BERT-base-uncased", "support"), [*US, *EU], [_rate_class("sentence-pair", tickets, 128, 1)],
+        workload(
+            ("classify-tickets", "BERT-base-uncased", "support"), [*US, *EU], [rate_class("sentence-pair", tickets, 128, 1)],
             ("p95", {"e2e": 100}), ("accuracy", "MNLI", 0.97),
             "base speed modelled, speed-ups as cited, TPUs assumed; half may be spot, since a label can wait",
             max_spot_fraction=0.5, allowed_quality=["measured", "interpolated", "derived", "modelled", "assumed"],
