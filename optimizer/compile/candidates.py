@@ -98,6 +98,12 @@ class CandidateTable:
             found[field] = np.array([getattr(c, field) for c in made], dtype=np.str_)
         return found
 
+    @cached_property
+    def limited(self) -> npt.NDArray[np.bool_]:
+        """Say which candidates fit the part of each limit's match that speaks of replicas; shape (n_limits, n_candidates)."""
+        fits = [self.matching(limit.match, REPLICA_FIELDS) for limit in self.instance.limits]
+        return np.array(fits, dtype=bool).reshape(len(fits), len(self))
+
     def matching(self, match: Match, fields: Sequence[str] = MATCH_FIELDS) -> npt.NDArray[np.bool_]:
         """Say which candidates fit a match, as far as it speaks of them; shape (n_candidates,)."""
         fit = np.ones(len(self), dtype=bool)

@@ -121,7 +121,8 @@ def _moves_whole_pools(
     np.logical_or.at(takes, place, replaces)  # [r, o]: some offer in region r replaces o
     takes_all = np.ones((len(regions), len(regions)), dtype=bool)
     np.logical_and.at(takes_all.T, place, takes.T)
-    return (place[:, None] == place[None, :]) | ~shares_spot[None, :] | takes_all[place[:, None], place[None, :]]
+    stays = place[:, None] == place[None, :]
+    return np.asarray(stays | ~shares_spot[None, :] | takes_all[place[:, None], place[None, :]])
 
 
 def outpriced_pairs(

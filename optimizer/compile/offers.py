@@ -18,7 +18,7 @@ from optimizer.costs.licence import licence_usd_per_hour
 from optimizer.costs.risk import interruption_usd_per_hour
 from optimizer.instance import Instance, Match, UnitLicence
 
-__all__ = ["OfferTable", "fits", "matches_offer", "offer_table", "price_age_days"]
+__all__ = ["OfferTable", "fits", "offer_table", "price_age_days"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,22 +62,6 @@ def price_age_days(price: Price, as_of: str) -> int:
     return (date.fromisoformat(as_of) - date.fromisoformat(price.as_of)).days
 
 
-def matches_offer(match: Match, offer: Offer, option: Option, instance: Instance) -> bool:
-    """Say whether the part of a match that speaks of offers fits; teams, workloads and variants are not looked at."""
-    accelerator = instance.accelerators[offer.accelerator]
-    facts = {
-        "provider": offer.provider,
-        "region": offer.region,
-        "zone": offer.zone,
-        "instance_type": offer.instance_type,
-        "accelerator": accelerator.name,
-        "family": accelerator.family,
-        "kind": accelerator.kind.value,
-        "option": option.value,
-    }
-    return all(fits(getattr(match, field), fact) for field, fact in facts.items())
-
-
 def fits(wanted: str | Sequence[str] | None, fact: str | None) -> bool:
     """Say whether a fact is what one field of a match wants: nothing in particular, this, or one of these."""
     return wanted is None or fact == wanted or (not isinstance(wanted, str) and fact in wanted)
@@ -101,8 +85,9 @@ def offer_table(instance: Instance) -> OfferTable:
     rows.sort(key=lambda row: row[:3])
     names, regions = sorted({r[0] for r in rows}), sorted({f"{r[3].provider}/{r[3].region}" for r in rows})
     at, where = {n: i for i, n in enumerate(names)}, {n: i for i, n in enumerate(regions)}
-    fits = [[matches_offer(limit.match, r[3], r[4].option, instance) for r in rows] for limit in instance.limits]
-    heads = _heads(instance, [(r[3], r[4]) for r in rows])
+    facts = _facts([(r[3], r[4]) for r in rows], instance)
+    limited = [_matching(limit.match, facts, len(rows)) for limit in instance.limits]
+    heads = _heads(instance, [(r[3], r[4]) for r in rows], facts)
     return OfferTable(
         offers=tuple(r[3] for r in rows),
         prices=tuple(r[4] for r in rows),
@@ -111,26 +96,50 @@ def offer_table(instance: Instance) -> OfferTable:
         size=np.array([r[3].accelerators_per_instance for r in rows], dtype=np.int64),
         accelerator=np.array([at[r[0]] for r in rows], dtype=np.int64),
         region=np.array([where[f"{r[3].provider}/{r[3].region}"] for r in rows], dtype=np.int64),
-        limited=np.array(fits, dtype=bool).reshape(len(instance.limits), len(rows)),
+        limited=np.array(limited, dtype=bool).reshape(len(instance.limits), len(rows)),
         accelerators=tuple(names),
         regions=tuple(regions),
         left_out=tuple(left_out),
     )
 
 
-def _heads(instance: Instance, sold: Sequence[tuple[Offer, Price]]) -> dict[str, npt.NDArray[np.float64]]:
+Facts = dict[str, npt.NDArray[np.str_]]
+
+
+def _facts(sold: Sequence[tuple[Offer, Price]], instance: Instance) -> Facts:
+    """Give what a match may ask of an offer, by field; shape (n_offers,) each, "" where there is nothing."""
+    cards = [instance.accelerators[offer.accelerator] for offer, _ in sold]
+    columns: dict[str, list[str]] = {
+        "provider": [offer.provider for offer, _ in sold],
+        "region": [offer.region for offer, _ in sold],
+        "zone": [offer.zone or "" for offer, _ in sold],
+        "instance_type": [offer.instance_type for offer, _ in sold],
+        "accelerator": [card.name for card in cards],
+        "family": [card.family for card in cards],
+        "kind": [card.kind.value for card in cards],
+        "option": [price.option.value for _, price in sold],
+    }
+    return {field: np.array(names, dtype=np.str_) for field, names in columns.items()}
+
+
+def _matching(match: Match, facts: Facts, count: int) -> npt.NDArray[np.bool_]:
+    """Say which offers fit the part of a match that speaks of offers; shape (n_offers,)."""
+    fit = np.ones(count, dtype=bool)
+    for field, values in facts.items():
+        if (wanted := getattr(match, field)) is not None:
+            fit &= np.isin(values, wanted)
+    return fit
+
+
+def _heads(instance: Instance, sold: Sequence[tuple[Offer, Price]], facts: Facts) -> dict[str, npt.NDArray[np.float64]]:
     """Give what one instance-hour of each offer costs, by head."""
     size = np.array([offer.accelerators_per_instance for offer, _ in sold], dtype=np.float64)
     licence, risk = np.zeros(len(sold)), np.zeros(len(sold))
     for entry in instance.licences:
         if isinstance(entry, UnitLicence):
-            mine = _matching(entry.when, sold, instance)
+            mine = _matching(entry.when, facts, len(sold))
             licence += mine * licence_usd_per_hour(entry.usd_per_accelerator_month, size, entry.usd_per_instance_month, 1.0)
     for event in instance.interruptions:
-        risk += _matching(event.when, sold, instance) * interruption_usd_per_hour(1.0, event.per_hour, event.usd_each)
+        risk += _matching(event.when, facts, len(sold)) * interruption_usd_per_hour(1.0, event.per_hour, event.usd_each)
     rent = rent_usd_per_hour([price.usd_per_hour for _, price in sold], np.ones(len(sold)))
     return {"compute": rent, "licence": licence, "risk": risk}
-
-
-def _matching(match: Match, sold: Sequence[tuple[Offer, Price]], instance: Instance) -> npt.NDArray[np.float64]:
-    return np.array([matches_offer(match, offer, price.option, instance) for offer, price in sold], dtype=np.float64)

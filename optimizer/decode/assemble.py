@@ -11,7 +11,7 @@ import numpy as np
 
 from optimizer.catalog import Quality, worst
 from optimizer.compile import CandidateTable, Compiled
-from optimizer.compile.candidates import REPLICA_FIELDS, concerns
+from optimizer.compile.candidates import concerns
 from optimizer.decode.baselines import baselines_of
 from optimizer.decode.counts import SHARE_UNIT, Choice, choice_of
 from optimizer.errors import AllocationError, InfeasibleError, InterruptedByUserError, NoPlanError
@@ -439,9 +439,7 @@ class _Told:
         if not match.speaks_of_replicas:
             spent = float((self.choice.instances @ table.hours_share * price)[counted].sum())
             return spent * HOURS_PER_MONTH, least
-        mine = (
-            table.matching(match, REPLICA_FIELDS)[columns.pool_candidate[columns.replica_pool]] & counted[columns.replica_offer]
-        )
+        mine = table.limited[number, columns.pool_candidate[columns.replica_pool]] & counted[columns.replica_offer]
         share = columns.replica_size / offers.size[columns.replica_offer] * table.hours_share[columns.replica_period]
         return float((self.choice.replicas * share * price[columns.replica_offer])[mine].sum()) * HOURS_PER_MONTH, least
 
@@ -452,7 +450,7 @@ class _Told:
         if not limit.match.speaks_of_replicas:
             unit = size[columns.rent_offer[counted[columns.rent_offer]]]
             return (self.choice.instances * size[:, None])[counted].sum(axis=0), int(unit.min()) if len(unit) else 0
-        mine = table.matching(limit.match, REPLICA_FIELDS)[columns.pool_candidate[columns.replica_pool]]
+        mine = table.limited[number, columns.pool_candidate[columns.replica_pool]]
         mine &= counted[columns.replica_offer]
         used = np.zeros(columns.n_periods, dtype=np.int64)
         np.add.at(used, columns.replica_period[mine], (self.choice.replicas * columns.replica_size)[mine])

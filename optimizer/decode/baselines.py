@@ -14,7 +14,6 @@ import numpy as np
 
 from optimizer.catalog import Option
 from optimizer.compile import CandidateTable, Compiled
-from optimizer.compile.candidates import REPLICA_FIELDS
 from optimizer.compile.switches import SwitchTable
 from optimizer.costs.compute import rent_usd_per_hour
 from optimizer.plan import Baseline, Baselines
@@ -114,9 +113,9 @@ def _within_limits(
 ) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     fits = np.ones(len(offer), dtype=bool)
     for number, limit in enumerate(table.instance.limits):
-        if not table.matching(limit.match, REPLICA_FIELDS)[candidate]:
-            continue
         counted = table.offers.limited[number, offer]
+        if not (table.limited[number, candidate] and counted.any()):
+            continue
         used = np.full(len(offer), accelerators) if limit.match.speaks_of_replicas else instances * table.offers.size[offer]
         if limit.max_accelerators is not None:
             fits &= ~counted | (used <= limit.max_accelerators)
@@ -152,11 +151,7 @@ def _broken(table: CandidateTable, singles: list[_Single]) -> list[str]:
     """Name the limits that the workloads, each within them alone, break together."""
     broken = []
     for number, limit in enumerate(table.instance.limits):
-        mine = [
-            s
-            for s in singles
-            if table.offers.limited[number, s.offer] and table.matching(limit.match, REPLICA_FIELDS)[s.candidate]
-        ]
+        mine = [s for s in singles if table.offers.limited[number, s.offer] and table.limited[number, s.candidate]]
         accelerators = sum(s.instances * int(table.offers.size[s.offer]) for s in mine)
         over = limit.max_accelerators is not None and accelerators > limit.max_accelerators
         over |= limit.max_instances is not None and sum(s.instances for s in mine) > limit.max_instances

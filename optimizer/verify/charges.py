@@ -55,8 +55,10 @@ def _expected(facts: Facts) -> dict[tuple[str, str], tuple[_Due, set[str]]]:
     routed = {r.pool for r in facts.plan.routing if r.share > 0}
     found: dict[tuple[str, str], tuple[_Due, set[str]]] = {}
     for due in _dues(facts.instance):
+        if due.usd_per_hour == 0:
+            continue
         pools = {d.pool for d, w, o, _ in facts.known if d.pool in routed and pool_fits(due.when, d, w, o, facts)}
-        if pools and due.usd_per_hour > 0:
+        if pools:
             found[due.head, due.name] = (due, pools)
     return found
 

@@ -132,9 +132,8 @@ def _spent(limit: Limit, facts: Facts) -> Fraction:
 
 
 def _largest(limit: Limit, facts: Facts) -> int:
-    sizes = [
-        o.accelerators_per_instance
-        for o in facts.instance.catalogs.offers
-        if any(offer_fits(limit.match, o, p.option.value, facts) for p in o.prices)
-    ]
-    return max(sizes, default=1)
+    """Give the size of the largest instance a limit counts."""
+    for o in sorted(facts.instance.catalogs.offers, key=lambda o: -o.accelerators_per_instance):
+        if any(offer_fits(limit.match, o, p.option.value, facts) for p in o.prices):
+            return o.accelerators_per_instance
+    return 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from optimizer.compile.candidates import REPLICA_FIELDS, CandidateTable
+from optimizer.compile.candidates import CandidateTable
 from optimizer.compile.columns import Columns
 from optimizer.compile.objective import objective
 from optimizer.compile.rows.block import RowBlock
@@ -88,7 +88,7 @@ def _limit_terms(table: CandidateTable, columns: Columns, number: int, period: i
     fits = table.offers.limited[number]
     found: list[_Terms] = []
     if limit.match.speaks_of_replicas:
-        counted = table.matching(limit.match, REPLICA_FIELDS)[columns.pool_candidate[columns.replica_pool]]
+        counted = table.limited[number, columns.pool_candidate[columns.replica_pool]]
         column = np.flatnonzero(fits[columns.replica_offer] & counted & (columns.replica_period == period))
         accelerators = columns.replica_size[column].astype(np.float64)
     else:
@@ -137,7 +137,7 @@ def _covered(table: CandidateTable, columns: Columns, match: Match) -> npt.NDArr
         covered[rented] = cost[rented] * fits[columns.rent_offer]
         covered[held] = cost[held] * fits[columns.commit_offer]
         return covered
-    counted = table.matching(match, REPLICA_FIELDS)[columns.pool_candidate[columns.replica_pool]] & fits[columns.replica_offer]
+    counted = table.limited[number, columns.pool_candidate[columns.replica_pool]] & fits[columns.replica_offer]
     share = columns.replica_size / table.offers.size[columns.replica_offer] * table.hours_share[columns.replica_period]
     covered[: columns.first_instance] = table.offers.usd_per_hour[columns.replica_offer] * share * counted
     return covered
