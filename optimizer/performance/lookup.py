@@ -32,8 +32,12 @@ MISSING_NETWORK = Network(*[np.nan] * 8)
 
 @dataclass(frozen=True)
 class Configurations:
-    """The distinct configurations of some points: one point of each, the configuration of every point, and their attributes."""
+    """The distinct configurations of some points: one point of each, the configuration of every point, and their attributes.
 
+    ``first`` is the place of that one point, shape (n_configurations,).
+    """
+
+    first: Codes
     representative: Points
     of_point: Codes
     attributes: dict[str, list[str | None]]
@@ -65,6 +69,7 @@ class Lookup:
         one = points.take(first)
         cards = [self.accelerators.get(name) for name in one.accelerator]
         return Configurations(
+            first=first,
             representative=one,
             of_point=of_point.reshape(-1),
             attributes=self._attributes(one, cards),

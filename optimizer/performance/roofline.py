@@ -19,7 +19,7 @@ from optimizer.catalog.efficiencies import Efficiencies
 from optimizer.instance import Catalogs
 from optimizer.performance.lookup import Configurations, Lookup, positions
 from optimizer.performance.points import Array, Codes, Points, Predictions, rate_of
-from optimizer.performance.similarity import AnchorTable, SurfaceTable, shared
+from optimizer.performance.similarity import PLACE, AnchorTable, SurfaceTable, bits
 from optimizer.performance.steps import Work
 
 __all__ = ["ANCHORED", "PLAIN_MULTIPLES", "TRANSFERS", "Points", "Predictions", "Roofline", "model_times_s", "nearest_transfer"]
@@ -88,25 +88,28 @@ def model_times_s(load: Work, output_tokens: Array, multiples: Mapping[str, floa
 
 @dataclass(frozen=True)
 class _Fitted:
-    """Efficiencies ready for use."""
+    """Efficiencies ready for use.
+
+    ``has_tpot`` marks the anchors' configurations of which further tokens were timed; ``families`` are the accelerators' families
+    that some anchor is of, and those that some such anchor is of.
+    """
 
     table: AnchorTable
     ttft: SurfaceTable
     tpot: SurfaceTable
     bands: dict[tuple[str, str | None], tuple[float, float]]
     has_tpot: NDArray[np.bool_]
-
-    def families(self, *, with_tpot: bool) -> set[str]:
-        """Families of accelerators that some anchor is of; on request only those of which further tokens were timed."""
-        names = {place: name for name, place in self.table.names["family"].items()}
-        return {names[place] for place in self.table.codes["family"][self.has_tpot | (not with_tpot)].tolist()}
+    families: tuple[set[str], set[str]]
 
     @classmethod
     def of(cls, efficiencies: Efficiencies) -> _Fitted:
         table = AnchorTable.of(efficiencies.anchors)
         bands = {(band.transfer, band.engine): (band.low, band.high) for band in efficiencies.bands}
-        has_tpot = np.array(efficiencies.tpot.weights) != 0.0
-        return cls(table, SurfaceTable(efficiencies.ttft, table), SurfaceTable(efficiencies.tpot, table), bands, has_tpot)
+        has_tpot = np.bincount(table.of_anchor, np.array(efficiencies.tpot.weights) != 0.0, len(table.place)) > 0
+        names, family = list(table.names["family"]), table.codes["family"]
+        families = tuple({names[place] for place in family[kept].tolist()} for kept in (slice(None), has_tpot))
+        surfaces = SurfaceTable(efficiencies.ttft, table), SurfaceTable(efficiencies.tpot, table)
+        return cls(table, *surfaces, bands, has_tpot, (families[0], families[1]))
 
 
 class Roofline:
@@ -166,14 +169,14 @@ class Roofline:
         self, fitted: _Fitted, points: Points, found: Configurations, load: Work, ttft_s: Array, tpot_s: Array
     ) -> tuple[Array, Array]:
         """Correct both times by what like points were measured to do, and by rates where a family has no such point."""
-        codes = {key: fitted.table.code(key, names) for key, names in found.attributes.items()}
-        place = positions(points, load)
-        place = np.where(np.isfinite(place), place, 0.0)
+        position = positions(points, load)
+        position = np.where(np.isfinite(position), position, 0.0)
+        alike, place, point = fitted.table.alike(found.attributes), position[found.first, PLACE], position[:, : PLACE.start]
         is_full = np.isnan(points.concurrency)  # no anchor is near full load: the model alone
         times = []
-        for surface, plain, with_tpot in ((fitted.ttft, ttft_s, False), (fitted.tpot, tpot_s, True)):
-            slower = -self._family_rates(fitted.families(with_tpot=with_tpot), found)[found.of_point]
-            correction = surface.correction(surface.weights(codes), found.of_point, place)
+        for surface, plain, families in zip((fitted.ttft, fitted.tpot), (ttft_s, tpot_s), fitted.families, strict=True):
+            slower = -self._family_rates(families, found)[found.of_point]
+            correction = surface.correction(alike, place, found.of_point, point)
             times.append(plain * np.exp(np.where(is_full, 0.0, correction) + slower))
         return times[0], times[1]
 
@@ -219,10 +222,8 @@ class Roofline:
 
 def transfers(fitted: _Fitted, found: Configurations) -> Codes:
     """Give the place in ``TRANSFERS`` of each configuration, shape (n_configurations,); only anchors with a TPOT count."""
-    table = fitted.table
-    equal = {key: table.same(key, table.code(key, names)) for key, names in found.attributes.items()}
-    shape = (len(found.vendor), len(table.position))
-    seen = [(shared(equal, alike_in, shape) & fitted.has_tpot).any(axis=1) for alike_in in (*ANCHORED.values(), ("family",))]
+    alike = fitted.table.alike(found.attributes)[:, fitted.has_tpot]
+    seen = [(alike & needed == needed).any(axis=1) for needed in (bits(names) for names in (*ANCHORED.values(), ("family",)))]
     return nearest_transfer([np.asarray(x, dtype=np.bool_) for x in seen[:-1]], np.asarray(seen[-1], dtype=np.bool_))
 
 

@@ -8,16 +8,15 @@ Source: Rasmussen and Williams (2006), Gaussian Processes for Machine Learning, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.catalog.efficiencies import Anchors, Surface
 
-__all__ = ["ATTRIBUTES", "UNKNOWN", "AnchorTable", "SurfaceTable", "gaussian", "shared"]
+__all__ = ["ATTRIBUTES", "UNKNOWN", "AnchorTable", "SurfaceTable", "bits", "gaussian"]
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.intp]
@@ -25,42 +24,65 @@ Codes = NDArray[np.intp]
 ATTRIBUTES = ("network", "mixture", "accelerator", "family", "precision", "engine", "engine_version", "layout")
 UNKNOWN = "unknown"
 """A blank engine version: a value of its own (blank is not any named version)."""
-POINT, PLACE = slice(0, 3), slice(3, 6)
-"""Coordinates that change from point to point (load, lengths), and those of the layout."""
+LOAD, SHAPE, PLACE = slice(0, 1), slice(1, 3), slice(3, 6)
+"""Coordinates: requests in flight, the two lengths, and those of the layout, which all points of a configuration share."""
+BLOCK = 4096
+"""Points corrected together: few enough for their likenesses to stay in a core's cache."""
+
+
+def bits(attributes: Iterable[str]) -> int:
+    """Give a set of attributes as one number, a bit for each.
+
+    >>> bits(["network", "accelerator"])
+    5
+    """
+    return sum(1 << ATTRIBUTES.index(attribute) for attribute in attributes)
 
 
 @dataclass(frozen=True)
 class AnchorTable:
-    """Anchors ready for comparison: codes of each attribute, shape (n_anchors,), positions, shape (n_anchors, 6)."""
+    """Anchors ready for comparison, gathered by the configurations that they were measured on.
+
+    Attributes
+    ----------
+    names : the code of each name of an attribute
+    codes, place : attribute codes, shape (n_configurations,), and the layout's coordinates, shape (n_configurations, 3)
+    of_anchor, point : the configuration of each anchor, shape (n_anchors,), its load and lengths, shape (n_anchors, 3)
+    """
 
     names: dict[str, dict[str, int]]
     codes: dict[str, Codes]
-    position: Array
+    place: Array
+    of_anchor: Codes
+    point: Array
 
     @classmethod
     def of(cls, anchors: Anchors) -> AnchorTable:
         """Index the anchors of a catalog."""
-        names = {key: {name: place for place, name in enumerate(column.names)} for key, column in anchors.attributes.items()}
-        codes = {key: np.array(column.index, dtype=np.intp) for key, column in anchors.attributes.items()}
-        return cls(names, codes, np.array(anchors.position, dtype=np.float64).reshape(-1, 6))
+        names = {key: {name: place for place, name in enumerate(anchors.attributes[key].names)} for key in ATTRIBUTES}
+        position = np.array(anchors.position, dtype=np.float64).reshape(-1, 6)
+        columns = [np.array(anchors.attributes[key].index, dtype=np.float64) for key in ATTRIBUTES]
+        rows, of_anchor = np.unique(np.column_stack([*columns, position[:, PLACE]]), axis=0, return_inverse=True)
+        codes = {key: rows[:, column].astype(np.intp) for column, key in enumerate(ATTRIBUTES)}
+        return cls(names, codes, rows[:, len(ATTRIBUTES) :], of_anchor.reshape(-1), position[:, : PLACE.start])
 
-    def code(self, attribute: str, names: Sequence[str | None]) -> Codes:
-        """Give the code of each name; -1 for a name that no anchor has."""
-        known = self.names[attribute]
-        return np.array([-1 if name is None else known.get(name, -1) for name in names], dtype=np.intp)
+    def alike(self, attributes: Mapping[str, Sequence[str | None]]) -> NDArray[np.uint8]:
+        """Give the attributes that some configurations share with those of the anchors, as ``bits``.
 
-    def same(self, attribute: str, codes: Codes) -> NDArray[np.bool_]:
-        """Say which anchors share an attribute with each of some points, shape (n_points, n_anchors)."""
-        found: NDArray[np.bool_] = codes[:, None] == self.codes[attribute][None, :]
+        Parameters
+        ----------
+        attributes : the names of each attribute, shape (n_wanted,) each; None is shared with nothing
+
+        Returns
+        -------
+        shape (n_wanted, n_configurations)
+        """
+        found = np.zeros((len(attributes[ATTRIBUTES[0]]), len(self.place)), dtype=np.uint8)
+        for key in ATTRIBUTES:
+            known = self.names[key]
+            wanted = np.array([-1 if name is None else known.get(name, -1) for name in attributes[key]], dtype=np.intp)
+            found |= np.uint8(bits([key])) * (wanted[:, None] == self.codes[key])
         return found
-
-
-def shared(equal: dict[str, NDArray[np.bool_]], alike_in: Sequence[str], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Say which pairs share all the attributes; every pair shares none of them."""
-    found = np.ones(shape, dtype=bool)
-    for attribute in alike_in:
-        found &= equal[attribute]
-    return found
 
 
 def gaussian(left: Array, right: Array, lengths: Array) -> Array:
@@ -70,62 +92,61 @@ def gaussian(left: Array, right: Array, lengths: Array) -> Array:
     [[1.0, 0.6065]]
     """
     a, b = left / lengths, right / lengths
-    squared = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2.0 * a @ b.T
-    found: Array = np.exp(-np.maximum(squared, 0.0) / 2.0)
+    squared = np.zeros((len(a), len(b)))
+    for column in range(a.shape[1]):  # no matrix product: its last bits hang on how many rows are asked for
+        squared += np.subtract.outer(a[:, column], b[:, column]) ** 2
+    found: Array = np.exp(squared / -2.0)
     return found
 
 
 class SurfaceTable:
     """One correction surface, ready to be evaluated for many points of few configurations.
 
-    The Gaussian factors by coordinate, and anchors lie on few distinct loads and shapes: per configuration the weights are summed
-    into a (loads, shapes) matrix once, after which a point costs a few thousand multiplications in one matrix product.
+    The Gaussian factors by coordinate, and anchors lie on few configurations, loads and shapes: weights are summed over the
+    configurations by (load, shape), the cells, then over the shapes, after which a point costs one product for each distinct
+    load. All sums run along rows, so that an answer does not hang on what else is asked.
     """
 
     def __init__(self, surface: Surface, anchors: AnchorTable) -> None:
-        """Keep the weights and sort the anchors by distinct load and shape."""
-        self._surface, self._anchors = surface, anchors
-        self._lengths = np.array(surface.lengths)
-        self._loads, self._load_of = np.unique(anchors.position[:, 0], return_inverse=True)
-        self._shapes, shape_of = np.unique(anchors.position[:, 1:3], axis=0, return_inverse=True)
-        self._shape_of = shape_of.reshape(-1)
+        """Sort the anchors by cell; cells are sorted by load."""
+        self._lengths, self._flat_share, self._place = np.array(surface.lengths), surface.flat_share, anchors.place
+        self._variance = np.zeros(1 << len(ATTRIBUTES))
+        for likeness in surface.likenesses:
+            needed = bits(likeness.alike_in)
+            self._variance += likeness.sd**2 * (np.arange(len(self._variance)) & needed == needed)
+        order = np.lexsort(anchors.point.T[::-1])
+        self._weights, self._of_anchor = np.array(surface.weights)[order], anchors.of_anchor[order]
+        cells, self._start_of_cell = np.unique(anchors.point[order], axis=0, return_index=True)
+        loads, self._start_of_load = np.unique(cells[:, LOAD], return_index=True)
+        self._loads, self._shapes = loads[:, None], cells[:, SHAPE]
 
-    def weights(self, codes: dict[str, Codes]) -> Array:
-        """Give the weight of every anchor for configurations given by attribute codes, shape (n_configurations, n_anchors)."""
-        equal = {attribute: self._anchors.same(attribute, column) for attribute, column in codes.items()}
-        shape = (len(next(iter(codes.values()))), len(self._anchors.position))
-        total = np.zeros(shape)
-        for likeness in self._surface.likenesses:
-            total += likeness.sd**2 * shared(equal, likeness.alike_in, shape)
-        weighted: Array = total * np.array(self._surface.weights)
-        return weighted
-
-    def correction(self, weights: Array, of_point: Codes, position: Array) -> Array:
+    def correction(self, alike: NDArray[np.uint8], place: Array, of_point: Codes, point: Array) -> Array:
         """Give the correction of points, shape (n_points,).
 
         Parameters
         ----------
-        weights : of the configurations, from ``weights``
+        alike, place : of the configurations: what they share with the anchors', and the layout's coordinates
         of_point : the configuration of each point
-        position : six logarithms of each point, shape (n_points, 6)
+        point : logarithms of load and lengths of each point, shape (n_points, 3)
         """
-        found = np.empty(len(of_point))
-        order = np.argsort(of_point, kind="stable")
-        starts = np.searchsorted(of_point[order], np.arange(len(weights) + 1))
-        flat = self._surface.flat_share
-        for row, (start, stop) in enumerate(pairwise(starts.tolist())):
-            here = order[start:stop]
-            if not len(here):
-                continue
-            place = gaussian(position[here[:1], PLACE], self._anchors.position[:, PLACE], self._lengths[PLACE])[0]
-            near = self._near(weights[row] * place, position[here])
-            found[here] = flat * weights[row].sum() + (1.0 - flat) * near
+        likeness = self._variance[alike]
+        flat = self._flat_share * (likeness[:, self._of_anchor] * self._weights).sum(axis=1)
+        near = (1.0 - self._flat_share) * likeness * gaussian(place, self._place, self._lengths[PLACE])
+        near = np.add.reduceat(near[:, self._of_anchor] * self._weights, self._start_of_cell, axis=1)
+        found = flat[of_point]
+        for start in range(0, len(of_point), BLOCK):
+            here = slice(start, start + BLOCK)
+            found[here] += self._near(near, of_point[here], point[here])
         return found
 
-    def _near(self, weights: Array, position: Array) -> Array:
-        matrix = np.zeros((len(self._loads), len(self._shapes)))
-        np.add.at(matrix, (self._load_of, self._shape_of), weights)
-        by_load = gaussian(position[:, :1], self._loads[:, None], self._lengths[:1])
-        by_shape = gaussian(position[:, 1:3], self._shapes, self._lengths[1:3])
-        total: Array = ((by_load @ matrix) * by_shape).sum(axis=1)
+    def _near(self, weights: Array, of_point: Codes, point: Array) -> Array:
+        """Sum the weights of configurations, shape (n_configurations, n_cells), by the likeness of each point to each cell."""
+        shapes, of_shape = np.unique(point[:, SHAPE], axis=0, return_inverse=True)
+        loads, of_load = np.unique(point[:, LOAD], return_inverse=True)
+        pairs, of_pair = np.unique(of_point * len(shapes) + of_shape.reshape(-1), return_inverse=True)
+        by_shape = gaussian(shapes, self._shapes, self._lengths[SHAPE])
+        row, shape = np.divmod(pairs, len(shapes))
+        summed = np.add.reduceat(weights[row] * by_shape[shape], self._start_of_load, axis=1)
+        by_load = gaussian(loads[:, None], self._loads, self._lengths[LOAD])
+        total: Array = np.einsum("pl,pl->p", summed[of_pair], by_load[of_load.reshape(-1)])
         return total
