@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from building import accelerators, cv, making, mlperf, nlp, offers, profiles, regions, timm
+from building import accelerators, cv, dialogue, making, mlperf, nlp, offers, profiles, recommendation, regions, timm
 from building.mlperf_models import mlperf_models, mlperf_names
 from building.models import canonical_names, model_records
 from building.tables import CatalogRow, RawRow, read_table, write_csv, write_json
@@ -26,13 +26,18 @@ def build(raw: Path, out: Path) -> None:
     known = {str(row["name"]) for row in types}
     results, accuracy = read_table(raw / "throughput.csv"), read_table(raw / "accuracy.csv")
     write_csv(catalogs / "accelerators.csv", accelerators.HEADER, types)
-    write_csv(catalogs / "offers.csv", offers.HEADER, offers.offer_rows(read_table(raw / "offers.csv"), known))
+    for_rent = offers.offer_rows(read_table(raw / "offers.csv"), known)
+    write_csv(catalogs / "offers.csv", offers.header(), for_rent)
+    write_csv(out / dialogue.OFFERS, offers.header(3), dialogue.offers(for_rent))
     write_csv(catalogs / "regions.csv", regions.HEADER, regions.region_rows(read_table(raw / "energy.csv")))
     _language(raw, catalogs, results, accuracy, known)
     _other_domains(catalogs, results, accuracy, known)
     _timm(read_table(raw / "cv_variant_profiles.csv"), catalogs)
+    traces, sizes = read_table(raw / "request_traces.csv"), read_table(raw / "request_sizes.csv")
+    write_json(out / "nlp.json", nlp.question(traces, sizes))
     write_json(out / "cv.json", cv.question())
-    write_json(out / "nlp.json", nlp.question(read_table(raw / "request_traces.csv"), read_table(raw / "request_sizes.csv")))
+    write_json(out / "recommendation.json", recommendation.question())
+    write_json(out / "dialogue.json", dialogue.question(traces, sizes))
 
 
 def _language(raw: Path, catalogs: Path, results: list[RawRow], accuracy: list[RawRow], known: set[str]) -> None:

@@ -12,10 +12,19 @@ import re
 from building.tables import CatalogRow, RawRow, number, short_source
 
 OPTIONS = ("on_demand", "spot")
-HEADER = [
-    "provider", "region", "instance_type", "accelerator", "accelerators_per_instance", "vcpus", "host_memory_gib",
-    *(f"prices.{slot}.{field}" for slot in range(2) for field in ("option", "usd_per_hour", "as_of", "quality", "source")),
+FIELDS = [
+    "provider", "region", "instance_type", "accelerator", "accelerators_per_instance", "vcpus", "host_memory_gib"
 ]  # fmt: skip
+
+
+def header(prices: int = 2) -> list[str]:
+    """Give the columns of a table of offers with so many prices each."""
+    slots = range(prices)
+    return [
+        *FIELDS,
+        *(f"prices.{n}.{field}" for n in slots for field in ("option", "usd_per_hour", "as_of", "quality", "source")),
+    ]
+
 
 RETIRED = re.compile(r"^Standard_NC\d+r?s_v3$")
 """Azure NCv3 (V100 PCIe): announced as retired, so it cannot be rented whatever the price list still says."""
