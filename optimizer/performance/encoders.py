@@ -101,23 +101,27 @@ def _sources(question: Question, encoders: Iterable[tuple[Model, Sequence[Profil
     if any(c.rate.unit not in UNITS for c in question.classes):
         return {}
     found: dict[tuple[str, str], list[_Source]] = defaultdict(list)
+    asked: dict[tuple[int | None, int | None, str], Question] = {}
     for model, profiles in encoders:
         parameters = layer_parameters(model)
         if parameters is None:
             continue
         for profile in profiles:
-            held = accepted(_any_bound(question, profile), profile) if profile.load.kind is LoadKind.HELD_RATE else None
-            if isinstance(held, Held) and held.configuration.compression == "none" and profile.unit in UNITS:
+            if profile.load.kind is not LoadKind.HELD_RATE or profile.compression != "none" or profile.unit not in UNITS:
+                continue
+            own = profile.input_tokens, profile.output_tokens, profile.unit
+            held = accepted(asked.get(own) or asked.setdefault(own, _any_bound(question, *own)), profile)
+            if isinstance(held, Held):
                 key = held.configuration.accelerator, _arithmetic(held.configuration.precision)
                 found[key].append(_Source(held, model, held.per_accelerator * parameters))
     return {key: _lower_median(rows) for key, rows in found.items()}
 
 
-def _any_bound(question: Question, profile: Profile) -> Question:
-    """Ask for the same percentiles of the same times in the profile's own lengths and unit, whatever the bound."""
+def _any_bound(question: Question, input_tokens: int | None, output_tokens: int | None, unit: str) -> Question:
+    """Ask for the same percentiles of the same times in a profile's own lengths and unit, whatever the bound."""
     targets = tuple(t.model_copy(update={"at_most_ms": 1e15}) for t in question.targets)
-    lengths = {"input_tokens": profile.input_tokens, "output_tokens": profile.output_tokens}
-    like = question.classes[0].model_copy(update=lengths | {"rate": Rate(value=0.0, unit=profile.unit)})
+    lengths = {"input_tokens": input_tokens, "output_tokens": output_tokens}
+    like = question.classes[0].model_copy(update=lengths | {"rate": Rate(value=0.0, unit=unit)})
     return replace(question, classes=(like,), targets=targets)
 
 

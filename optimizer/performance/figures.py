@@ -6,7 +6,7 @@ Rates are per second in each class's own unit, before any utilization cap; times
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -183,12 +183,13 @@ def table_of(answers: Iterable[tuple[Configuration, Answer]], question: Question
 def transferred(answer: Answer, configuration: Configuration, factor: float, quality: Quality, because: str) -> Answer:
     """Give an answer for another variant on the same accelerators: rates times a factor, times as they were."""
     if isinstance(answer, Rejection):
-        return replace(answer, message=f"{because}: {answer.message}")
-    return replace(
-        answer,
+        return Rejection(answer.code, f"{because}: {answer.message}", answer.number, answer.limit)
+    return ReplicaEstimate(
         configuration=configuration,
         rate_per_s=answer.rate_per_s * factor,
+        latency_ms=answer.latency_ms,
         quality=quality,
         kind=Kind.MODELLED,
         basis=f"{because}: {answer.basis}",
+        source=answer.source,
     )

@@ -60,7 +60,7 @@ def held_answers(question: Question, profiles: Iterable[Profile]) -> dict[Config
 
 def system_of(profile: Profile) -> Configuration:
     """Give the configuration of a row measured whole: the replica is the system that was measured."""
-    return replace(configuration_of(profile), accelerators_per_replica=profile.load.accelerators_measured)
+    return configuration_of(profile, profile.load.accelerators_measured)
 
 
 def accepted(question: Question, profile: Profile) -> Held | Rejection:

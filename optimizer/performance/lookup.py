@@ -56,27 +56,21 @@ class Lookup:
         self._catalog = catalogs.accelerators
         self._hardware = lru_cache(maxsize=None)(self._found_hardware)
 
-    def configurations(self, points: Points) -> Configurations:
-        """Tell apart the configurations of points and name what each is alike in."""
-        index = np.zeros(len(points), dtype=np.int64)
-        for name in TEXT:
-            values, of_point = codes(getattr(points, name))
-            index = index * (len(values) + 1) + of_point
-        for name in NUMBERS:
-            distinct, of_point = np.unique(getattr(points, name), return_inverse=True)
-            index = np.unique(index * (len(distinct) + 1) + of_point.reshape(-1), return_inverse=True)[1].reshape(-1)
-        _, first, of_point = np.unique(index, return_index=True, return_inverse=True)
+    def configurations(self, points: Points, of_point: Codes | None = None) -> Configurations:
+        """Tell apart the configurations of points, by ``of_point`` where the caller knows, and name what each is alike in."""
+        of_point = _told_apart(points) if of_point is None else of_point
+        first = np.zeros(int(of_point.max(initial=-1)) + 1, dtype=np.intp)
+        first[of_point[::-1]] = np.arange(len(of_point))[::-1]
         one = points.take(first)
         cards = [self.accelerators.get(name) for name in one.accelerator]
+        assumed = [self._is_assumed(m, a, p) for m, a, p in zip(one.model, cards, one.precision, strict=True)]
         return Configurations(
             first=first,
             representative=one,
-            of_point=of_point.reshape(-1),
+            of_point=of_point,
             attributes=self._attributes(one, cards),
             vendor=[None if card is None else card.vendor for card in cards],
-            is_assumed=np.array(
-                [self._is_assumed(m, a, p) for m, a, p in zip(one.model, cards, one.precision, strict=True)], dtype=bool
-            ),
+            is_assumed=np.array(assumed, dtype=bool),
             is_tpu=np.array([card is not None and card.kind == AcceleratorKind.TPU for card in cards], dtype=bool),
         )
 
@@ -88,7 +82,8 @@ class Lookup:
             MISSING_HARDWARE if card is None else self._hardware(card.name, p)[0]
             for card, p in zip(cards, one.precision, strict=True)
         ]
-        models = (self.models.get(name) for name in one.model)
+        distinct, of_name = codes(one.model)
+        models = (self.models.get(name) for name in distinct)
         nets = [MISSING_NETWORK if model is None else network(model) for model in models]
         run = Columns(
             weight_bytes=np.array([weight_bytes(precision) for precision in one.precision])[of_point],
@@ -100,13 +95,14 @@ class Lookup:
             output_tokens=points.output_tokens,
             concurrency=points.concurrency,
         )
-        return work(_table(Hardware, devices, of_point), _table(Network, nets, of_point), run)
+        return work(_table(Hardware, devices, of_point), _table(Network, nets, of_name[of_point]), run)
 
     def _attributes(self, one: Points, cards: Sequence[Accelerator | None]) -> dict[str, list[str | None]]:
         models = [self.models.get(name) for name in one.model]
+        signatures = {name: _signature(model) for name in set(one.model) if (model := self.models.get(name))}
         columns = (one.tensor, _or_one(one.pipeline), _or_one(one.attention_data), _or_one(one.expert), one.accelerators)
         return {
-            "network": [None if model is None else _signature(model) for model in models],
+            "network": [signatures.get(name) for name in one.model],
             "mixture": [None if model is None else ("mixture" if model.experts else "dense") for model in models],
             "accelerator": [None if card is None else card.name for card in cards],
             "family": [None if card is None else card.family for card in cards],
@@ -150,6 +146,18 @@ def positions(points: Points, load: Work) -> Array:
     )
     found: Array = np.log(np.stack(columns, axis=1))
     return found
+
+
+def _told_apart(points: Points) -> Codes:
+    """Give the configuration of each point, numbered from 0."""
+    index = np.zeros(len(points), dtype=np.int64)
+    for name in TEXT:
+        values, of_point = codes(getattr(points, name))
+        index = index * (len(values) + 1) + of_point
+    for name in NUMBERS:
+        distinct, of_point = np.unique(getattr(points, name), return_inverse=True)
+        index = np.unique(index * (len(distinct) + 1) + of_point, return_inverse=True)[1]
+    return np.unique(index, return_inverse=True)[1]
 
 
 def _or_one(column: Array) -> Array:

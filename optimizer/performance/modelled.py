@@ -6,19 +6,21 @@ Memory GiB, times ms. Plans use the safe end: times multiplied by the predicted 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from optimizer.catalog import Accelerator, Layout, Model, Quality, Variant
 from optimizer.performance.figures import Answer, Rejection, RejectionCode
+from optimizer.performance.points import Codes, Points
 from optimizer.performance.profiles import Configuration, Curve, Shape
-from optimizer.performance.roofline import Points, Roofline
+from optimizer.performance.roofline import Roofline
 from optimizer.performance.steps import GIB, USABLE_MEMORY_FRACTION, network, weight_bytes
 
 __all__ = [
     "CONCURRENCIES",
+    "Anchor",
     "Times",
     "anchored",
     "configurations_of",
@@ -138,57 +140,82 @@ def requests_in_memory(
     return fitting, refused
 
 
-def predicted(
-    roofline: Roofline, configurations: Sequence[Configuration], shapes: Sequence[Shape], grid: FloatArray = CONCURRENCIES
-) -> Times:
+def predicted(roofline: Roofline, configurations: Sequence[Configuration], shapes: Sequence[Shape]) -> Times:
     """Ask the roofline for every configuration at every shape and concurrency, in one call, at the safe end of its band."""
-    shape = len(configurations), len(shapes), len(grid)
-    each = len(shapes) * len(grid)
-
-    def numbers(values: Sequence[float | None]) -> FloatArray:
-        return np.repeat(np.array([np.nan if v is None else float(v) for v in values]), each)
-
-    def words(values: Sequence[str | None]) -> npt.NDArray[np.object_]:
-        return np.repeat(np.array(values, dtype=object), each)
-
-    points = Points(
-        model=words([c.model for c in configurations]),
-        compression=words([c.compression for c in configurations]),
-        accelerator=words([c.accelerator for c in configurations]),
-        precision=words([c.precision for c in configurations]),
-        tensor=numbers([c.layout.tensor for c in configurations]),
-        pipeline=numbers([c.layout.pipeline for c in configurations]),
-        attention_data=numbers([c.layout.attention_data for c in configurations]),
-        expert=numbers([c.layout.expert for c in configurations]),
-        accelerators=numbers([c.accelerators_per_replica for c in configurations]),
-        engine=words([c.engine for c in configurations]),
-        engine_version=words([c.engine_version for c in configurations]),
-        input_tokens=np.tile(np.repeat([float(i) for i, _ in shapes], len(grid)), len(configurations)),
-        output_tokens=np.tile(np.repeat([float(o) for _, o in shapes], len(grid)), len(configurations)),
-        concurrency=np.tile(grid, len(configurations) * len(shapes)),
-    )
-    found = roofline.predict(points)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        safe = np.maximum(found.output_tokens_per_s / found.low, 1.0)
-    quality = tuple(found.quality[::each].tolist()) if each else ()
-    lone = np.isfinite(found.ttft_ms) & (points.output_tokens <= 1)  # one token has no further one to wait for
-    tpot_ms = np.where(lone, NO_WAIT_MS, found.tpot_ms)
-    return Times(found.ttft_ms.reshape(shape), tpot_ms.reshape(shape), safe.reshape(shape), quality)
+    each = len(shapes) * len(CONCURRENCIES)
+    of_point = np.repeat(np.arange(len(configurations)), each)
+    lengths = np.repeat(np.array(shapes, dtype=np.float64).reshape(-1, 2), len(CONCURRENCIES), axis=0)
+    load = np.tile(CONCURRENCIES, len(configurations) * len(shapes))
+    found = _at_points(roofline, configurations, of_point, np.tile(lengths, (len(configurations), 1)), load)
+    shape = len(configurations), len(shapes), len(CONCURRENCIES)
+    ttft_ms, tpot_ms, safe = (column.reshape(shape) for column in found[:3])
+    return Times(ttft_ms, tpot_ms, safe, tuple(found[3][::each].tolist()) if each else ())
 
 
-def anchored(
-    roofline: Roofline, configuration: Configuration, nearest: Curve, shapes: Sequence[Shape], grid: FloatArray = CONCURRENCIES
-) -> Times:
-    """Give roofline times of a measured configuration at other shapes, moved by what it misses at the nearest measured shape.
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A measured configuration, the curve whose shape is nearest to the one asked for, and that shape."""
+
+    configuration: Configuration
+    nearest: Curve
+    shape: Shape
+
+
+def anchored(roofline: Roofline, anchors: Sequence[Anchor]) -> Times:
+    """Give roofline times of measured configurations at other shapes, moved by what it misses at the nearest measured shape.
 
     The ratio of measured to predicted times is taken at each measured concurrency, log-log between them and held beyond them;
-    where the roofline says nothing there, so it does here. The band of the roofline is kept whole.
+    where the roofline says nothing there, so it does here. The band of the roofline is kept whole. One shape an anchor: arrays
+    of shape (n_anchors, 1, n_concurrencies).
     """
-    here = predicted(roofline, [configuration], [nearest.shape], nearest.concurrency)
-    there = predicted(roofline, [configuration], shapes, grid)
-    known, wanted = np.log(nearest.concurrency), np.log(grid)
-    ttft, tpot = (
-        np.exp(np.interp(wanted, known, np.log(measured / middle[0, 0])))
-        for measured, middle in ((nearest.ttft_ms, here.ttft_ms), (nearest.tpot_ms, here.tpot_ms))
+    rows, sizes = np.arange(len(anchors)), np.array([len(a.nearest.concurrency) for a in anchors], dtype=np.intp)
+    near, far = np.repeat(rows, sizes), np.repeat(rows, len(CONCURRENCIES))
+    shapes = np.array([[a.nearest.shape, a.shape] for a in anchors], dtype=np.float64)
+    lengths = np.concatenate([shapes[near, 0], shapes[far, 1]])
+    load = np.concatenate([*(a.nearest.concurrency for a in anchors), np.tile(CONCURRENCIES, len(anchors))])
+    found = _at_points(roofline, [a.configuration for a in anchors], np.concatenate([near, far]), lengths, load)
+    cube, log_grid = (len(anchors), 1, len(CONCURRENCIES)), np.log(CONCURRENCIES)
+    here = [np.split(column[: len(near)], np.cumsum(sizes)[:-1]) for column in found[:2]]
+    ttft_ms, tpot_ms, safe = (column[len(near) :].reshape(cube).copy() for column in found[:3])
+    for row, anchor in enumerate(anchors):
+        known = np.log(anchor.nearest.concurrency)
+        ttft_ms[row] *= np.exp(np.interp(log_grid, known, np.log(anchor.nearest.ttft_ms / here[0][row])))
+        tpot_ms[row] *= np.exp(np.interp(log_grid, known, np.log(anchor.nearest.tpot_ms / here[1][row])))
+    return Times(ttft_ms, tpot_ms, safe, tuple(found[3][len(near) :: len(CONCURRENCIES)].tolist()))
+
+
+def _at_points(
+    roofline: Roofline, configurations: Sequence[Configuration], of_point: Codes, lengths: FloatArray, load: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray, npt.NDArray[np.object_]]:
+    """Ask for points of some configurations: TTFT and TPOT (ms) in the middle, how far off the safe end is, and the quality.
+
+    ``lengths`` are input and output tokens, shape (n_points, 2).
+    """
+
+    def numbers(values: Iterable[float | None]) -> FloatArray:
+        return np.array([np.nan if v is None else float(v) for v in values])[of_point]
+
+    def words(values: Iterable[str | None]) -> npt.NDArray[np.object_]:
+        return np.array(list(values), dtype=object)[of_point]
+
+    points = Points(
+        model=words(c.model for c in configurations),
+        compression=words(c.compression for c in configurations),
+        accelerator=words(c.accelerator for c in configurations),
+        precision=words(c.precision for c in configurations),
+        tensor=numbers(c.layout.tensor for c in configurations),
+        pipeline=numbers(c.layout.pipeline for c in configurations),
+        attention_data=numbers(c.layout.attention_data for c in configurations),
+        expert=numbers(c.layout.expert for c in configurations),
+        accelerators=numbers(c.accelerators_per_replica for c in configurations),
+        engine=words(c.engine for c in configurations),
+        engine_version=words(c.engine_version for c in configurations),
+        input_tokens=lengths[:, 0],
+        output_tokens=lengths[:, 1],
+        concurrency=load,
     )
-    return replace(there, ttft_ms=there.ttft_ms * ttft, tpot_ms=there.tpot_ms * tpot)
+    found = roofline.predict(points, of_point)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        safe = np.maximum(found.output_tokens_per_s / found.low, 1.0)
+    lone = np.isfinite(found.ttft_ms) & (points.output_tokens <= 1)  # one token has no further one to wait for
+    return found.ttft_ms, np.where(lone, NO_WAIT_MS, found.tpot_ms), safe, found.quality

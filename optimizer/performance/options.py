@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import replace
 
 from optimizer.catalog import Accelerator, Layout, Model, Profile, Quality, Variant, worst
 from optimizer.instance import BatchWorkload, Instance, ServingWorkload, TrainingWorkload
@@ -94,9 +93,11 @@ class Performance:
             bare = {_bare(model, a, p): not_supported(a, p) or NO_LENGTHS for a, p in forms}
             measured: Answers = {c: OTHER_LENGTHS for c in self._curves_of(model.name) if c.accelerator in names}
             answers = measured | _elsewhere(bare, answers) | answers
-        answers = _with_compressed(model, answers, self._catalog)
+        _add_compressed(model, answers, self._catalog)
         listed = {(v.precision, v.compression) for v in model.variants}
-        return {c: a for c, a in answers.items() if c.variant in listed or c.engine is not None}
+        for unlisted in [c for c in answers if c.engine is None and c.variant not in listed]:
+            del answers[unlisted]
+        return answers
 
     def _served(self, question: Question, model: Model, accelerators: tuple[Accelerator, ...]) -> Answers:
         """Answer for requests of known lengths: measured configurations first, then those nobody measured."""
@@ -160,9 +161,8 @@ def _base(variant: Variant) -> tuple[str, str]:
     return variant.precision, "none"
 
 
-def _with_compressed(model: Model, answers: Answers, catalog: Mapping[str, Accelerator]) -> Answers:
+def _add_compressed(model: Model, answers: Answers, catalog: Mapping[str, Accelerator]) -> None:
     """Add answers for compressed variants that have no estimate of their own in a place where their base form has an answer."""
-    found = dict(answers)
     by_variant: dict[tuple[str, str], list[tuple[Configuration, Answer]]] = defaultdict(list)
     for configuration, answer in answers.items():
         by_variant[configuration.variant].append((configuration, answer))
@@ -172,11 +172,13 @@ def _with_compressed(model: Model, answers: Answers, catalog: Mapping[str, Accel
         mine = by_variant[variant.precision, variant.compression]
         own = {_place(c)[2:] for c, answer in mine if isinstance(answer, ReplicaEstimate)}
         for base, answer in by_variant[_base(variant)]:
-            configuration = replace(base, precision=variant.precision, compression=variant.compression)
-            if configuration not in found and _place(base)[2:] not in own:
-                found[configuration] = _carried(variant, configuration, answer, catalog[base.accelerator])
-                mine.append((configuration, found[configuration]))
-    return found
+            if own and _place(base)[2:] in own:
+                continue
+            configuration = base.of_variant(variant.precision, variant.compression)
+            if configuration not in answers:
+                carried = _carried(variant, configuration, answer, catalog[base.accelerator])
+                answers[configuration] = carried
+                mine.append((configuration, carried))
 
 
 def _carried(variant: Variant, configuration: Configuration, answer: Answer, accelerator: Accelerator) -> Answer:

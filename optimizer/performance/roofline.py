@@ -122,10 +122,13 @@ class Roofline:
         self._fitted = _Fitted.of(self._efficiencies) if self._efficiencies else None
         self._multiples = self._efficiencies.multiples if self._efficiencies else PLAIN_MULTIPLES
 
-    def predict(self, points: Points) -> Predictions:
-        """Predict points. A blank concurrency asks for the rate at full load: times stay blank."""
+    def predict(self, points: Points, of_point: Codes | None = None) -> Predictions:
+        """Predict points. A blank concurrency asks for the rate at full load: times stay blank.
+
+        ``of_point`` numbers the configurations of the points from 0, where the caller knows them; telling them apart takes time.
+        """
         with np.errstate(all="ignore"):
-            return self._predict(points)
+            return self._predict(points, self._lookup.configurations(points, of_point))
 
     def transfer_of(self, points: Points) -> list[str]:
         """Name how far each prediction is carried (``TRANSFERS``); ``unfitted`` where there is no anchor to carry it from."""
@@ -141,8 +144,7 @@ class Roofline:
             ttft_s, tpot_s = model_times_s(load, points.output_tokens, self._multiples)
         return ttft_s * 1e3, tpot_s * 1e3
 
-    def _predict(self, points: Points) -> Predictions:
-        found = self._lookup.configurations(points)
+    def _predict(self, points: Points, found: Configurations) -> Predictions:
         is_full = np.isnan(points.concurrency)
         lanes = np.where(np.isnan(points.attention_data), 1.0, points.attention_data)
         load = self._lookup.work(points.at(np.where(is_full, FULL_LOAD_IN_LANE * lanes, points.concurrency)), found)

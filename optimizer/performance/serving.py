@@ -18,8 +18,8 @@ import numpy.typing as npt
 from optimizer.catalog import Accelerator, Model, Quality, worst
 from optimizer.performance.chain import chains, largest_rates
 from optimizer.performance.figures import Answer, Kind, Question, Rejection, RejectionCode, ReplicaEstimate
-from optimizer.performance.modelled import CONCURRENCIES, anchored, predicted, requests_in_memory
-from optimizer.performance.profiles import MIN_CONCURRENCIES, Configuration, Curve, curve_at_shape
+from optimizer.performance.modelled import CONCURRENCIES, Anchor, anchored, predicted, requests_in_memory
+from optimizer.performance.profiles import MIN_CONCURRENCIES, Configuration, Curve, Shape, curve_at_shape
 from optimizer.performance.roofline import Roofline
 
 __all__ = ["measured_answers", "modelled_answers"]
@@ -77,48 +77,44 @@ def measured_answers(
     configurations = list(curves)
     results = _Results.empty(question, len(configurations))
     by_grid: dict[tuple[float, ...], list[tuple[int, int, Curve]]] = defaultdict(list)
+    anchors: list[tuple[int, int, Anchor]] = []
     for row, configuration in enumerate(configurations):
-        without = []
+        mine = curves[configuration]
         for column, shape in enumerate(question.shapes):
-            match = curve_at_shape(curves[configuration], *shape, fewest=MIN_CONCURRENCIES if question.targets else 1)
+            match = curve_at_shape(mine, *shape, fewest=MIN_CONCURRENCIES if question.targets else 1)
             if match is None:
-                without.append(column)
+                anchors.append((row, column, Anchor(configuration, _nearest(mine, shape), shape)))
                 continue
             curve, results.quality[row][column] = match
             results.basis[row][column] = _curve_words(curve, match[1], question)
             by_grid[tuple(curve.concurrency.tolist())].append((row, column, curve))
-        if without:
-            _anchor(question, results, row, without, configuration, curves[configuration], roofline)
     for grid, group in by_grid.items():
         where = np.array([row for row, _, _ in group]), np.array([column for _, column, _ in group])
         times = np.stack([c.ttft_ms for _, _, c in group]), np.stack([c.tpot_ms for _, _, c in group])
         results.solve(question, where, np.array(grid), times)
+    if anchors:
+        _anchor(question, results, anchors, roofline)
     return {
         configuration: _answer(question, results, row, configuration, _sources(curves[configuration]))
         for row, configuration in enumerate(configurations)
     }
 
 
-def _anchor(
-    question: Question,
-    results: _Results,
-    row: int,
-    columns: Sequence[int],
-    configuration: Configuration,
-    curves: Sequence[Curve],
-    roofline: Roofline,
-) -> None:
-    """Fill some classes of one measured configuration from the roofline, anchored to the nearest measured shape of each."""
+def _nearest(curves: Sequence[Curve], shape: Shape) -> Curve:
+    """Give the curve whose lengths are nearest, the larger of the two ratios counting."""
     measured = np.log(np.array([curve.shape for curve in curves], dtype=np.float64))
-    for column in columns:
-        shape = question.shapes[column]
-        nearest = curves[int(np.abs(measured - np.log(shape)).max(axis=1).argmin())]
-        times = anchored(roofline, configuration, nearest, [shape])
-        results.quality[row][column] = worst([Quality.MODELLED, *times.quality])
-        results.basis[row][column] = _roofline_words(nearest)
-        where = np.array([row]), np.array([column])
-        safe_ttft, safe_tpot = times.safe_ms()
-        results.solve(question, where, CONCURRENCIES, (safe_ttft[0], safe_tpot[0]))
+    return curves[int(np.abs(measured - np.log(shape)).max(axis=1).argmin())]
+
+
+def _anchor(question: Question, results: _Results, anchors: Sequence[tuple[int, int, Anchor]], roofline: Roofline) -> None:
+    """Fill (row, column) places of measured configurations from the roofline, anchored to the nearest measured shape of each."""
+    times = anchored(roofline, [anchor for _, _, anchor in anchors])
+    for (row, column, anchor), quality in zip(anchors, times.quality, strict=True):
+        results.quality[row][column] = worst([Quality.MODELLED, quality])
+        results.basis[row][column] = _roofline_words(anchor.nearest)
+    where = np.array([row for row, _, _ in anchors]), np.array([column for _, column, _ in anchors])
+    safe_ttft, safe_tpot = times.safe_ms()
+    results.solve(question, where, CONCURRENCIES, (safe_ttft[:, 0], safe_tpot[:, 0]))
 
 
 def modelled_answers(

@@ -26,8 +26,8 @@ UNKNOWN = "unknown"
 """A blank engine version: a value of its own (blank is not any named version)."""
 LOAD, SHAPE, PLACE = slice(0, 1), slice(1, 3), slice(3, 6)
 """Coordinates: requests in flight, the two lengths, and those of the layout, which all points of a configuration share."""
-BLOCK = 4096
-"""Points corrected together: few enough for their likenesses to stay in a core's cache."""
+BLOCK, FEW = 1024, 16
+"""Points, and configurations, corrected together: few enough for their likenesses to stay in a core's cache."""
 
 
 def bits(attributes: Iterable[str]) -> int:
@@ -116,6 +116,7 @@ class SurfaceTable:
             self._variance += likeness.sd**2 * (np.arange(len(self._variance)) & needed == needed)
         order = np.lexsort(anchors.point.T[::-1])
         self._weights, self._of_anchor = np.array(surface.weights)[order], anchors.of_anchor[order]
+        self._summed = np.bincount(self._of_anchor, self._weights, len(anchors.place))
         cells, self._start_of_cell = np.unique(anchors.point[order], axis=0, return_index=True)
         loads, self._start_of_load = np.unique(cells[:, LOAD], return_index=True)
         self._loads, self._shapes = loads[:, None], cells[:, SHAPE]
@@ -130,23 +131,40 @@ class SurfaceTable:
         point : logarithms of load and lengths of each point, shape (n_points, 3)
         """
         likeness = self._variance[alike]
-        flat = self._flat_share * (likeness[:, self._of_anchor] * self._weights).sum(axis=1)
-        near = (1.0 - self._flat_share) * likeness * gaussian(place, self._place, self._lengths[PLACE])
-        near = np.add.reduceat(near[:, self._of_anchor] * self._weights, self._start_of_cell, axis=1)
-        found = flat[of_point]
+        found: Array = (self._flat_share * (likeness * self._summed).sum(axis=1))[of_point]
+        near = self._by_cell((1.0 - self._flat_share) * likeness * gaussian(place, self._place, self._lengths[PLACE]))
         for start in range(0, len(of_point), BLOCK):
             here = slice(start, start + BLOCK)
             found[here] += self._near(near, of_point[here], point[here])
         return found
 
+    def _by_cell(self, likeness: Array) -> Array:
+        """Sum the weights of anchors by cell, times the likeness of configurations to theirs; (n_configurations, n_cells)."""
+        found = np.empty((len(likeness), len(self._shapes)))
+        for start in range(0, len(likeness), FEW):
+            here = slice(start, start + FEW)
+            weighted = np.take(likeness[here], self._of_anchor, axis=1) * self._weights
+            np.add.reduceat(weighted, self._start_of_cell, axis=1, out=found[here])
+        return found
+
     def _near(self, weights: Array, of_point: Codes, point: Array) -> Array:
         """Sum the weights of configurations, shape (n_configurations, n_cells), by the likeness of each point to each cell."""
-        shapes, of_shape = np.unique(point[:, SHAPE], axis=0, return_inverse=True)
-        loads, of_load = np.unique(point[:, LOAD], return_inverse=True)
-        pairs, of_pair = np.unique(of_point * len(shapes) + of_shape.reshape(-1), return_inverse=True)
+        loads, of_load = _distinct(point[:, LOAD])
+        shapes, of_shape = _distinct(point[:, SHAPE])
+        pairs, of_pair = np.unique(of_point * len(shapes) + of_shape, return_inverse=True)
         by_shape = gaussian(shapes, self._shapes, self._lengths[SHAPE])
         row, shape = np.divmod(pairs, len(shapes))
         summed = np.add.reduceat(weights[row] * by_shape[shape], self._start_of_load, axis=1)
-        by_load = gaussian(loads[:, None], self._loads, self._lengths[LOAD])
-        total: Array = np.einsum("pl,pl->p", summed[of_pair], by_load[of_load.reshape(-1)])
+        by_load = gaussian(loads, self._loads, self._lengths[LOAD])
+        total: Array = (summed[of_pair] * by_load[of_load]).sum(axis=1)
         return total
+
+
+def _distinct(rows: Array) -> tuple[Array, Codes]:
+    """Give the distinct rows and for each row its place among them; columns are numbered first, as rows sort slowly."""
+    index = np.zeros(len(rows), dtype=np.intp)
+    for column in rows.T:
+        values = np.unique(column)
+        index = index * len(values) + np.searchsorted(values, column)
+    _, first, of_row = np.unique(index, return_index=True, return_inverse=True)
+    return rows[first], of_row

@@ -29,7 +29,7 @@ from optimizer.performance.roofline import Points, Predictions
 class FakeRoofline:
     """TTFT n x input / 10 ms, TPOT 10 ms; the low end is half the rate; nothing known of the card ``blank``."""
 
-    def predict(self, points: Points) -> Predictions:
+    def predict(self, points: Points, of_point: object = None) -> Predictions:
         known = np.array([name != "blank" for name in points.accelerator])
         ttft = np.where(known, points.concurrency * points.input_tokens / 10.0, np.nan)
         tpot = np.where(known, 10.0, np.nan)
