@@ -58,6 +58,10 @@ class Chains:
         """Give the times of one quantity."""
         return {Quantity.TTFT: self.ttft_ms, Quantity.TPOT: self.tpot_ms, Quantity.E2E: self.e2e_ms}[quantity]
 
+    def take(self, rows: npt.NDArray[np.bool_]) -> Chains:
+        """Give some of the chains."""
+        return Chains(self.ttft_ms[rows], self.tpot_ms[rows], self.e2e_ms[rows], self.departures_per_s[rows], self.size[rows])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rates:
@@ -130,12 +134,23 @@ def largest_rates(given: Chains, targets: Sequence[LatencyTarget], spread_factor
     >>> round(float(largest_rates(one, [target]).per_s[0]), 3)  # r = λ/20: 1 + 2r = 2r²/(1 - r), so r = (1 + √17)/8
     12.808
     """
-    alive = given.size > 0
-    lightest = np.full((len(alive), len(targets)), np.nan)
-    reached = lightest.copy()
+    possible = given.size > 0
+    lightest, reached = np.full((2, len(possible), len(targets)), np.nan)
+    for column, target in enumerate(targets):
+        lightest[possible, column] = spread_factor * given.times_ms(target.quantity)[possible, 0]
+    for column, target in enumerate(targets):
+        possible &= lightest[:, column] <= target.at_most_ms * (1.0 + ROUNDING)
+    rates = np.zeros(len(possible))
+    if possible.any():  # the others carry nothing: half of the chains of a usual workload
+        rates[possible], reached[possible] = _rates_and_reached(given.take(possible), targets, spread_factor)
+    return Rates(rates, reached, lightest)
+
+
+def _rates_and_reached(given: Chains, targets: Sequence[LatencyTarget], spread_factor: float) -> tuple[FloatArray, FloatArray]:
+    """Solve chains of which every target holds at the lightest load; the value of each target's statistic at their rates."""
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         weights = _Weights(given)
-        rates = np.where(alive, _largest_departure(given), 0.0)
+        rates = _largest_departure(given)
         for percentile in sorted({t.percentile for t in targets if t.percentile is not None}):
             allowed = _allowed(given, [t for t in targets if t.percentile == percentile], spread_factor)
             rates = np.minimum(rates, _percentile_rates(given, weights, allowed, percentile))
@@ -143,10 +158,7 @@ def largest_rates(given: Chains, targets: Sequence[LatencyTarget], spread_factor
             if target.percentile is None:
                 rates = np.minimum(rates, _mean_rates(given, weights, target, spread_factor))
         rates = _rounded_down(rates)
-        if targets:
-            lightest[alive] = spread_factor * np.stack([given.times_ms(t.quantity)[alive, 0] for t in targets], axis=1)
-            reached[:] = spread_factor * _reached(given, weights, rates, targets)
-    return Rates(rates, reached, lightest)
+        return rates, spread_factor * _reached(given, weights, rates, targets)
 
 
 def _rounded_down(rates: FloatArray) -> FloatArray:
