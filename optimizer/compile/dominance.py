@@ -22,11 +22,12 @@ def dominated_candidates(table: CandidateTable, switches: SwitchTable) -> npt.ND
     """Give for each candidate the one that replaces it, or -1; shape (n_candidates,).
 
     y replaces x when both serve the same workload on the same accelerator, y's replica size divides x's, y needs no more replicas
-    for any class, y keeps at least x's accuracy, and every switch y belongs to x belongs to. Argument: take any plan and turn
-    each replica of x into one of y on the same instance. It fits there (its size divides a size that fits), uses no more
-    accelerators, so every supply row holds and the rent is the same; every class that x carried, y carries (loads are linear
-    in this part); the traffic-weighted accuracy does not fall; the spot share of the pool y is a mean of two shares within
-    the cap; no switch is turned on. Among equals the first in canonical order, better quality first, stays.
+    for any class, y keeps at least x's accuracy, and every switch y belongs to and every limit that counts y has x too.
+    Argument: take any plan and turn each replica of x into one of y on the same instance. It fits there (its size divides a
+    size that fits), uses no more accelerators, so every supply row holds and the rent is the same; every class that x
+    carried, y carries (loads are linear in this part); the traffic-weighted accuracy does not fall; the spot share of the
+    pool y is a mean of two shares within the cap; no switch is turned on and no limit on variants counts more. Among equals
+    the first in canonical order, better quality first, stays.
     """
     quality = np.array([table.quality(k).rank for k in range(len(table))], dtype=np.int64)
     by = np.full(len(table), -1, dtype=np.int64)
@@ -46,7 +47,8 @@ def _mark_group(
     load, size, accuracy = table.load[members], table.size[members], table.accuracy[members]
     better = (load[:, None, :] <= load[None, :, :]).all(axis=2)
     better &= (size[None, :] % size[:, None] == 0) & (accuracy[:, None] >= accuracy[None, :])
-    better &= ~(belongs[:, :, None] & ~belongs[:, None, :]).any(axis=0)
+    for counted in (belongs, table.limited[:, members]):
+        better &= ~(counted[:, :, None] & ~counted[:, None, :]).any(axis=0)
     equal = better & better.T
     earlier = np.arange(len(members))[:, None] < np.arange(len(members))[None, :]
     replaces = better & (~equal | earlier)

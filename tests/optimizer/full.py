@@ -1,0 +1,137 @@
+"""Random instances with every feature on at once, small enough for both backends to prove in a moment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from optimizer.instance import Instance
+from tests.optimizer.tiny import FLOOR, accelerator, instance, model, offer, profile, variant
+
+PERIODS = [{"name": "day", "hours": 14.0, "per_month": 365 / 12}, {"name": "night", "hours": 10.0, "per_month": 365 / 12}]
+REGIONS, CARDS = ("r", "s"), ("a", "b", "c")
+
+
+def full_instance(seed: int) -> Instance:
+    """Draw serving and batch workloads over two periods, three cards in two regions, and every kind of cost and limit."""
+    rng = np.random.default_rng(50_000 + seed)
+    models = [model(name, *_variants(rng)) for name in ("m", "n")]
+    profiles = [
+        profile(m, card, float(rng.integers(4, 30)), size=int(rng.choice([1, 1, 2])), precision=precision)
+        for m in ("m", "n")
+        for card in CARDS
+        for precision in ("fp16", "fp8")
+        if rng.random() < 0.8
+    ]
+    profiles += [profile(m, "a", 5.0) for m in ("m", "n") if not any(p["model"] == m for p in profiles)]
+    unique = {(p["model"], p["accelerator"], p["precision"]): p for p in profiles}
+    workloads = [_serving(rng, "w0", "m"), _serving(rng, "w1", "n"), _batch(rng)]
+    return instance(
+        accelerators=[accelerator(card, family=f"family-{card}") for card in CARDS],
+        offers=_offers(rng),
+        profiles=list(unique.values()),
+        models=models,
+        workloads=workloads,
+        periods=PERIODS,
+        utilization_cap=float(rng.choice([0.5, 0.75, 1.0])),
+        limits=_limits(rng),
+        **_charges(rng),
+    )
+
+
+def _variants(rng: np.random.Generator) -> list[dict[str, Any]]:
+    base = {"precision": "fp16", "is_baseline": True, "weights_gib": 1.0}
+    extra: dict[str, Any] = {"maintenance_usd_per_month": float(rng.integers(0, 1500))} if rng.random() < 0.5 else {}
+    return [base, variant("fp8", float(rng.choice([0.97, 0.985, 0.995])), **extra)]
+
+
+def _offers(rng: np.random.Generator) -> list[dict[str, Any]]:
+    found = []
+    for card in CARDS:
+        price = float(rng.integers(4, 16)) / 4
+        for region in REGIONS:
+            for size in (1, 2, 4):
+                if rng.random() < 0.6 or (card == "a" and size == 4 and region == "r"):
+                    spot = price * size * 0.5 if rng.random() < 0.4 else None
+                    entry = offer(card, size, price * size * float(rng.choice([1.0, 1.0, 1.25])), region=region, spot=spot)
+                    if rng.random() < 0.25:
+                        term = {
+                            "option": "reserved",
+                            "usd_per_hour": price * size * 0.75,
+                            "as_of": "2026-11-01",
+                            "source": "made up",
+                        }
+                        entry["prices"].append(term)
+                    found.append(entry)
+    return found
+
+
+def _serving(rng: np.random.Generator, name: str, of: str) -> dict[str, Any]:
+    day = float(rng.integers(5, 60))
+    rates = {"day": day, "night": float(rng.choice([0.0, day / 4, day]))}
+    classes = [{"name": "q", "rate": {"value": rates, "unit": "queries/s"}}]
+    if rng.random() < 0.5:
+        classes.append({"name": "s", "rate": {"value": float(rng.integers(1, 9)), "unit": "queries/s"}})
+    found: dict[str, Any] = {"name": name, "kind": "serving", "model": of, "classes": classes, "team": f"team-{name}"}
+    found["latency"] = [{"quantity": "e2e", "statistic": "p99", "at_most_ms": 130.0}]
+    found["max_spot_fraction"] = float(rng.choice([0.0, 0.4, 1.0]))
+    if rng.random() < 0.6:
+        kind = "traffic_weighted" if rng.random() < 0.6 else "per_request"
+        found["accuracy"] = {**FLOOR, "floor_fraction_of_baseline": float(rng.choice([0.98, 0.99])), "aggregation": kind}
+    if rng.random() < 0.2:
+        found["regions_allowed"] = ["r"]
+    return found
+
+
+def _batch(rng: np.random.Generator) -> dict[str, Any]:
+    volume = float(rng.integers(2, 30)) * 3600 * 10
+    base = {"name": "batch", "kind": "batch", "model": "m", "volume_requests": volume, "unit": "queries", "team": "team-w0"}
+    return {**base, "deadline_hours": float(rng.choice([14.0, 24.0])), "max_spot_fraction": float(rng.choice([0.0, 1.0]))}
+
+
+def _limits(rng: np.random.Generator) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    drawn = [(card, int(rng.integers(1, 12))) for card in CARDS if rng.random() < 0.6]
+    found += [{"name": card, "match": {"accelerator": card}, "max_accelerators": most} for card, most in drawn]
+    if rng.random() < 0.4:
+        found.append({"name": "spot", "match": {"option": "spot"}, "max_instances": int(rng.integers(1, 4))})
+    if rng.random() < 0.3:
+        found.append(
+            {"name": "team", "match": {"team": "team-w0", "precision": "fp8"}, "max_accelerators": int(rng.integers(1, 6))}
+        )
+    if rng.random() < 0.3:
+        found.append({"name": "budget", "match": {"team": "team-w1"}, "max_usd_per_month": float(rng.integers(2000, 9000))})
+    if rng.random() < 0.3:
+        found.append({"name": "all", "match": {}, "max_usd_per_month": float(rng.integers(6000, 20000))})
+    return found
+
+
+def _charges(rng: np.random.Generator) -> dict[str, Any]:
+    people = [
+        {
+            "name": f"people {card}",
+            "when": {"family": f"family-{card}"},
+            "people": 0.1,
+            "usd_per_person_hour": float(rng.integers(5, 60)),
+        }
+        for card in CARDS
+        if rng.random() < 0.5
+    ]
+    people += (
+        [{"name": "abroad", "when": {"region": "s"}, "people": 0.1, "usd_per_person_hour": 20.0}] if rng.random() < 0.4 else []
+    )
+    licences: list[dict[str, Any]] = []
+    if rng.random() < 0.5:
+        licences.append({"name": "unit", "kind": "unit", "when": {"accelerator": "b"}, "usd_per_accelerator_month": 365.0})
+    if rng.random() < 0.5:
+        licences.append(
+            {"name": "flat", "kind": "flat", "when": {"precision": "fp8"}, "usd_per_month": float(rng.integers(50, 900))}
+        )
+    data = (
+        [{"name": "labels", "when": {"model": "n", "precision": "fp8"}, "items": 1000.0, "usd_per_item": 5.0}]
+        if rng.random() < 0.4
+        else []
+    )
+    risk = [{"name": "reclaimed", "when": {"option": "spot"}, "per_hour": 0.05, "usd_each": float(rng.integers(1, 12))}]
+    return {"people": people, "licences": licences, "data": data, "interruptions": risk if rng.random() < 0.6 else []}
