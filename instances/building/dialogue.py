@@ -22,9 +22,10 @@ CATALOGS = {
 }
 REGIONS = {
     "aws": ["us-east-1"], "azure": ["eastus", "eastus2"], "gcp": ["us-central1", "us-east4", "us-east5"], "lambda": ["us-east-1"],
-    "nebius": ["us-central1"],
+    "nebius": ["us-central1", "eu-north1"],
 }  # fmt: skip
-HERE = sorted({region for regions in REGIONS.values() for region in regions})
+CHAT_HERE = ["eu-north1"]
+HERE = sorted({region for regions in REGIONS.values() for region in regions} - set(CHAT_HERE))
 SMALL = {"T4", "V100-SXM2-16GB", "V100-SXM2-32GB", "A10", "A10G", "RTX-A6000", "Gaudi", "Inferentia2", "Trainium1"}
 RESERVED_SHARE = 0.6
 RULE = "an example rule, no price of the provider: 40 % off its on-demand price for a term of one year, paid in all hours"
@@ -88,9 +89,9 @@ def workloads(traffic: Traffic) -> list[CatalogRow]:
             "the bounds, lengths and unit of MLPerf Interactive",
         ),
         workload(
-            ("chat-70b", "Llama-3.1-70B-Instruct", "chat"), HERE, chat,
+            ("chat-70b", "Llama-3.1-70B-Instruct", "chat"), CHAT_HERE, chat,
             ("p95", {"ttft": 3000, "tpot": 50}), ("recovery", "MMLU", 0.99),
-            "prompts at the upper end of their bucket, answers at the shortest measured length", max_spot_fraction=0.25,
+            "prompts at their bucket's upper end, the shortest measured answers; data stay in the EU", max_spot_fraction=0.25,
         ),
     ]  # fmt: skip
 
@@ -109,7 +110,7 @@ def interruptions() -> list[CatalogRow]:
 def limits() -> list[CatalogRow]:
     """Give the quotas; each is an example, as no source states quotas or stock."""
     return [
-        limit("nebius", {"provider": "nebius"}, 128, "sixteen instances at a small provider"),
+        limit("nebius", {"provider": "nebius", "region": "us-central1"}, 128, "sixteen instances at a small provider"),
         limit("lambda", {"provider": "lambda"}, 128, "sixteen instances at a small provider"),
         limit("spot", {"option": "spot"}, 128, "sixteen instances in all"),
     ]

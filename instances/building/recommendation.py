@@ -32,7 +32,7 @@ def workloads() -> list[CatalogRow]:
     click = "Criteo multihot"
     return [
         workload(
-            ("rank-front", second, "shop"), [*US, *EU], _ranked(220_000, "the front page, built anew at each visit"),
+            ("rank-front", second, "shop"), [*US, *EU], _ranked(160_000, "the front page, built anew at each visit"),
             ("p99", {"e2e": 60}), ("AUC", click, 0.99), as_measured, max_spot_fraction=0.3,
         ),
         workload(
