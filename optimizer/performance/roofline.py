@@ -19,7 +19,7 @@ from optimizer.catalog.efficiencies import Efficiencies
 from optimizer.instance import Catalogs
 from optimizer.performance.lookup import Configurations, Lookup, positions
 from optimizer.performance.points import Array, Codes, Points, Predictions, rate_of
-from optimizer.performance.similarity import PLACE, AnchorTable, SurfaceTable, bits
+from optimizer.performance.similarity import PLACE, AnchorTable, Placed, SurfaceTable, bits
 from optimizer.performance.steps import Work
 
 __all__ = ["ANCHORED", "PLAIN_MULTIPLES", "TRANSFERS", "Points", "Predictions", "Roofline", "model_times_s", "nearest_transfer"]
@@ -173,12 +173,13 @@ class Roofline:
         """Correct both times by what like points were measured to do, and by rates where a family has no such point."""
         position = positions(points, load)
         position = np.where(np.isfinite(position), position, 0.0)
-        alike, place, point = fitted.table.alike(found.attributes), position[found.first, PLACE], position[:, : PLACE.start]
+        alike, place = fitted.table.alike(found.attributes), position[found.first, PLACE]
+        placed = Placed.of(found.of_point, position)
         is_full = np.isnan(points.concurrency)  # no anchor is near full load: the model alone
         times = []
         for surface, plain, families in zip((fitted.ttft, fitted.tpot), (ttft_s, tpot_s), fitted.families, strict=True):
             slower = -self._family_rates(families, found)[found.of_point]
-            correction = surface.correction(alike, place, found.of_point, point)
+            correction = surface.correction(alike, place, placed)
             times.append(plain * np.exp(np.where(is_full, 0.0, correction) + slower))
         return times[0], times[1]
 

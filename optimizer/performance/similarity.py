@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from optimizer.catalog.efficiencies import Anchors, Surface
 
-__all__ = ["ATTRIBUTES", "UNKNOWN", "AnchorTable", "SurfaceTable", "bits", "gaussian"]
+__all__ = ["ATTRIBUTES", "UNKNOWN", "AnchorTable", "Placed", "SurfaceTable", "bits", "gaussian"]
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.intp]
@@ -26,8 +26,8 @@ UNKNOWN = "unknown"
 """A blank engine version: a value of its own (blank is not any named version)."""
 LOAD, SHAPE, PLACE = slice(0, 1), slice(1, 3), slice(3, 6)
 """Coordinates: requests in flight, the two lengths, and those of the layout, which all points of a configuration share."""
-BLOCK, FEW = 1024, 16
-"""Points, and configurations, corrected together: few enough for their likenesses to stay in a core's cache."""
+CELL_ROWS, POINT_ROWS = 32, 1024
+"""Rows of cells, and points, handled together: few enough for their likenesses to stay in a core's cache."""
 
 
 def bits(attributes: Iterable[str]) -> int:
@@ -99,6 +99,34 @@ def gaussian(left: Array, right: Array, lengths: Array) -> Array:
     return found
 
 
+@dataclass(frozen=True)
+class Placed:
+    """Points ready for comparison: each is of a (configuration, shape) pair and at a load; distinct ones are compared once.
+
+    Attributes
+    ----------
+    of_point, of_pair, of_load : the configuration, the pair and the load of each point, shape (n_points,)
+    pairs : configuration and shape of each pair, shape (n_pairs, 2)
+    loads, shapes : logarithms, shapes (n_loads, 1) and (n_shapes, 2)
+    """
+
+    of_point: Codes
+    of_pair: Codes
+    of_load: Codes
+    pairs: Codes
+    loads: Array
+    shapes: Array
+
+    @classmethod
+    def of(cls, of_point: Codes, position: Array) -> Placed:
+        """Tell apart the loads and the shapes of points, which lie at some positions, shape (n_points, 6)."""
+        loads, of_load = _distinct(position[:, LOAD])
+        shapes, of_shape = _distinct(position[:, SHAPE])
+        keys, of_pair = np.unique(of_point * len(shapes) + of_shape, return_inverse=True)
+        pairs = np.stack(np.divmod(keys, max(len(shapes), 1)), axis=1)
+        return cls(of_point, of_pair, of_load, pairs, loads, shapes)
+
+
 class SurfaceTable:
     """One correction surface, ready to be evaluated for many points of few configurations.
 
@@ -119,45 +147,45 @@ class SurfaceTable:
         self._summed = np.bincount(self._of_anchor, self._weights, len(anchors.place))
         cells, self._start_of_cell = np.unique(anchors.point[order], axis=0, return_index=True)
         loads, self._start_of_load = np.unique(cells[:, LOAD], return_index=True)
-        self._loads, self._shapes = loads[:, None], cells[:, SHAPE]
+        self._loads, (self._shapes, self._shape_of_cell) = loads[:, None], _distinct(cells[:, SHAPE])
 
-    def correction(self, alike: NDArray[np.uint8], place: Array, of_point: Codes, point: Array) -> Array:
+    def correction(self, alike: NDArray[np.uint8], place: Array, placed: Placed) -> Array:
         """Give the correction of points, shape (n_points,).
 
         Parameters
         ----------
         alike, place : of the configurations: what they share with the anchors', and the layout's coordinates
-        of_point : the configuration of each point
-        point : logarithms of load and lengths of each point, shape (n_points, 3)
+        placed : the points
         """
         likeness = self._variance[alike]
-        found: Array = (self._flat_share * (likeness * self._summed).sum(axis=1))[of_point]
+        found: Array = (self._flat_share * (likeness * self._summed).sum(axis=1))[placed.of_point]
         near = self._by_cell((1.0 - self._flat_share) * likeness * gaussian(place, self._place, self._lengths[PLACE]))
-        for start in range(0, len(of_point), BLOCK):
-            here = slice(start, start + BLOCK)
-            found[here] += self._near(near, of_point[here], point[here])
+        by_load, by_pair = gaussian(placed.loads, self._loads, self._lengths[LOAD]), self._by_pair(near, placed)
+        for here in _blocks(len(found), POINT_ROWS):
+            found[here] += (by_pair[placed.of_pair[here]] * by_load[placed.of_load[here]]).sum(axis=1)
         return found
 
     def _by_cell(self, likeness: Array) -> Array:
         """Sum the weights of anchors by cell, times the likeness of configurations to theirs; (n_configurations, n_cells)."""
-        found = np.empty((len(likeness), len(self._shapes)))
-        for start in range(0, len(likeness), FEW):
-            here = slice(start, start + FEW)
+        found = np.empty((len(likeness), len(self._start_of_cell)))
+        for here in _blocks(len(likeness), CELL_ROWS):
             weighted = np.take(likeness[here], self._of_anchor, axis=1) * self._weights
             np.add.reduceat(weighted, self._start_of_cell, axis=1, out=found[here])
         return found
 
-    def _near(self, weights: Array, of_point: Codes, point: Array) -> Array:
-        """Sum the weights of configurations, shape (n_configurations, n_cells), by the likeness of each point to each cell."""
-        loads, of_load = _distinct(point[:, LOAD])
-        shapes, of_shape = _distinct(point[:, SHAPE])
-        pairs, of_pair = np.unique(of_point * len(shapes) + of_shape, return_inverse=True)
-        by_shape = gaussian(shapes, self._shapes, self._lengths[SHAPE])
-        row, shape = np.divmod(pairs, len(shapes))
-        summed = np.add.reduceat(weights[row] * by_shape[shape], self._start_of_load, axis=1)
-        by_load = gaussian(loads, self._loads, self._lengths[LOAD])
-        total: Array = (summed[of_pair] * by_load[of_load]).sum(axis=1)
-        return total
+    def _by_pair(self, weights: Array, placed: Placed) -> Array:
+        """Sum the weights of cells over shapes, by the likeness of each pair's shape to theirs; shape (n_pairs, n_loads)."""
+        by_shape = gaussian(placed.shapes, self._shapes, self._lengths[SHAPE])
+        found = np.empty((len(placed.pairs), len(self._loads)))
+        for here in _blocks(len(found), CELL_ROWS):
+            row, shape = placed.pairs[here].T
+            weighted = weights[row] * np.take(by_shape[shape], self._shape_of_cell, axis=1)
+            np.add.reduceat(weighted, self._start_of_load, axis=1, out=found[here])
+        return found
+
+
+def _blocks(count: int, size: int) -> Iterable[slice]:
+    return (slice(start, start + size) for start in range(0, count, size))
 
 
 def _distinct(rows: Array) -> tuple[Array, Codes]:
