@@ -16,13 +16,13 @@ FINE_TUNING = {
     "source": "an example: fine-tuning another network of the family to the company's own tags, and 10,000 images checked",
 }
 SECOND_FORM = {
-    "accelerator_hours": 48,
-    "labelling_hours": 40,
+    "accelerator_hours": 400,
+    "labelling_hours": 300,
     "quality": "assumed",
-    "source": "an example: calibrating a second INT8 form on recent clicks, and a comparison with the first on live traffic",
+    "source": "an example: training the interaction for INT8, and two people who compare it with the first form for four weeks",
 }
 TUNED_USD_PER_MONTH = 400
-SECOND_FORM_USD_PER_MONTH = 900
+SECOND_FORM_USD_PER_MONTH = 1100
 MAINTENANCE = "maintenance of {} USD a month is an example: {}"
 
 

@@ -61,7 +61,7 @@ def data() -> list[CatalogRow]:
     return [
         {
             "name": "labels for the second form", "when": {"model": "DLRM-v2-DCNv2", "compression": "int8-interaction"},
-            "items": 200_000, "usd_per_item": 0.05, "labelling_hours": 100, "usd_per_labelling_hour": 20, "horizon_months": 12,
+            "items": 100_000, "usd_per_item": 0.10, "labelling_hours": 100, "usd_per_labelling_hour": 20, "horizon_months": 12,
             "quality": "assumed",
             "source": EXAMPLE + "judged pairs of goods, to see whom the lost AUC hurts; 20 USD/h of labelling",
         },
@@ -87,7 +87,7 @@ def interruptions() -> list[CatalogRow]:
     return [
         {
             "name": f"{provider} spot", "when": {"provider": provider, "option": "spot"}, "per_hour": round(1 / every, 4),
-            "usd_each": 15, "quality": "assumed", "source": f"{EXAMPLE}once in {every} hours; {lost}",
+            "usd_each": 25, "quality": "assumed", "source": f"{EXAMPLE}once in {every} hours; {lost}",
         }
         for provider, every in hours.items()
     ]  # fmt: skip

@@ -42,10 +42,18 @@ class Outcome:
     @property
     def what(self) -> str:
         """Say what differs: the strongest of accelerator, precision and compression, or only counts."""
+        if self.gain_usd is not None and self.gain_usd <= self.doubt_usd:
+            return f"not proved: the shipped plan is within {max(self.gain_usd, 0):.2f} of it"
         found = [f for f in FIELDS if _used(self.shipped, f) != _used(self.changed, f)]
         if not found and _counts(self.shipped) != _counts(self.changed):
             return "counts or places"
         return ", ".join(found) or "nothing"
+
+    @property
+    def doubt_usd(self) -> float:
+        """Give how far the shipped plan may be from the best in its own question, USD per hour, and a cent."""
+        bound = self.shipped.bound_usd
+        return 0.01 + (self.shipped.usd_per_hour if bound is None else self.shipped.usd_per_hour - bound)
 
     @property
     def gain_usd(self) -> float | None:
