@@ -101,6 +101,8 @@ class Lookup:
         models = [self.models.get(name) for name in one.model]
         signatures = {name: _signature(model) for name in set(one.model) if (model := self.models.get(name))}
         columns = (one.tensor, _or_one(one.pipeline), _or_one(one.attention_data), _or_one(one.expert), one.accelerators)
+        degrees = list(zip(*(column.tolist() for column in columns), strict=True))
+        layouts = {row: "x".join(f"{degree:g}" for degree in row) for row in set(degrees)}
         return {
             "network": [signatures.get(name) for name in one.model],
             "mixture": [None if model is None else ("mixture" if model.experts else "dense") for model in models],
@@ -109,7 +111,7 @@ class Lookup:
             "precision": list(one.precision),
             "engine": list(one.engine),
             "engine_version": [_version(e, v) for e, v in zip(one.engine, one.engine_version, strict=True)],
-            "layout": ["x".join(f"{degree:g}" for degree in row) for row in zip(*columns, strict=True)],
+            "layout": [layouts[row] for row in degrees],
         }
 
     def _is_assumed(self, model: str, card: Accelerator | None, precision: str) -> bool:

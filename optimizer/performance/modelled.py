@@ -122,7 +122,8 @@ def requests_in_memory(
     shape (n_configurations, n_shapes), NaN where unknown
     """
     net = network(model)
-    weights = np.array([weights_gib(model, model.variant(*c.variant), c.precision) for c in configurations])
+    by_variant = {v: weights_gib(model, model.variant(*v), v[0]) for v in {c.variant for c in configurations}}
+    weights = np.array([by_variant[c.variant] for c in configurations])
     count = np.array([float(c.accelerators_per_replica) for c in configurations])
     usable = USABLE_MEMORY_FRACTION * np.array([a.memory_gib for a in accelerators])
     room = usable - weights / count

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isnan
 
 import numpy as np
 import numpy.typing as npt
@@ -166,14 +167,14 @@ def _sources(curves: Iterable[Curve]) -> str:
 
 def _answer(question: Question, results: _Results, row: int, configuration: Configuration, source: str) -> Answer:
     """Turn one row of results into an estimate, or into the reason that decided."""
-    rates = results.rate_per_s[row]
-    if (unknown := np.flatnonzero(np.isnan(rates))).size:
-        shape = question.shapes[unknown[0]]
+    rates = results.rate_per_s[row].tolist()
+    unknown = next((shape for shape, rate in zip(question.shapes, rates, strict=True) if isnan(rate)), None)
+    if unknown is not None:
         message = (
-            f"no measured curve speaks for {shape[0]}/{shape[1]} tokens and the roofline lacks a figure of the model or card"
+            f"no measured curve speaks for {unknown[0]}/{unknown[1]} tokens and the roofline lacks a figure of the model or card"
         )
         return Rejection(RejectionCode.SHAPE if configuration.engine else RejectionCode.NO_FIGURE, message)
-    if (rates <= 0).any():
+    if min(rates) <= 0:
         return _too_slow(question, results.lightest_ms[row])
     quality = worst(results.quality[row])
     if question.targets:
@@ -181,7 +182,7 @@ def _answer(question: Question, results: _Results, row: int, configuration: Conf
     kind = Kind.MODELLED if quality.rank >= Quality.MODELLED.rank else Kind.DERIVED if question.targets else Kind.THROUGHPUT
     return ReplicaEstimate(
         configuration=configuration,
-        rate_per_s=rates,
+        rate_per_s=results.rate_per_s[row],
         latency_ms=results.reached_ms[row],
         quality=quality,
         kind=kind,
