@@ -25,7 +25,7 @@ from optimizer.performance.lookup import Lookup
 from optimizer.performance.points import Array, Points, Predictions
 from optimizer.problems import nearest
 
-__all__ = ["ADDED_COLUMNS", "REQUIRED_COLUMNS", "estimate_csv", "estimate_points"]
+__all__ = ["ADDED_COLUMNS", "REQUIRED_COLUMNS", "estimate_points", "estimated_csv"]
 
 TEXT_COLUMNS = ("model", "accelerator", "precision")
 NUMBER_COLUMNS = ("tensor_parallel", "accelerator_count", "input_tokens", "output_tokens")
@@ -42,8 +42,8 @@ LINE = ""
 Row = dict[str, str]
 
 
-def estimate_csv(path_in: str | Path, path_out: str | Path, catalogs: Catalogs) -> tuple[str, ...]:
-    """Read points, write them with estimates; give warnings, one for each name that is not known.
+def estimated_csv(path_in: str | Path, catalogs: Catalogs) -> tuple[str, tuple[str, ...]]:
+    """Read points; give the table with estimates as CSV text, and warnings, one for each name that is not known.
 
     Raises
     ------
@@ -59,9 +59,8 @@ def estimate_csv(path_in: str | Path, path_out: str | Path, catalogs: Catalogs) 
     writer.writerow([*kept, *ADDED_COLUMNS])
     for row, added in zip(rows, _added(predictions), strict=True):
         writer.writerow([*(row[name] for name in kept), *added])
-    Path(path_out).write_text(text.getvalue(), encoding="utf-8")
     renamed = [f"{n} rows: model {name!r} taken as {taken[name]!r}" for name, n in Counter(points.model).items() if name in taken]
-    return (*renamed, *_warnings(catalogs, points, predictions))
+    return text.getvalue(), (*renamed, *_warnings(catalogs, points, predictions))
 
 
 def _taken_as(lookup: Lookup, names: Iterable[str]) -> dict[str, str]:

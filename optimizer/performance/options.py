@@ -70,7 +70,7 @@ class Performance:
         accelerator = self._accelerators.get(configuration.accelerator)
         if accelerator is None:
             return Rejection(RejectionCode.NO_FIGURE, f"no accelerator {configuration.accelerator!r} in the catalog")
-        answer = self._answers(question, model, (accelerator,)).get(configuration)
+        answer = self._answers(question, model, (accelerator,), configuration.accelerators_per_replica).get(configuration)
         if answer is None:
             return Rejection(RejectionCode.NO_FIGURE, f"{configuration.label} is not among the configurations of {model.name}")
         return judged(answer, question)
@@ -79,15 +79,20 @@ class Performance:
         model = self._models[workload.model]
         return Question.of(workload, model.name, self._policy), model
 
-    def _answers(self, question: Question, model: Model, accelerators: tuple[Accelerator, ...]) -> Answers:
-        """Answer for every configuration of a model on some accelerators."""
+    def _answers(
+        self, question: Question, model: Model, accelerators: tuple[Accelerator, ...], size: int | None = None
+    ) -> Answers:
+        """Answer for every configuration of a model on some accelerators; at least for replicas of ``size`` where it is given.
+
+        No answer hangs on one for another size, but for rates held by whole systems, which are always gone through.
+        """
         names = {a.name for a in accelerators}
         profiles = [p for p in self._profiles_of(model.name) if p.accelerator in names]
         answers = held_answers(question, profiles)
         if model.architecture == "encoder":
             answers = self._encoded(question, model, accelerators, answers) | answers
         elif question.has_lengths:
-            answers = self._served(question, model, accelerators) | answers
+            answers = self._served(question, model, accelerators, size) | answers
         else:
             forms = [(accelerator, precision) for accelerator in accelerators for precision in _forms(model)]
             bare = {_bare(model, a, p): not_supported(a, p) or NO_LENGTHS for a, p in forms}
@@ -99,16 +104,16 @@ class Performance:
             del answers[unlisted]
         return answers
 
-    def _served(self, question: Question, model: Model, accelerators: tuple[Accelerator, ...]) -> Answers:
+    def _served(self, question: Question, model: Model, accelerators: tuple[Accelerator, ...], size: int | None) -> Answers:
         """Answer for requests of known lengths: measured configurations first, then those nobody measured."""
         names = {a.name for a in accelerators}
-        curves = {c: found for c, found in self._curves_of(model.name).items() if c.accelerator in names}
+        curves = {c: f for c, f in self._curves_of(model.name).items() if c.accelerator in names and _is_of_size(c, size)}
         usable = {c: f for c, f in curves.items() if c.availability != "preview" or question.include_preview}
         answers: Answers = measured_answers(question, usable, self._roofline)
         answers |= {c: PREVIEW for c in curves if c not in usable}
         measured = {_place(c) for c in usable}
         kept, refused = configurations_of(model, _forms(model), accelerators)
-        unmeasured = [c for c in kept if _place(c) not in measured]
+        unmeasured = [c for c in kept if _place(c) not in measured and _is_of_size(c, size)]
         answers |= modelled_answers(question, model, unmeasured, self._catalog, self._roofline)
         return answers | {c: why for c, why in refused.items() if _place(c) not in measured}
 
@@ -143,6 +148,10 @@ def _elsewhere(answers: Mapping[Configuration, Answer], held: Answers) -> Answer
 
 def _bare(model: Model, accelerator: Accelerator, precision: str) -> Configuration:
     return Configuration(model.name, precision, "none", accelerator.name, 1, None, None, Layout())
+
+
+def _is_of_size(configuration: Configuration, size: int | None) -> bool:
+    return size is None or configuration.accelerators_per_replica == size
 
 
 def _place(configuration: Configuration) -> tuple[str, str, str, int]:
