@@ -112,10 +112,12 @@ def _model_writer(output: Path | None) -> Callable[[Model], str]:
 @click.option("--catalogs", type=FILE, metavar="DIR", help="Folder of catalogs; the shipped ones by default.")
 def estimate_command(points: Path, output: Path, catalogs: Path | None) -> None:
     """Predict TTFT, TPOT and throughput of the POINTS of a CSV file, with 90 % bands."""
-    from optimizer.performance.estimate import estimate_csv
+    from optimizer.performance.estimate import estimated_csv
     from optimizer.read import load_catalogs
 
-    for warning in estimate_csv(points, output, load_catalogs(catalogs)):
+    text, warnings = estimated_csv(points, load_catalogs(catalogs))
+    emit(text, output)
+    for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     emit(f"Written to {output}\n")
 

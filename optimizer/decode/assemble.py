@@ -96,7 +96,7 @@ def decode(
 def _refuse_planless(solution: Solution) -> None:
     if solution.termination is Termination.INFEASIBLE:
         raise InfeasibleError(
-            "no plan: the limits, spot shares and accuracy averages cannot all hold together; each workload alone has candidates"
+            "no plan: limits, budgets, spot shares and accuracy averages cannot all hold together; each workload alone has candidates"
         )
     if solution.termination in (Termination.UNBOUNDED, Termination.INFEASIBLE_OR_UNBOUNDED):
         raise AllocationError(f"{solution.backend} calls a bounded model {solution.termination}: {solution.message}")
@@ -144,9 +144,16 @@ def _warnings(table: CandidateTable) -> list[str]:
     if table.offers.left_out:
         _, label, reason = table.offers.left_out[0]
         found.append(f"{len(table.offers.left_out)} offers have no usable price and are left out, such as {label}: {reason}")
-    setups = {m.name for m in table.instance.catalogs.models for v in m.variants if v.setup is not None}
-    if mine := sorted({w.model for w in table.workloads} & setups):
-        found.append(f"setup costs are not priced yet: {', '.join(mine)}")
+    late = [
+        f"{o.label} {p.option}"
+        for o, p in zip(table.offers.offers, table.offers.prices, strict=True)
+        if p.as_of > table.instance.as_of
+    ]
+    if late:
+        found.append(f"{len(late)} prices are dated after {table.instance.as_of}, the day of the question, such as {late[0]}")
+    unpriced = {m.name for m in table.instance.catalogs.models for v in m.variants if v.setup is not None}
+    if table.instance.policy.setup is None and (mine := sorted({w.model for w in table.workloads} & unpriced)):
+        found.append(f"making variants is not priced, since policy.setup gives no prices: {', '.join(mine)}")
     return found
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from optimizer.catalog import Quality
 from optimizer.errors import InvalidInputError
-from optimizer.performance.estimate import ADDED_COLUMNS, REQUIRED_COLUMNS, estimate_csv, estimate_points
+from optimizer.instance import Catalogs
+from optimizer.performance.estimate import ADDED_COLUMNS, REQUIRED_COLUMNS, estimate_points, estimated_csv
 from optimizer.performance.roofline import Roofline
 from tests.optimizer.performance.small import MODEL, catalogs, points, profile
 
@@ -83,6 +84,12 @@ def write(path: Path, rows: list[dict[str, object]], drop: str = "") -> Path:
         writer.writeheader()
         writer.writerows(rows)
     return path
+
+
+def estimate_csv(path_in: Path, path_out: Path, known: Catalogs) -> tuple[str, ...]:
+    text, warnings = estimated_csv(path_in, known)
+    path_out.write_text(text)
+    return warnings
 
 
 def test_a_table_keeps_rows_order_and_other_columns(tmp_path: Path) -> None:
