@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 from importlib import import_module
@@ -94,6 +95,7 @@ def command(ctx: click.Context, debug: bool) -> None:
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit with the contract's code; never a traceback unless ``--debug`` asks for it."""
     arguments = sys.argv[1:] if args is None else args
+    gc.set_threshold(200_000)  # a command is short; else the collector walks the catalogs again and again
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without box-drawing characters still gets its table
     try:

@@ -45,7 +45,7 @@ def baselines_of(compiled: Compiled, usd_per_hour: float) -> Baselines:
         ],
         dtype=bool,
     )
-    every = np.ones(len(table), dtype=bool)
+    every = compiled.dominated_by < 0  # what is dominated on its accelerator is no cheaper alone
     good = [_cheapest(table, switches, w, every) for w in range(len(table.workloads))]
     usual = [_cheapest(table, switches, w, sixteen) or good[w] for w in range(len(table.workloads))]
     return Baselines(
