@@ -1,7 +1,7 @@
 """Times compiling a table of candidates into a model of about 200,000 non-zeros, against what a user would pick instead.
 
 Run from the project's folder: ``python -m tests.benchmarks.compile``. In one run, best of three, wall seconds, no solve: ours
-from the candidates to a solver built on the model; PuLP's ``lpSum`` and scipy's ``milp`` from the ready numbers of the same model.
+from the candidates to a solver built on the model; PuLP's ``lpSum`` and scipy's ``milp`` from the ready numbers of that model.
 """
 
 from __future__ import annotations
