@@ -96,7 +96,7 @@ def decode(
 def _refuse_planless(solution: Solution) -> None:
     if solution.termination is Termination.INFEASIBLE:
         raise InfeasibleError(
-            "no plan: limits, budgets, spot shares and averaged floors cannot all hold together; each workload alone has candidates"
+            "no plan: limits, budgets, spot shares and averaged floors cannot hold together; each workload alone has candidates"
         )
     if solution.termination in (Termination.UNBOUNDED, Termination.INFEASIBLE_OR_UNBOUNDED):
         raise AllocationError(f"{solution.backend} calls a bounded model {solution.termination}: {solution.message}")
