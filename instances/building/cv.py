@@ -7,6 +7,7 @@ limits are examples, each with its reason. README.md tells the story of each wor
 from __future__ import annotations
 
 from building.demands import AS_OF, EU, EXAMPLE, US, limit, rate_class, stated_rate, workload
+from building.policies import PRICED_MAKING
 from building.tables import CatalogRow
 
 CATALOGS = {
@@ -129,17 +130,7 @@ def question() -> CatalogRow:
         "description": "A marketplace's five vision workloads on rented GPUs and TPUs; numbers explained in README.md",
         "as_of": AS_OF,
         "catalogs": CATALOGS,
-        "policy": {
-            "max_price_age_days": 730,
-            "utilization_cap": 0.8,
-            "setup": {
-                "usd_per_accelerator_hour": 3,
-                "usd_per_labelling_hour": 20,
-                "horizon_months": 12,
-                "quality": "assumed",
-                "source": EXAMPLE + "an H100 costs 2 to 4 USD an hour at the smaller providers; 20 USD/h of labelling",
-            },
-        },
+        "policy": PRICED_MAKING,
         "workloads": workloads(),
         "limits": limits(),
         "people": people(),

@@ -10,6 +10,7 @@ import math
 
 from building.demands import AS_OF, CONVERSATION, EXAMPLE, Traffic, limit, rate_class, workload
 from building.nlp import PROMPT_CLASSES
+from building.policies import READ_OFF_CURVES
 from building.tables import CatalogRow, RawRow
 
 OFFERS = "offers_dialogue.csv"
@@ -125,15 +126,7 @@ def question(traces: list[RawRow], sizes: list[RawRow]) -> CatalogRow:
         "as_of": AS_OF,
         "periods": [{"name": hour, "hours": 1, "per_month": 30.4166667} for hour in HOURS],
         "catalogs": CATALOGS,
-        "policy": {
-            "max_price_age_days": 730,
-            "utilization_cap": 0.8,
-            "run_to_run_spread_factor": {
-                "value": 1.5,
-                "quality": "assumed",
-                "reason": "published points are central values of single runs; repeated runs scatter by tens of percent",
-            },
-        },
+        "policy": READ_OFF_CURVES,
         "workloads": workloads(Traffic(traces, sizes)),
         "limits": limits(),
         "interruptions": interruptions(),

@@ -7,6 +7,7 @@ reason. README.md tells the story of each workload.
 from __future__ import annotations
 
 from building.demands import AS_OF, CODE, CONVERSATION, EU, US, Traffic, rate_class, workload
+from building.policies import READ_OFF_CURVES
 from building.tables import CatalogRow, RawRow
 
 CATALOGS = {
@@ -152,15 +153,7 @@ def question(traces: list[RawRow], sizes: list[RawRow]) -> CatalogRow:
         "description": "Eight language workloads of one company on rented GPUs and TPUs; numbers explained in README.md",
         "as_of": AS_OF,
         "catalogs": CATALOGS,
-        "policy": {
-            "max_price_age_days": 730,
-            "utilization_cap": 0.8,
-            "run_to_run_spread_factor": {
-                "value": 1.5,
-                "quality": "assumed",
-                "reason": "published points are central values of single runs; repeated runs scatter by tens of percent",
-            },
-        },
+        "policy": READ_OFF_CURVES,
         "workloads": workloads(Traffic(traces, sizes)),
         "limits": limits(),
     }

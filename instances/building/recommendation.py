@@ -7,6 +7,7 @@ examples, each with its reason. README.md tells the story of each workload.
 from __future__ import annotations
 
 from building.demands import AS_OF, EU, EXAMPLE, US, limit, rate_class, stated_rate, workload
+from building.policies import PRICED_MAKING
 from building.tables import CatalogRow
 
 CATALOGS = {
@@ -114,17 +115,7 @@ def question() -> CatalogRow:
         "as_of": AS_OF,
         "periods": PERIODS,
         "catalogs": CATALOGS,
-        "policy": {
-            "max_price_age_days": 730,
-            "utilization_cap": 0.8,
-            "setup": {
-                "usd_per_accelerator_hour": 3,
-                "usd_per_labelling_hour": 20,
-                "horizon_months": 12,
-                "quality": "assumed",
-                "source": EXAMPLE + "an H100 costs 2 to 4 USD an hour at the smaller providers; 20 USD/h of labelling",
-            },
-        },
+        "policy": PRICED_MAKING,
         "workloads": workloads(),
         "limits": limits(),
         "people": people(),
