@@ -124,15 +124,6 @@ class Curve:
         )
         return ttft, tpot
 
-    def envelope(self) -> Curve:
-        """Give the curve with each time raised to the largest time at any lower concurrency.
-
-        Some measured curves dip (noise, overload, a scheduler's change of mind). A time is never believed to fall as load
-        rises: raising the later point is the safe reading, and it makes every threshold on the curve a single crossing.
-        """
-        ttft, tpot = (np.maximum.accumulate(times) for times in (self.ttft_ms, self.tpot_ms))
-        return Curve(self.input_tokens, self.output_tokens, self.concurrency, ttft, tpot, self.sources)
-
 
 def configuration_of(profile: Profile, accelerators: int | None = None) -> Configuration:
     """Give the configuration that a profile measured; ``accelerators``, where given, are those of a replica."""

@@ -91,12 +91,6 @@ def test_a_curve_is_read_log_log_inside_its_range_only() -> None:
     np.testing.assert_allclose(tpot, [np.nan, 10, 20, 40, np.nan])
 
 
-def test_the_envelope_raises_dips_and_lowers_nothing() -> None:
-    raised = curve((1, 1), [4, 8, 16, 32], [100, 90, 95, 300], [9, 10, 8, 12]).envelope()
-    assert raised.ttft_ms.tolist() == [100, 100, 100, 300]
-    assert raised.tpot_ms.tolist() == [9, 10, 10, 12]
-
-
 N = [4.0, 8.0, 16.0]
 
 
