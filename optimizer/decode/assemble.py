@@ -341,14 +341,14 @@ class _Told:
         """Tell each workload's requirements against what it gets."""
         columns, table, cap = self.compiled.columns, self.table, self.table.instance.policy.utilization_cap
         binding = {limit.name for limit in limits if limit.binding}
-        hours, load = table.hours_share, columns.routing_load * self.choice.shares / SHARE_UNIT
+        hours, load = table.hours_share, self._replicas_busy()
         weight = dict(zip((p.name for p in table.instance.periods), map(float, self.month_share), strict=True))
         found = []
         for number, workload in enumerate(table.workloads):
             mine = columns.pool_workload[columns.routing_pool] == number
             held = columns.pool_workload[columns.replica_pool] == number
             replicas = float(self.choice.replicas[held] @ hours[columns.replica_period[held]])
-            busy = float(load[mine] @ hours[columns.routing_period[mine]]) * cap
+            busy = float(load[mine] @ hours[columns.routing_period[mine]])
             floor = workload.accuracy
             cost = sum(d.usd_per_hour * weight[d.period] for d in deployments if workload.name in d.workloads)
             felt = [x.name for x in table.instance.limits if x.name in binding and self._feels(x.name, number, cost)]
@@ -367,6 +367,16 @@ class _Told:
                 )
             )
         return tuple(found)
+
+    def _replicas_busy(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """Give how many replicas each routing column keeps busy; the model's own loads are clamped where they are tiny."""
+        columns, table = self.compiled.columns, self.table
+        k, b = columns.pool_candidate[columns.routing_pool], columns.routing_class
+        w = table.workload[k]
+        places = zip(w.tolist(), table.option_row[k].tolist(), b.tolist(), strict=True)
+        rate = np.array([table.options[number].rate_per_s[row, b] for number, row, b in places], dtype=np.float64)
+        demand = table.demand[w, b] * table.shape[w, b, columns.routing_period]
+        return np.asarray(demand * self.choice.shares / SHARE_UNIT / rate)
 
     def _accuracy(self, number: int, mine: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> float:
         """Give the traffic-weighted share of the baseline that a workload keeps."""

@@ -9,7 +9,7 @@ import pytest
 from optimizer.errors import BackendFailedError, CheckFailedError, InterruptedByUserError, UsageError
 from optimizer.pipeline import Options, Progress, allocate
 from tests.optimizer.oracle import random_instance
-from tests.optimizer.tiny import instance, model, offer, two_types, variant
+from tests.optimizer.tiny import instance, model, offer, profile, two_types, variant, workload
 
 
 def test_a_price_dated_after_the_day_of_the_question_is_told() -> None:
@@ -73,3 +73,11 @@ def test_the_same_input_gives_the_same_bytes(backend: str) -> None:
     question = random_instance(1003)
     one, other = (allocate(question, Options(backend=backend)).model_copy(update={"solve_seconds": 0.0}) for _ in range(2))
     assert one.to_json() == other.to_json()
+
+
+def test_a_trickle_on_a_fast_replica_is_a_plan_that_verifies(backend: str) -> None:
+    """A millionth of a request a second on a replica of 1e6/s: one replica, busy for 1e-12 of the time."""
+    parts = two_types(0.0) | {"profiles": [profile("m", "small", 1e6)], "workloads": [workload("w", 1e-6)]}
+    plan = allocate(instance(**parts), Options(backend=backend))
+    assert plan.replicas == {"small": 1}
+    assert plan.workloads[0].utilization == pytest.approx(1e-12)
