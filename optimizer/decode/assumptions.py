@@ -1,0 +1,69 @@
+"""What a plan takes for granted, and what its reader should be warned of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from optimizer.catalog import Quality
+from optimizer.compile import CandidateTable
+from optimizer.plan import (
+    Deployment,
+    LimitUse,
+    Rental,
+)
+
+__all__ = ["assumptions_of", "warnings_of"]
+
+
+def warnings_of(table: CandidateTable) -> list[str]:
+    """Say what of the question was left out or looks wrong."""
+    found = []
+    if table.offers.left_out:
+        _, label, reason = table.offers.left_out[0]
+        found.append(f"{len(table.offers.left_out)} offers have no usable price and are left out, such as {label}: {reason}")
+    late = [
+        f"{o.label} {p.option}"
+        for o, p in zip(table.offers.offers, table.offers.prices, strict=True)
+        if p.as_of > table.instance.as_of
+    ]
+    if late:
+        found.append(f"{len(late)} prices are dated after {table.instance.as_of}, the day of the question, such as {late[0]}")
+    unpriced = {m.name for m in table.instance.catalogs.models for v in m.variants if v.setup is not None}
+    if table.instance.policy.setup is None and (mine := sorted({w.model for w in table.workloads} & unpriced)):
+        found.append(f"making variants is not priced, since policy.setup gives no prices: {', '.join(mine)}")
+    return found
+
+
+def _assumed_limits(limits: Sequence[LimitUse]) -> list[str]:
+    """Say which limits are assumed: those that bind one by one, the others counted."""
+    assumed = [x for x in limits if x.quality is Quality.ASSUMED]
+    found = [
+        f"limit {x.name!r} of {x.most:g} {x.unit} is assumed and binds: {x.reason or 'no reason given'}"
+        for x in assumed
+        if x.binding
+    ]
+    if loose := [x.name for x in assumed if not x.binding]:
+        found.append(f"{len(loose)} further limits are assumed and do not bind: {', '.join(loose)}")
+    return found
+
+
+def assumptions_of(
+    table: CandidateTable, deployments: Sequence[Deployment], rentals: Sequence[Rental], limits: Sequence[LimitUse]
+) -> list[str]:
+    """Say what the plan takes for granted, most telling first."""
+    policy = table.instance.policy
+    assumed = [c.rate for w in table.workloads for c in w.classes if c.rate.quality is Quality.ASSUMED]
+    found = []
+    if assumed:
+        found.append(f"demand of {len(assumed)} request classes is assumed, constant within each period")
+    found += _assumed_limits(limits)
+    found.append(f"replicas are loaded to at most {policy.utilization_cap:.0%} of the rate at which every target holds")
+    if any("derived" in d.basis or d.quality in (Quality.DERIVED, Quality.INTERPOLATED, Quality.MODELLED) for d in deployments):
+        spread = policy.run_to_run_spread_factor
+        found.append(
+            f"percentiles derived from central values carry a factor {spread.value:g} ({spread.quality}: {spread.reason})"
+        )
+    if rough := sorted({r.offer for r in rentals if r.price_quality is Quality.ASSUMED}):
+        found.append(f"the price or its date is assumed for {', '.join(rough)}")
+    found.append("a rented instance is paid whole and its price holds for the month; prices are list prices without discounts")
+    return found

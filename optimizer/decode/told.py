@@ -1,0 +1,168 @@
+"""A choice told in domain words: deployments, rentals, routes and the bill."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from optimizer.catalog import Quality, worst
+from optimizer.compile import CandidateTable, Compiled
+from optimizer.decode.counts import SHARE_UNIT, Choice
+from optimizer.instance import HOURS_PER_MONTH
+from optimizer.plan import (
+    Deployment,
+    Rental,
+    Route,
+    SwitchUse,
+)
+
+__all__ = ["Told"]
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """A choice and the tables it points into."""
+
+    compiled: Compiled
+    choice: Choice
+
+    @property
+    def table(self) -> CandidateTable:
+        """Give the candidates."""
+        return self.compiled.candidates
+
+    def pool_name(self, pool: int) -> str:
+        """Name a pool: workload, configuration, region; unique and stable under the order of the input."""
+        table, k = self.table, int(self.compiled.columns.pool_candidate[pool])
+        region = table.offers.regions[self.compiled.columns.pool_region[pool]]
+        return f"{table.workloads[table.workload[k]].name}: {table.configuration(k).label} in {region}"
+
+    def deployments(self) -> tuple[Deployment, ...]:
+        """Tell each replica column that is used."""
+        return tuple(self._deployment(int(j)) for j in np.flatnonzero(self.choice.replicas))
+
+    def _deployment(self, j: int) -> Deployment:
+        columns, table, offers = self.compiled.columns, self.table, self.table.offers
+        pool, o, t = int(columns.replica_pool[j]), int(columns.replica_offer[j]), int(columns.replica_period[j])
+        k = int(columns.pool_candidate[pool])
+        c, workload = table.configuration(k), table.workloads[table.workload[k]]
+        taken = int(self.choice.replicas[j]) * c.accelerators_per_replica
+        rent = Fraction(repr(offers.prices[o].usd_per_hour)) * int(self.choice.instances[o, t])
+        option = table.options[table.workload[k]]
+        row = int(table.option_row[k])
+        return Deployment(
+            pool=self.pool_name(pool),
+            workloads=(workload.name,),
+            model=c.model,
+            precision=c.precision,
+            compression=c.compression,
+            accelerator=c.accelerator,
+            accelerators_per_replica=c.accelerators_per_replica,
+            engine=c.engine,
+            engine_version=c.engine_version,
+            tensor=c.layout.tensor,
+            pipeline=c.layout.pipeline,
+            attention_data=c.layout.attention_data,
+            expert=c.layout.expert,
+            availability=c.availability,
+            replicas=int(self.choice.replicas[j]),
+            provider=offers.offers[o].provider,
+            region=offers.offers[o].region,
+            offer=offers.offers[o].label,
+            option=offers.prices[o].option.value,
+            period=table.instance.periods[t].name,
+            quality=worst([option.quality[row], offers.prices[o].quality]),
+            usd_per_hour=float(rent * taken / int(self.choice.used[o, t])),
+            basis=option.basis[row],
+        )
+
+    def rentals(self) -> tuple[Rental, ...]:
+        """Tell each offer that is rented, period by period."""
+        return tuple(self._rental(int(o), int(t)) for o, t in np.argwhere(self.choice.instances))
+
+    def _rental(self, o: int, t: int) -> Rental:
+        offers, count = self.table.offers, int(self.choice.instances[o, t])
+        offer, price = offers.offers[o], offers.prices[o]
+        return Rental(
+            offer=offer.label,
+            option=price.option.value,
+            period=self.table.instance.periods[t].name,
+            accelerator=offers.accelerators[offers.accelerator[o]],
+            accelerators_per_instance=offer.accelerators_per_instance,
+            instances=count,
+            accelerators_used=int(self.choice.used[o, t]),
+            usd_per_instance_hour=price.usd_per_hour,
+            usd_per_hour=float(Fraction(repr(price.usd_per_hour)) * count),
+            price_as_of=price.as_of,
+            price_quality=price.quality,
+            price_source=price.source,
+        )
+
+    @property
+    def month_share(self) -> list[Fraction]:
+        """Give each period's share of a month of 730 hours, exactly."""
+        periods = self.table.instance.periods
+        return [Fraction(repr(p.hours)) * Fraction(repr(p.per_month)) / Fraction(HOURS_PER_MONTH) for p in periods]
+
+    def switches(self) -> tuple[SwitchUse, ...]:
+        """Tell each switch that routed traffic turns on, with the pools that do."""
+        columns = self.compiled.columns
+        routed = np.zeros(len(columns.pool_candidate), dtype=bool)
+        routed[columns.routing_pool[self.choice.shares > 0]] = True
+        belongs = columns.switch_pools & routed
+        found = []
+        for at in np.flatnonzero(belongs.any(axis=1)):
+            s = columns.switches.switches[int(columns.switch[at])]
+            pools = tuple(self.pool_name(int(p)) for p in np.flatnonzero(belongs[at]))
+            found.append(
+                SwitchUse(name=s.name, head=s.head, usd_per_hour=s.usd_per_hour, pools=pools, quality=s.quality, source=s.source)
+            )
+        return tuple(found)
+
+    def heads(self) -> dict[str, Fraction]:
+        """Add up the bill exactly, by head, USD per hour."""
+        heads = {"compute": Fraction(0), **self.unit_charges()}
+        for o, t in np.argwhere(self.choice.instances):
+            price = Fraction(repr(self.table.offers.prices[o].usd_per_hour))
+            heads["compute"] += price * int(self.choice.instances[o, t]) * self.month_share[t]
+        for s in self.switches():
+            heads[s.head] = heads.get(s.head, Fraction(0)) + Fraction(repr(s.usd_per_hour))
+        return heads
+
+    def unit_charges(self) -> dict[str, Fraction]:
+        """Add up what is charged for each rented instance beside its rent."""
+        rates = {head: rate for head, rate in self.table.offers.heads.items() if head != "compute"}
+        hours = self.choice.instances @ self.table.hours_share
+        return {head: sum((Fraction(float(x)) for x in rate * hours), Fraction(0)) for head, rate in rates.items()}
+
+    def charges_by_quality(self) -> dict[Quality, Fraction]:
+        """Add up everything beside rent by its quality; unit charges are as good as the worst of their rates."""
+        instance = self.table.instance
+        found = {quality: Fraction(0) for quality in Quality}
+        for s in self.switches():
+            found[s.quality] += Fraction(repr(s.usd_per_hour))
+        units = {"licence": [x.quality for x in instance.licences], "risk": [x.quality for x in instance.interruptions]}
+        for head, usd in self.unit_charges().items():
+            found[worst(units[head])] += usd
+        return found
+
+    def routing(self) -> tuple[Route, ...]:
+        """Tell each share that is not zero."""
+        columns = self.compiled.columns
+        return tuple(
+            Route(
+                workload=self.table.workloads[columns.pool_workload[columns.routing_pool[j]]].name,
+                request_class=self._class_name(int(j)),
+                period=self.table.instance.periods[columns.routing_period[j]].name,
+                pool=self.pool_name(int(columns.routing_pool[j])),
+                share=int(self.choice.shares[j]) / SHARE_UNIT,
+            )
+            for j in np.flatnonzero(self.choice.shares)
+        )
+
+    def _class_name(self, j: int) -> str:
+        columns = self.compiled.columns
+        workload = self.table.workloads[int(columns.pool_workload[columns.routing_pool[j]])]
+        return workload.classes[int(columns.routing_class[j])].name

@@ -1,0 +1,65 @@
+"""The instance: one complete planning question, frozen.
+
+Catalogs, workloads, limits and policy together; what a plan answers. Everything later parts need has its place in the schema;
+what is not built yet is refused by name (``not_yet``), never ignored.
+"""
+
+from optimizer.instance.demand import (
+    HOURS_PER_MONTH,
+    AccuracyFloor,
+    Aggregation,
+    BatchWorkload,
+    LatencyTarget,
+    Period,
+    Rate,
+    RequestClass,
+    ServingWorkload,
+    TrainingWorkload,
+    Workload,
+)
+from optimizer.instance.limits import (
+    Limit,
+    Match,
+)
+from optimizer.instance.policy import (
+    Policy,
+    SetupPrices,
+    Stated,
+)
+from optimizer.instance.priced import (
+    DataSet,
+    FlatLicence,
+    Interruption,
+    Licence,
+    People,
+    UnitLicence,
+)
+from optimizer.instance.whole import SCHEMA_VERSION, Catalogs, Instance
+
+__all__ = [
+    "HOURS_PER_MONTH",
+    "SCHEMA_VERSION",
+    "AccuracyFloor",
+    "Aggregation",
+    "BatchWorkload",
+    "Catalogs",
+    "DataSet",
+    "FlatLicence",
+    "Instance",
+    "Interruption",
+    "LatencyTarget",
+    "Licence",
+    "Limit",
+    "Match",
+    "People",
+    "Period",
+    "Policy",
+    "Rate",
+    "RequestClass",
+    "ServingWorkload",
+    "SetupPrices",
+    "Stated",
+    "TrainingWorkload",
+    "UnitLicence",
+    "Workload",
+]

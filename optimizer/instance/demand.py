@@ -1,0 +1,174 @@
+"""Demand: periods, workloads of each kind, and what each requires."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from optimizer.catalog import Quality, Quantity, Record
+from optimizer.catalog.record import Fraction01, Name, NonNegative, Positive, PositiveInt, Text
+
+__all__ = [
+    "HOURS_PER_MONTH",
+    "AccuracyFloor",
+    "Aggregation",
+    "BatchWorkload",
+    "LatencyTarget",
+    "Period",
+    "Rate",
+    "RequestClass",
+    "ServingWorkload",
+    "TrainingWorkload",
+    "Workload",
+]
+
+HOURS_PER_MONTH = 730.0
+SMALLEST_RATE, LARGEST_RATE = 1e-6, 1e12
+"""Per second: one request in 12 days, and a thousand times all tokens that are served on Earth."""
+
+
+class Period(Record):
+    """A stretch of time with its own demand: ``hours`` long, ``per_month`` times a month."""
+
+    name: Name
+    hours: Positive
+    per_month: Positive
+
+    @property
+    def month_share(self) -> float:
+        """Give the share of a 730-hour month that this period covers."""
+        return self.hours * self.per_month / HOURS_PER_MONTH
+
+
+class Aggregation(StrEnum):
+    """Over what an accuracy floor holds."""
+
+    PER_REQUEST = "per_request"
+    TRAFFIC_WEIGHTED = "traffic_weighted"
+
+
+class AccuracyFloor(Record):
+    """The share of the baseline's score that must be kept on one metric of one evaluation."""
+
+    metric: Name
+    evaluation: Name
+    floor_fraction_of_baseline: Fraction01
+    aggregation: Aggregation = Aggregation.PER_REQUEST
+
+
+class LatencyTarget(Record):
+    """A bound on a statistic (``mean``, ``p50`` ... ``p99.9``) of a time, in ms; every class must meet it."""
+
+    quantity: Quantity
+    statistic: Annotated[str, Field(pattern=r"^(mean|p(50|[5-9][0-9](\.[0-9]{1,2})?))$")]
+    at_most_ms: Positive
+
+    @property
+    def percentile(self) -> float | None:
+        """Give the percentile as a fraction in [0.5, 1), or None for the mean."""
+        return None if self.statistic == "mean" else float(self.statistic[1:]) / 100.0
+
+
+class Rate(Record):
+    """Demand of a class per second: one number or one per period; ``scale`` is already applied and kept for the record."""
+
+    value: NonNegative | dict[Name, NonNegative]
+    unit: Name = "requests/s"
+    statistic: Name = "mean"
+    scale: Positive = 1.0
+    quality: Quality = Quality.ASSUMED
+    source: Text = ""
+
+    @model_validator(mode="after")
+    def _is_none_or_noticeable(self) -> Rate:
+        rates = self.value.values() if isinstance(self.value, dict) else (self.value,)
+        if any(0 < rate < SMALLEST_RATE or rate > LARGEST_RATE for rate in rates):
+            raise ValueError(f"rates of 0 or {SMALLEST_RATE:g} to {LARGEST_RATE:g} per second")
+        return self
+
+    def at(self, period: str) -> float:
+        """Give the rate in a period, per second."""
+        return self.value[period] if isinstance(self.value, dict) else self.value
+
+
+class RequestClass(Record):
+    """Requests alike in size. Token counts are null where the workload keeps a benchmark's own lengths."""
+
+    name: Name
+    input_tokens: PositiveInt | None = None
+    output_tokens: PositiveInt | None = None
+    prefix_cached_fraction: Fraction01 = 0.0
+    rate: Rate
+
+
+class _Demand(Record):
+    """What the three kinds of workload share."""
+
+    name: Name
+    model: Name
+    team: Name | None = None
+    regions_allowed: tuple[Name, ...] | None = None
+    latency: tuple[LatencyTarget, ...] = ()
+    accuracy: AccuracyFloor | None = None
+    max_spot_fraction: Fraction01 = 0.0
+    allowed_quality: tuple[Quality, ...] = (Quality.MEASURED, Quality.INTERPOLATED, Quality.DERIVED, Quality.MODELLED)
+    note: Text = ""
+
+
+class ServingWorkload(_Demand):
+    """A demand that arrives continuously and must be answered at once."""
+
+    kind: Literal["serving"] = "serving"
+    classes: Annotated[tuple[RequestClass, ...], Field(min_length=1)]
+    redundancy: dict[str, Any] | None = None
+    revenue: dict[str, Any] | None = None
+
+
+class BatchWorkload(_Demand):
+    """A volume of work by a deadline, each time its first period comes round; the cheapest hours may be used.
+
+    ``volume_requests`` counts ``unit``. The work may start with the period ``start`` (the first one if null) and use the periods
+    that follow, each whole, as long as they end within ``deadline_hours``; the month comes round after the last period.
+    """
+
+    kind: Literal["batch"]
+    volume_requests: Positive
+    unit: Name = "requests"
+    deadline_hours: Positive
+    start: Name | None = None
+    input_tokens: PositiveInt | None = None
+    output_tokens: PositiveInt | None = None
+
+    def window(self, periods: Sequence[Period]) -> tuple[Period, ...]:
+        """Give the periods that may be used: whole ones from the start that end by the deadline."""
+        names = [p.name for p in periods]
+        first = names.index(self.start) if self.start in names else 0
+        found: list[Period] = []
+        for period in (*periods[first:], *periods[:first]):
+            if sum(p.hours for p in found) + period.hours > self.deadline_hours * (1 + 1e-9):
+                break
+            found.append(period)
+        return tuple(found)
+
+    def as_serving(self, periods: Sequence[Period]) -> ServingWorkload:
+        """Give the serving workload of one class ``volume`` whose rate in each period would do all the work there."""
+        rates = {p.name: 0.0 for p in periods} | {p.name: self.volume_requests / (3600 * p.hours) for p in self.window(periods)}
+        rate = Rate(value=rates, unit=f"{self.unit}/s", statistic="volume")
+        volume = RequestClass(name="volume", input_tokens=self.input_tokens, output_tokens=self.output_tokens, rate=rate)
+        shared = {name: getattr(self, name) for name in _Demand.model_fields}
+        return ServingWorkload(kind="serving", classes=(volume,), **shared)
+
+
+class TrainingWorkload(_Demand):
+    """Work by a deadline on gangs of accelerators; part B builds it."""
+
+    kind: Literal["training"]
+    work: dict[str, Any]
+    gangs: tuple[PositiveInt, ...] = ()
+    deadline_hours: Positive
+
+
+Workload = Annotated[ServingWorkload | BatchWorkload | TrainingWorkload, Field(discriminator="kind")]

@@ -1,0 +1,45 @@
+"""Policy: what holds for every workload unless it says otherwise."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from optimizer.catalog import Quality, Record
+from optimizer.catalog.record import NonNegative, Positive, Text
+
+__all__ = [
+    "Policy",
+    "SetupPrices",
+    "Stated",
+]
+
+
+class Stated(Record):
+    """A number with what it is made of and why it was chosen."""
+
+    value: Positive
+    quality: Quality = Quality.ASSUMED
+    reason: Text = ""
+
+
+class SetupPrices(Record):
+    """What making a variant once costs per unit of work, and the months over which it is paid off."""
+
+    usd_per_accelerator_hour: NonNegative = 0.0
+    usd_per_labelling_hour: NonNegative = 0.0
+    usd_per_item: NonNegative = 0.0
+    horizon_months: Positive = 12.0
+    quality: Quality = Quality.ASSUMED
+    source: Text = ""
+
+
+class Policy(Record):
+    """What holds for every workload unless it says otherwise."""
+
+    max_price_age_days: NonNegative = 730.0
+    utilization_cap: Annotated[float, Field(ge=0.01, le=1)] = 0.8
+    run_to_run_spread_factor: Stated = Stated(value=1.5, reason="spread of repeated runs around a published central value")
+    include_preview: bool = False
+    setup: SetupPrices | None = None

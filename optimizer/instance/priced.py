@@ -1,0 +1,101 @@
+"""What is paid beside rent: people, licences, data, interruptions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from optimizer.catalog import Quality, Record
+from optimizer.catalog.record import Name, NonNegative, Positive, Text
+from optimizer.instance.limits import Match
+
+__all__ = [
+    "DataSet",
+    "FlatLicence",
+    "Interruption",
+    "Licence",
+    "People",
+    "UnitLicence",
+]
+
+
+class _Priced(Record):
+    """A cost that is paid while anything that fits ``when`` is in use."""
+
+    name: Name
+    when: Match = Match()
+    quality: Quality = Quality.ASSUMED
+    source: Text = ""
+
+    @model_validator(mode="after")
+    def _is_switched_by_pools(self) -> Self:
+        if self.when.speaks_of_offers:
+            raise ValueError("a cost is switched on by provider, region, accelerator, variant or workload, not by single offers")
+        return self
+
+
+class People(_Priced):
+    """Engineers who keep a platform or variant alive, and their management."""
+
+    people: NonNegative
+    usd_per_person_hour: NonNegative
+    hours_per_month: NonNegative = 160.0
+    management_usd_per_month: NonNegative = 0.0
+
+
+class FlatLicence(_Priced):
+    """A licence paid once however much runs."""
+
+    kind: Literal["flat"] = "flat"
+    usd_per_month: NonNegative
+
+
+class UnitLicence(Record):
+    """A licence paid for each accelerator or instance rented."""
+
+    kind: Literal["unit"]
+    name: Name
+    when: Match = Match()
+    usd_per_accelerator_month: NonNegative = 0.0
+    usd_per_instance_month: NonNegative = 0.0
+    quality: Quality = Quality.ASSUMED
+    source: Text = ""
+
+    @model_validator(mode="after")
+    def _counts_instances(self) -> Self:
+        if self.when.speaks_of_replicas:
+            raise ValueError(
+                "a licence per unit counts rented accelerators, so it cannot tell teams, workloads or variants apart"
+            )
+        return self
+
+
+Licence = Annotated[FlatLicence | UnitLicence, Field(discriminator="kind")]
+
+
+class DataSet(_Priced):
+    """Data that must be acquired and labelled once, for all that use it, paid off over some months."""
+
+    items: NonNegative = 0.0
+    usd_per_item: NonNegative = 0.0
+    labelling_hours: NonNegative = 0.0
+    usd_per_labelling_hour: NonNegative = 0.0
+    horizon_months: Positive = 12.0
+
+
+class Interruption(Record):
+    """How often a rented instance is taken away, and what each time costs."""
+
+    name: Name
+    when: Match = Match()
+    per_hour: NonNegative
+    usd_each: NonNegative
+    quality: Quality = Quality.ASSUMED
+    source: Text = ""
+
+    @model_validator(mode="after")
+    def _counts_instances(self) -> Self:
+        if self.when.speaks_of_replicas:
+            raise ValueError("interruptions are counted on instances, so they cannot tell teams, workloads or variants apart")
+        return self
