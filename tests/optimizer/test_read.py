@@ -340,7 +340,7 @@ def test_ten_thousand_workloads_are_read_and_judged_once(tmp_path, monkeypatch):
         return []
 
     monkeypatch.setattr(read, "reference_problems", counted)
-    monkeypatch.setattr("optimizer.instance.reference_problems", never)
+    monkeypatch.setattr("optimizer.instance.whole.reference_problems", never)
     content = small(workloads=[workload(f"w{n}", n % 90 + 1) for n in range(10_000)])
     assert len(load_instance(written(tmp_path, content)).workloads) == 10_000
     assert calls == {"references": 1, "instance": 0}
