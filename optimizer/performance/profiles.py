@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from math import log
 
@@ -204,21 +205,25 @@ def curve_at_shape(
     usable = [curve for curve in curves if len(curve.concurrency) >= fewest]
     if not usable:
         return None
-    shapes = np.log(np.array([curve.shape for curve in usable], dtype=np.float64))
-    wanted = np.log(np.array([input_tokens, output_tokens], dtype=np.float64))
-    distance = np.abs(shapes - wanted).max(axis=1)
-    nearest = int(distance.argmin())
-    if distance[nearest] <= _LOG_TOLERANCE:
-        return usable[nearest], Quality.MEASURED
-    corners = _corners(shapes, wanted)
-    if corners is None:
+    corners = _corners(tuple(curve.shape for curve in usable), (input_tokens, output_tokens))
+    if len(corners) == 1:
+        return usable[corners[0][0]], Quality.MEASURED
+    if not corners:
         return None
-    blended = _blend([usable[k] for k in corners], corners.values(), (input_tokens, output_tokens))
+    blended = _blend([usable[k] for k, _ in corners], [weight for _, weight in corners], (input_tokens, output_tokens))
     return None if len(blended.concurrency) < fewest else (blended, Quality.INTERPOLATED)
 
 
-def _corners(shapes: FloatArray, wanted: FloatArray) -> dict[int, float] | None:
-    """Give the measured shapes around one and their weights: the pair or triangle of least spread, or None outside the hull."""
+@lru_cache(maxsize=4096)  # many configurations are measured at the same shapes
+def _corners(measured: tuple[Shape, ...], shape: Shape) -> tuple[tuple[int, float], ...]:
+    """Give the measured shapes that speak for one and their weights: the nearest alone if it is the same, else those around it.
+
+    Around it: the pair or triangle of least spread; nothing outside the hull.
+    """
+    shapes, wanted = np.log(np.array(measured, dtype=np.float64)), np.log(np.array(shape, dtype=np.float64))
+    distance = np.abs(shapes - wanted).max(axis=1)
+    if distance.min() <= _LOG_TOLERANCE:
+        return ((int(distance.argmin()), 1.0),)
     best: tuple[float, dict[int, float]] | None = None
     for size in (2, 3):
         for chosen in combinations(range(len(shapes)), size):
@@ -231,7 +236,7 @@ def _corners(shapes: FloatArray, wanted: FloatArray) -> dict[int, float] | None:
             weights = _weights(corners, wanted)
             if weights is not None:
                 best = spread, dict(zip(chosen, weights, strict=True))
-    return None if best is None else best[1]
+    return () if best is None else tuple(best[1].items())
 
 
 def _weights(corners: FloatArray, wanted: FloatArray) -> list[float] | None:
