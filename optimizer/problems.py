@@ -172,6 +172,8 @@ def _doubles(document: Mapping[str, Any]) -> Iterator[Finding]:
     label = ("provider", "region", "zone", "instance_type")
     offers = list(_items(document, "catalogs", "offers"))
     yield from _twice(((p, tuple(map(offer.get, label))) for p, offer in offers), "one entry an offer")
+    regions = ((p, (r.get("provider"), r.get("region"))) for p, r in _items(document, "catalogs", "regions"))
+    yield from _twice(regions, "one entry a region")
     for path, offer in offers:
         yield from _twice(((path + p, price.get("option")) for p, price in _items(offer, "prices")), "one price an option")
     for path, model in _items(document, "catalogs", "models"):

@@ -35,6 +35,7 @@ CATALOG_FILES = {
     "models": ("models.json", "models_*.json"),
     "profiles": ("profiles_*.csv",),
     "efficiencies": ("efficiencies.json",),
+    "regions": ("regions.csv",),
 }
 
 

@@ -13,6 +13,7 @@ from building.tables import CatalogRow
 CATALOGS = {
     "accelerators": "catalogs/accelerators.csv",
     "offers": "catalogs/offers.csv",
+    "regions": "catalogs/regions.csv",
     "models": ["catalogs/models_vision.json", "catalogs/models_timm.json"],
     "profiles": ["catalogs/profiles_mlperf_vision.csv", "catalogs/profiles_timm.csv"],
 }

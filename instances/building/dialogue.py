@@ -17,6 +17,7 @@ OFFERS = "offers_dialogue.csv"
 CATALOGS = {
     "accelerators": "catalogs/accelerators.csv",
     "offers": OFFERS,
+    "regions": "catalogs/regions.csv",
     "models": "catalogs/models.json",
     "profiles": ["catalogs/profiles_llm.csv", "catalogs/profiles_mlperf_language.csv"],
     "efficiencies": "catalogs/efficiencies.json",

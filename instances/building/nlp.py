@@ -13,6 +13,7 @@ from building.tables import CatalogRow, RawRow
 CATALOGS = {
     "accelerators": "catalogs/accelerators.csv",
     "offers": "catalogs/offers.csv",
+    "regions": "catalogs/regions.csv",
     "models": "catalogs/models.json",
     "profiles": ["catalogs/profiles_llm.csv", "catalogs/profiles_mlperf_language.csv"],
     "efficiencies": "catalogs/efficiencies.json",

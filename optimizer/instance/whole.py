@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, model_validator
 from pydantic_core import PydanticSerializationError, to_json
 
-from optimizer.catalog import Accelerator, Model, Offer, Profile, Record
+from optimizer.catalog import Accelerator, Model, Offer, Profile, Record, Region
 from optimizer.catalog.efficiencies import Efficiencies
 from optimizer.catalog.record import Day, Name, Text
 from optimizer.errors import InvalidInputError, Problem
@@ -27,13 +27,14 @@ SCHEMA_VERSION = 1
 
 
 class Catalogs(Record):
-    """What can be bought and run."""
+    """What can be bought and run, and what electricity emits where."""
 
     accelerators: tuple[Accelerator, ...]
     offers: tuple[Offer, ...]
     models: tuple[Model, ...]
     profiles: tuple[Profile, ...] = ()
     efficiencies: Annotated[tuple[Efficiencies, ...], Field(max_length=1)] = ()
+    regions: tuple[Region, ...] = ()
 
 
 class Instance(Record):

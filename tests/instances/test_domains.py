@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import defaultdict
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from statistics import median
 
 import pytest
 
-from optimizer.catalog import Accuracy, LoadKind, Model, Offer, Option, Profile, Quality, Region, Variant
+from optimizer.catalog import Accuracy, LoadKind, Model, Offer, Option, Profile, Quality, Variant
 from optimizer.instance import Catalogs
 from tests.instances.small import INSTANCES, RawRows
 
@@ -43,13 +42,6 @@ def profiles(catalogs: Catalogs) -> dict[str, list[Profile]]:
 @pytest.fixture(scope="module")
 def models(catalogs: Catalogs) -> dict[str, Model]:
     return {model.name: model for model in catalogs.models}
-
-
-def regions() -> list[Region]:
-    figures = ("usd_per_kwh", "usd_per_kwh_commercial", "eur_per_kwh", "gco2_per_kwh")
-    with (INSTANCES / "catalogs" / "regions.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [Region(**{k: float(v) if k in figures else v for k, v in row.items() if v}) for row in rows]
 
 
 def score(variant: Variant | None) -> Accuracy:
@@ -209,9 +201,9 @@ def test_every_model_can_be_rented_somewhere(
     assert len(rentable) >= (2 if domain == "timm" else 5)
 
 
-def test_regions_are_unique_sourced_and_plausible() -> None:
+def test_regions_are_unique_sourced_and_plausible(catalogs: Catalogs) -> None:
     """0.02 to 0.5 per kWh and under 1000 g: the bounds of grids, so that a slipped unit would show."""
-    found = regions()
+    found = catalogs.regions
     assert len({region.label for region in found}) == len(found) > 80
     for region in found:
         prices = (region.usd_per_kwh, region.usd_per_kwh_commercial, region.eur_per_kwh)
@@ -221,11 +213,11 @@ def test_regions_are_unique_sourced_and_plausible() -> None:
 
 
 def test_regions_of_the_large_providers_offers_are_mostly_known(catalogs: Catalogs) -> None:
-    known = {region.label for region in regions()}
+    known = {region.label for region in catalogs.regions}
     offered = {f"{o.provider}/{o.region}" for o in catalogs.offers if o.provider in {"aws", "azure", "gcp"}}
     assert len(offered & known) > 60
     assert {"aws/us-east-1", "azure/eastus", "gcp/us-central1", "gcp/europe-west4"} <= offered & known
 
 
-def test_an_unknown_price_is_blank_and_never_zero() -> None:
-    assert not [r for r in regions() if 0 in (r.usd_per_kwh, r.usd_per_kwh_commercial, r.eur_per_kwh, r.gco2_per_kwh)]
+def test_an_unknown_price_is_blank_and_never_zero(catalogs: Catalogs) -> None:
+    assert not [r for r in catalogs.regions if 0 in (r.usd_per_kwh, r.usd_per_kwh_commercial, r.eur_per_kwh, r.gco2_per_kwh)]
