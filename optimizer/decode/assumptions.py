@@ -58,6 +58,7 @@ def assumptions_of(
         found.append(f"demand of {len(assumed)} request classes is assumed, constant within each period")
     found += _assumed_limits(limits)
     found.append(f"replicas are loaded to at most {policy.utilization_cap:.0%} of the rate at which every target holds")
+    found.append(f"requests of a pool are shared among its replicas by {policy.balancer} (policy.balancer)")
     if any("derived" in d.basis or d.quality in (Quality.DERIVED, Quality.INTERPOLATED, Quality.MODELLED) for d in deployments):
         spread = policy.run_to_run_spread_factor
         found.append(

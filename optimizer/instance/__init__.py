@@ -22,6 +22,7 @@ from optimizer.instance.limits import (
     Match,
 )
 from optimizer.instance.policy import (
+    Balancer,
     Policy,
     SetupPrices,
     Stated,
@@ -41,6 +42,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "AccuracyFloor",
     "Aggregation",
+    "Balancer",
     "BatchWorkload",
     "Catalogs",
     "DataSet",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from optimizer.catalog import Quality, Record
 from optimizer.catalog.record import NonNegative, Positive, Text
 
 __all__ = [
+    "Balancer",
     "Policy",
     "SetupPrices",
     "Stated",
@@ -35,6 +37,20 @@ class SetupPrices(Record):
     source: Text = ""
 
 
+class Balancer(StrEnum):
+    """How the replicas of a pool share its requests.
+
+    ``central``: one queue, from which a replica takes the next request when it has room. The others choose a replica at once:
+    the one with the ``least_work``, the better of two drawn at random (``power_of_two``), each in turn (``round_robin``), or any.
+    """
+
+    CENTRAL = "central"
+    LEAST_WORK = "least_work"
+    POWER_OF_TWO = "power_of_two"
+    ROUND_ROBIN = "round_robin"
+    RANDOM = "random"
+
+
 class Policy(Record):
     """What holds for every workload unless it says otherwise."""
 
@@ -42,4 +58,5 @@ class Policy(Record):
     utilization_cap: Annotated[float, Field(ge=0.01, le=1)] = 0.8
     run_to_run_spread_factor: Stated = Stated(value=1.5, reason="spread of repeated runs around a published central value")
     include_preview: bool = False
+    balancer: Balancer = Balancer.LEAST_WORK
     setup: SetupPrices | None = None
