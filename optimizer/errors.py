@@ -9,6 +9,8 @@
     ├── BackendFailedError (5)       a solver is missing, died, hung or answered nonsense
     ├── InvalidInputError (6)        the instance, a catalog or a plan file is wrong
     ├── CheckFailedError (7)         a check, gate or guard rail refused
+    ├── BusyError (8)                another run holds the lock
+    ├── UnavailableError (9)         a store or feed cannot be had; the last plan is kept
     ├── VerificationError (1)        our own plan failed our own verification: a bug
     └── InterruptedByUserError (130) stopped before any plan was found
 
@@ -24,12 +26,14 @@ from typing import ClassVar
 __all__ = [
     "AllocationError",
     "BackendFailedError",
+    "BusyError",
     "CheckFailedError",
     "InfeasibleError",
     "InterruptedByUserError",
     "InvalidInputError",
     "NoPlanError",
     "Problem",
+    "UnavailableError",
     "UsageError",
     "VerificationError",
 ]
@@ -115,6 +119,18 @@ class CheckFailedError(AllocationError):
     """A check, gate or guard rail refused; the answer to the question asked is no."""
 
     exit_code = 7
+
+
+class BusyError(AllocationError):
+    """Another run holds the lock; nothing was touched."""
+
+    exit_code = 8
+
+
+class UnavailableError(AllocationError):
+    """A store or feed cannot be had and nothing good enough is held; the last plan is kept."""
+
+    exit_code = 9
 
 
 class VerificationError(AllocationError):

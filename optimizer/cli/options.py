@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from optimizer.cli.output import refuse_unwritable
+from optimizer.output import refuse_unwritable
 
 __all__ = ["FORM", "INSTANCE", "MAX_BYTES", "SET", "output_option"]
 

@@ -9,10 +9,12 @@ from optimizer.errors import AllocationError, InvalidInputError, Problem
 
 CODES = {
     "AllocationError": 1,
+    "UnavailableError": 9,
     "UsageError": 2,
     "InfeasibleError": 3,
     "NoPlanError": 4,
     "BackendFailedError": 5,
+    "BusyError": 8,
     "InvalidInputError": 6,
     "CheckFailedError": 7,
     "VerificationError": 1,

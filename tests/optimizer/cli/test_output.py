@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from optimizer.cli.output import refuse_unwritable, write_atomically
 from optimizer.errors import UsageError
+from optimizer.output import refuse_unwritable, write_atomically
 
 ROOT = Path(__file__).resolve().parents[3]
 REAL = "import sys; from optimizer.cli import main; main(sys.argv[1:])"
