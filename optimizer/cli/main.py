@@ -17,9 +17,12 @@ __all__ = ["command", "main"]
 COMMANDS = {
     "backends": "ask",
     "compile": "ask",
+    "diff": "nightly",
     "estimate": "ask",
     "generate": "generate",
+    "history": "nightly",
     "new": "files",
+    "nightly": "nightly",
     "schema": "files",
     "solve": "solve",
     "validate": "ask",
@@ -28,9 +31,12 @@ COMMANDS = {
 SHORT = {
     "backends": "List solver backends and whether they work here.",
     "compile": "Write the whole model as MPS or LP, and count candidates.",
+    "diff": "Tell what changes from one plan to another.",
     "estimate": "Predict latency and throughput of given points, with bands.",
     "generate": "Make a synthetic instance of any size, for measuring.",
+    "history": "Show what the nightly job did.",
     "new": "Start a folder with an instance and its catalogs.",
+    "nightly": "Re-plan every night from new prices and demand.",
     "schema": "Print the JSON Schema of an instance or a plan.",
     "solve": "Choose hardware, counts, precision and compression for an instance.",
     "validate": "Check an instance and its catalogs.",
@@ -174,7 +180,7 @@ def _drop_stdout() -> None:
 def emit(text: str, output: Any = None, *, quiet: bool = False) -> None:
     """Write the result to a file, whole or not at all, and to stdout unless it is quiet."""
     if output is not None:
-        from optimizer.cli.output import write_atomically
+        from optimizer.output import write_atomically
 
         write_atomically(output, text)
     elif not quiet:

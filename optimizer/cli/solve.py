@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from optimizer.pipeline import Progress
     from optimizer.plan import Plan
 
-__all__ = ["solve_command"]
+__all__ = ["solve_command", "stopped_by_signals"]
 
 FORMATS = ("table", "json", "csv", "markdown")
 BY_SUFFIX = {".json": "json", ".csv": "csv", ".md": "markdown"}
@@ -83,7 +83,7 @@ def _solved(question: Instance, options: object, plan_in_force: Path | None, qui
     assert isinstance(options, Options)
     in_force = None if plan_in_force is None else load_plan(plan_in_force)
     progress = _line if sys.stderr.isatty() and not quiet else None
-    with _stopped_by_signals() as (cancel, exit_code):
+    with stopped_by_signals() as (cancel, exit_code):
         try:
             return allocate(question, options, plan_in_force=in_force, on_progress=progress, cancel=cancel)
         except (InterruptedByUserError, KeyboardInterrupt) as stopped:
@@ -137,7 +137,7 @@ def _line(progress: Progress) -> None:
 
 
 @contextmanager
-def _stopped_by_signals() -> Iterator[tuple[threading.Event, Callable[[], int]]]:
+def stopped_by_signals() -> Iterator[tuple[threading.Event, Callable[[], int]]]:
     """Turn the first Ctrl-C or SIGTERM into a request to stop with the best plan; a second one stops at once."""
     cancel, code = threading.Event(), [130]
 
