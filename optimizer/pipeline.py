@@ -100,11 +100,10 @@ def allocate(
     from solvers import SolverError
 
     compiled = compile_instance(instance)
-    if options.strict_prices and compiled.candidates.offers.left_out:
-        left_out = compiled.candidates.offers.left_out
-        raise CheckFailedError(
-            "--strict-prices: offers without a usable price", [Problem(None, a, f"{o}: {r}", "") for a, o, r in left_out]
-        )
+    missing = [Problem(None, a, f"{o}: {r}", "") for a, o, r in compiled.candidates.offers.left_out]
+    missing += [Problem(None, "/routes", text, "") for text in compiled.candidates.unpriced]
+    if options.strict_prices and missing:
+        raise CheckFailedError("--strict-prices: offers or routes without a usable price", missing)
     progress = None if on_progress is None else _told(on_progress)
     try:
         solution, method = solve_compiled(compiled, options, plan_in_force, progress, cancel)

@@ -128,13 +128,14 @@ class SwitchUse(Record):
 
 
 class Route(Record):
-    """The share of one class that one pool serves."""
+    """The share of one class that one pool serves, and what sending its answers costs while the period lasts."""
 
     workload: str
     request_class: str
     period: str
     pool: str
     share: Fraction01
+    transfer_usd_per_hour: NonNegative = 0.0
 
 
 class LatencyFigure(Record):

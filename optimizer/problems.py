@@ -147,6 +147,7 @@ def reference_problems(document: Mapping[str, Any], *, unread: Collection[str] =
 
 Finding = tuple[list[str | int], str, str, str]
 Known = Mapping[str, Collection[str]]
+Step = tuple[list[str | int], Mapping[str, Any]]
 
 
 def _listed(value: object) -> list[Any] | tuple[Any, ...]:
@@ -174,6 +175,8 @@ def _doubles(document: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _twice(((p, tuple(map(offer.get, label))) for p, offer in offers), "one entry an offer")
     regions = ((p, (r.get("provider"), r.get("region"))) for p, r in _items(document, "catalogs", "regions"))
     yield from _twice(regions, "one entry a region")
+    way = ("provider", "region", "to")
+    yield from _twice(((p, tuple(map(route.get, way))) for p, route in _items(document, "routes")), "one price a route")
     for path, offer in offers:
         yield from _twice(((path + p, price.get("option")) for p, price in _items(offer, "prices")), "one price an option")
     for path, model in _items(document, "catalogs", "models"):
@@ -235,14 +238,23 @@ def _workload_references(document: Mapping[str, Any], known: Known, *, offers_re
         yield from _unknown([*path, "start"], workload.get("start"), periods, "a period of the instance")
         if workload.get("kind") == "batch":
             yield from _batch_window(path, workload, [p for _, p in _items(document, "periods")])
-        for index, region in enumerate(_listed(workload.get("regions_allowed"))):
-            yield from _unknown([*path, "regions_allowed", index], region, regions, "a region some offer is in")
+        yield from _sent([(path, workload), *((path + p, c) for p, c in _items(workload, "classes"))], workload, regions)
         for where, entry in _items(workload, "classes"):
             rate = entry.get("rate")
             value = rate.get("value") if isinstance(rate, Mapping) else None
             if isinstance(value, Mapping) and set(value) != periods:
                 wanted = "one rate for each of " + ", ".join(sorted(periods))
                 yield [*path, *where, "rate", "value"], f"rates for {_shown(sorted(value))}", wanted, ""
+
+
+def _sent(parts: Iterable[Step], workload: Mapping[str, Any], regions: Collection[str] | None) -> Iterator[Finding]:
+    """Tell regions that no offer is in, and answers of a size that go nowhere; ``parts`` are a workload and its classes."""
+    for path, part in parts:
+        for index, region in enumerate(_listed(part.get("regions_allowed"))):
+            yield from _unknown([*path, "regions_allowed", index], region, regions, "a region some offer is in")
+        for field in ("gib_per_request", "bytes_per_token"):
+            if part.get(field) and not (part.get("origins") or workload.get("origins")):
+                yield [*path, field], f"{_shown(part[field])} that go nowhere", "origins, of the class or the workload", ""
 
 
 def _batch_window(path: list[str | int], workload: Mapping[str, Any], periods: list[Mapping[str, Any]]) -> Iterator[Finding]:
@@ -290,6 +302,9 @@ def _match_references(document: Mapping[str, Any], known: Known, *, offers_read:
         for field, wanted in match.items():
             for name in _listed(wanted) or (wanted,):
                 yield from _unknown([*path, field], name, fits.get(field), f"a known {field.replace('_', ' ')}")
+    for path, route in _items(document, "routes"):
+        for field in ("provider", "region"):
+            yield from _unknown([*path, field], route.get(field), fits.get(field), f"a known {field}")
     for path, limit in _items(document, "limits"):
         if not any(limit.get(f) is not None for f in limit if str(f).startswith("max_")):
             yield path, "a limit that limits nothing", "max_accelerators, max_instances or max_usd_per_month", ""

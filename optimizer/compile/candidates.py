@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from optimizer.catalog import Option, Quality
 from optimizer.compile.offers import OfferTable, fits, offer_table
+from optimizer.compile.places import transfer_costs
 from optimizer.errors import InfeasibleError, Problem
 from optimizer.instance import AccuracyFloor, Aggregation, Instance, Limit, Match, ServingWorkload
 from optimizer.performance import Configuration, OptionTable, Performance
@@ -51,7 +52,8 @@ class CandidateTable:
     ``load`` is (n_candidates, n_classes) at the class's peak over the periods, zero where a workload has no such class or the
     class no demand; ``demand`` is (n_workloads, n_classes) per second at the peak, ``shape`` (n_workloads, n_classes, n_periods)
     the share of the peak in each period; ``hours_share`` is (n_periods,), each period's share of the month; ``allowed`` is
-    (n_workloads, n_offers).
+    (n_workloads, n_offers); ``transfer`` is (n_workloads, n_classes, n_regions): what sending the answers to all
+    of a class's peak costs from a region, USD per hour, infinite where the class may not be served.
     """
 
     instance: Instance
@@ -69,6 +71,8 @@ class CandidateTable:
     shape: npt.NDArray[np.float64]
     hours_share: npt.NDArray[np.float64]
     allowed: npt.NDArray[np.bool_]
+    transfer: npt.NDArray[np.float64]
+    unpriced: tuple[str, ...]
     rejected: tuple[Rejected, ...]
 
     def __len__(self) -> int:
@@ -144,7 +148,10 @@ def candidate_table(instance: Instance) -> CandidateTable:
     """
     offers, performance = offer_table(instance), Performance(instance)
     workloads = instance.demands
+    transfer, unpriced = transfer_costs(instance, workloads, offers.regions)
     allowed = np.array([_allowed_offers(w, offers, instance) for w in workloads], dtype=bool).reshape(len(workloads), len(offers))
+    busy = np.array([sum(any(c.rate.at(p.name) > 0 for p in instance.periods) for c in w.classes) for w in workloads])
+    allowed &= (np.isinf(transfer).sum(axis=1) < np.maximum(busy, 1)[:, None])[:, offers.region]
     tables, rejected, rows = [], [], []
     for number, workload in enumerate(workloads):
         table = performance.options(workload)
@@ -154,7 +161,9 @@ def candidate_table(instance: Instance) -> CandidateTable:
         rejected += refused
         rows += [(number, row, accuracy) for row, accuracy in kept]
     _refuse_hopeless(workloads, rows, rejected)
-    return _laid_out(instance, performance, offers, workloads, tuple(tables), rows, allowed, tuple(rejected))
+    found = _laid_out(instance, performance, offers, workloads, tuple(tables), rows, allowed, transfer, unpriced, tuple(rejected))
+    _refuse_homeless(found)
+    return found
 
 
 def _allowed_offers(workload: ServingWorkload, offers: OfferTable, instance: Instance) -> npt.NDArray[np.bool_]:
@@ -245,6 +254,19 @@ def _refuse_hopeless(
         raise InfeasibleError(f"no plan: every candidate of {', '.join(map(repr, names))} is rejected", problems)
 
 
+def _refuse_homeless(table: CandidateTable) -> None:
+    """Raise when a class may not be served in any region where its workload has a candidate to rent for."""
+    offers, problems = table.offers, []
+    for number, workload in enumerate(table.workloads):
+        cards = np.unique(table.accelerator[table.workload == number])
+        regions = np.unique(offers.region[table.allowed[number] & np.isin(offers.accelerator, cards)])
+        for b in np.flatnonzero(~np.isfinite(table.transfer[number][:, regions]).any(axis=1)):
+            found = "none of its regions has an offer that it may use" + "".join(f"; {x}" for x in table.unpriced[:3])
+            problems.append(Problem(None, f"/workloads/{workload.name}/classes/{workload.classes[b].name}", found, ""))
+    if problems:
+        raise InfeasibleError("no plan: some requests may not be served anywhere", problems)
+
+
 def _laid_out(
     instance: Instance,
     performance: Performance,
@@ -253,6 +275,8 @@ def _laid_out(
     options: tuple[OptionTable, ...],
     rows: list[tuple[int, int, float]],
     allowed: npt.NDArray[np.bool_],
+    transfer: npt.NDArray[np.float64],
+    unpriced: tuple[str, ...],
     rejected: tuple[Rejected, ...],
 ) -> CandidateTable:
     def order(entry: tuple[int, int, float]) -> tuple[object, ...]:
@@ -290,5 +314,7 @@ def _laid_out(
         shape=rates / np.where(demand > 0, demand, 1.0)[:, :, None],
         hours_share=np.array([p.month_share for p in instance.periods]),
         allowed=allowed,
+        transfer=transfer,
+        unpriced=unpriced,
         rejected=rejected,
     )

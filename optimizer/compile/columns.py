@@ -112,6 +112,13 @@ class Columns:
         return np.asarray(np.maximum(load * shape, SMALLEST_LOAD))
 
     @property
+    def routing_usd_per_hour(self) -> npt.NDArray[np.float64]:
+        """Give what sending answers costs while a period lasts when the share of each routing column is 1."""
+        w, b = self.pool_workload[self.routing_pool], self.routing_class
+        transfer = self.table.transfer[w, b, self.pool_region[self.routing_pool]]
+        return np.asarray(transfer * self.table.shape[w, b, self.routing_period])
+
+    @property
     def routing_demand(self) -> IntArray:
         """Give the (workload, class, period) of each routing column as one number; a volume has one for all periods."""
         width, workload = self.table.load.shape[1], self.pool_workload[self.routing_pool]
@@ -165,7 +172,8 @@ def columns_of(table: CandidateTable, switches: SwitchTable, kept: IntArray, *, 
     pools, pool = np.unique(np.stack([candidate, table.offers.region[offer]]), axis=1, return_inverse=True)
     order = np.lexsort((offer, pool))
     pool, offer = pool[order], offer[order]
-    busy = (table.demand[:, :, None] * table.shape > 0)[table.workload[pools[0]]]
+    owner = table.workload[pools[0]]
+    busy = (table.demand[:, :, None] * table.shape > 0)[owner] & np.isfinite(table.transfer[owner, :, pools[1]])[:, :, None]
     pair, period = np.nonzero(busy.any(axis=1)[pool])
     order = np.lexsort((offer[pair], period, pool[pair]))
     pair, period = pair[order], period[order]

@@ -66,12 +66,12 @@ def undominated_pairs(
     """Say which (candidate, offer) pairs are needed; shape (n_pairs,).
 
     Offer p replaces offer o when both have the same accelerator, every candidate that may rent o may rent p, an accelerator-hour
-    costs no more on p, p's size divides o's, every limit that counts p counts o too, limits on whole instances count p only
-    if the sizes are equal, every switch p's region belongs to o's belongs to, p is on demand or bought as o is, and p is in
-    o's region or spot shares are safe (``_moves_whole_pools``). Argument: swap each
-    instance of o for size(o)/size(p) instances of p. Accelerators, and with them what the replicas hold, are equal; the rent
-    is no higher; no limit counts more; spot shares stay within their caps. Among equals the first region in canonical order
-    stays, and in it the first offer.
+    costs no more on p, p's size divides o's, every limit that counts p counts o too, limits on whole instances count p only if
+    the sizes are equal, every switch p's region belongs to o's belongs to, every class may be served in p's region that may be in
+    o's, at no more for sending its answers, p is on demand or bought as o is, and p is in o's region or spot shares are safe
+    (``_moves_whole_pools``). Argument: swap each instance of o for size(o)/size(p) instances of p. Accelerators, and with them
+    what the replicas hold, are equal; rent and transfer are no higher; no limit counts more; spot shares stay within their caps.
+    Among equals the first region in canonical order stays, and in it the first offer.
     """
     offers, limits = table.offers, table.instance.limits
     by_instances = np.array([limit.max_instances is not None for limit in limits], dtype=bool)
@@ -94,6 +94,7 @@ def undominated_pairs(
         replaces &= ~(counted[:, :, None] & ~counted[:, None, :]).any(axis=0)
         placed = switches.region[:, offers.region[rows]]
         replaces &= ~(placed[:, :, None] & ~placed[:, None, :]).any(axis=0)
+        replaces &= _no_farther(table, np.unique(table.workload[users]))[np.ix_(offers.region[rows], offers.region[rows])]
         whole = counted[by_instances].any(axis=0)
         replaces &= ~whole[:, None] | (offers.size[rows][:, None] == offers.size[rows][None, :])
         replaces &= _moves_whole_pools(replaces, offers.region[rows], _shares_spot(table, candidate[mine], here)[rows])
@@ -101,6 +102,12 @@ def undominated_pairs(
         rank = np.argsort(np.lexsort((np.arange(len(rows)), offers.region[rows])))
         keep[rows[(replaces & (~equal | (rank[:, None] < rank[None, :]))).any(axis=0)]] = False
     return keep[offer]
+
+
+def _no_farther(table: CandidateTable, workloads: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Say which regions [r, s] are such that r may serve every class that s may, for no more; shape (n_regions, n_regions)."""
+    cost = table.transfer[workloads].reshape(-1, len(table.offers.regions))
+    return np.asarray((cost[:, :, None] <= cost[:, None, :]).all(axis=0))
 
 
 def _shares_spot(table: CandidateTable, candidate: npt.NDArray[np.int64], offer: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
@@ -132,18 +139,21 @@ def outpriced_pairs(
 ) -> npt.NDArray[np.bool_]:
     """Say which (candidate, offer) pairs cost more than replacing them outright; shape (n_pairs,).
 
-    Let c[y] be the price of an instance that one replica of y has to itself, the cheapest on demand that no limit counts and
-    where y belongs to no switch. One replica of x can be replaced by m[x, y] = ⌈max_b load[y, b] / load[x, b]⌉ replicas of y
-    if y serves the same workload and keeps at least x's accuracy. A pair (x, o) is outpriced when m · c[y] is clearly less
-    than x's share of o's price, size[x] / size[o] · price[o]. Argument: drop the replicas of x on o and put their
-    replacements on instances of their own. Capacity and average accuracy are no worse, no limit counts more, and the rent
-    falls: on an offer that several replicas share the pairs go only all together, and the shares of whatever filled an
-    instance sum to at most its price. A chain of replacements ends, since costs fall strictly. Where spot has a cap, replicas
-    on demand stay while the same pool may rent spot, whose share they hold down.
+    Let c[y] be the price of an instance that one replica of y has to itself, the cheapest on demand that no limit counts, where
+    y belongs to no switch, and from where no class costs more to serve than from any other region. One replica of x can be
+    replaced by m[x, y] = ⌈max_b load[y, b] / load[x, b]⌉ replicas of y if y serves the same workload and keeps at least x's
+    accuracy. A pair (x, o) is outpriced when m · c[y] is clearly less than x's share of o's price, size[x] / size[o] · price[o].
+    Argument: drop the replicas of x on o and put their replacements on instances of their own. Capacity and average accuracy are
+    no worse, no limit counts more, transfer does not rise, and the rent falls: on an offer that several replicas share the pairs
+    go only all together, and the shares of whatever filled an instance sum to at most its price. A chain of replacements ends,
+    since costs fall strictly. Where spot has a cap, replicas on demand stay while the same pool may rent spot, whose share they
+    hold down.
     """
     offers = table.offers
     free = ~offers.limited.any(axis=0) & np.array([price.option.value == "on_demand" for price in offers.prices], dtype=bool)
     able = free[offer] & ~switches.of_pools(candidate, offers.region[offer]).any(axis=0)
+    nearest = (table.transfer <= table.transfer.min(axis=2, keepdims=True)).all(axis=1)  # (n_workloads, n_regions)
+    able &= nearest[table.workload[candidate], offers.region[offer]]
     alone = np.full(len(table), np.inf)
     np.minimum.at(alone, candidate[able], offers.usd_per_hour[offer[able]])
     replacement = _replacement_cost(table, np.unique(candidate), alone)

@@ -12,10 +12,11 @@ __all__ = ["objective"]
 
 
 def objective(table: CandidateTable, columns: Columns) -> npt.NDArray[np.float64]:
-    """Give Σ_{o,t} hours_share[t] · price[o] · instances[o, t] + Σ_o price[o] · r[o] + Σ_s price[s] · y[s] as coefficients.
+    """Give Σ_{o,t} hours_share[t] · price[o] · instances[o, t] + Σ_o price[o] · r[o] + Σ_s price[s] · y[s] + transfer.
 
     ``price[o]`` is what an instance-hour costs under all heads that count instances: rent, unit licences, interruptions. Reserved
-    and owned offers are paid by the commitment r, in all periods, and not by use. Shape (n_columns,).
+    and owned offers are paid by the commitment r, in all periods, and not by use. Transfer is Σ_{p,b,t} hours_share[t] ·
+    transfer[p, b, t] · f[p, b, t]. Shape (n_columns,), USD per hour.
     """
     cost = np.zeros(len(columns.upper))
     price = np.where(table.offers.committed, 0.0, table.offers.usd_per_hour)
@@ -23,4 +24,5 @@ def objective(table: CandidateTable, columns: Columns) -> npt.NDArray[np.float64
     whole = table.offers.usd_per_hour * table.hours_share.sum()
     cost[columns.first_commit : columns.first_switch] = whole[columns.commit_offer]
     cost[columns.first_switch : columns.first_routing] = [columns.switches.switches[s].usd_per_hour for s in columns.switch]
+    cost[columns.first_routing :] = columns.routing_usd_per_hour * table.hours_share[columns.routing_period]
     return cost

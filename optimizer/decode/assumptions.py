@@ -21,6 +21,8 @@ def warnings_of(table: CandidateTable) -> list[str]:
     if table.offers.left_out:
         _, label, reason = table.offers.left_out[0]
         found.append(f"{len(table.offers.left_out)} offers have no usable price and are left out, such as {label}: {reason}")
+    if table.unpriced:
+        found.append(f"{len(table.unpriced)} routes have no price and are not used, such as: {table.unpriced[0]}")
     late = [
         f"{o.label} {p.option}"
         for o, p in zip(table.offers.offers, table.offers.prices, strict=True)

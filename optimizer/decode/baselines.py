@@ -25,7 +25,7 @@ SIXTEEN_BIT = ("bf16", "fp16")
 
 @dataclass(frozen=True)
 class _Single:
-    """One workload on one configuration and one offer: what its instances cost, and with all that it switches on."""
+    """One workload on one configuration and one offer: what its instances and answers cost, and with all that it switches on."""
 
     usd_per_hour: float
     alone_usd_per_hour: float
@@ -60,7 +60,8 @@ def _cheapest(
     """Give a workload's cheapest single on-demand type within the limits it has to itself; ties go to the first in order."""
     offers = table.offers
     demand = [price.option is Option.ON_DEMAND for price in offers.prices]
-    usable = np.flatnonzero(table.allowed[workload] & np.array(demand, dtype=bool))
+    moved = _transfer(table, workload)
+    usable = np.flatnonzero(table.allowed[workload] & np.array(demand, dtype=bool) & np.isfinite(moved)[offers.region])
     floor = table.workloads[workload].accuracy
     wanted = 0.0 if floor is None else floor.floor_fraction_of_baseline
     best: _Single | None = None
@@ -74,13 +75,22 @@ def _cheapest(
         replicas = int(each.max())
         rented = -(-each[None, :] * size // offers.size[mine][:, None])
         instances = rented.max(axis=1)
-        rent = rent_usd_per_hour(offers.usd_per_hour[mine], rented @ table.hours_share)
+        rent = rent_usd_per_hour(offers.usd_per_hour[mine], rented @ table.hours_share) + moved[offers.region[mine]]
         switched = _switched(switches, np.full(len(mine), k), offers.region[mine])
         alone = np.where(_within_limits(table, int(k), mine, instances, replicas * size), rent + switched, np.inf)
         at = int(np.argmin(alone))
         if np.isfinite(alone[at]) and (best is None or alone[at] < best.alone_usd_per_hour):
             best = _Single(float(rent[at]), float(alone[at]), int(k), int(mine[at]), replicas, int(instances[at]))
     return best
+
+
+def _transfer(table: CandidateTable, workload: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Give what sending all of a workload's answers costs from each region, infinite where a class may not be served."""
+    shape = table.shape[workload]
+    if table.batch[workload]:  # evenly over its window: the rate that would do all the work in a period falls with its hours
+        shape = (shape > 0) / np.maximum((1.0 / shape[shape > 0]).sum(), 1.0)
+    weight = (shape @ table.hours_share)[:, None]
+    return np.asarray(np.where(weight > 0, table.transfer[workload] * weight, 0.0).sum(axis=0))
 
 
 def _even(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 
 from optimizer.catalog import Quality, worst
 from optimizer.compile import CandidateTable, Compiled
@@ -127,6 +128,8 @@ class Told:
         for o, t in np.argwhere(self.choice.instances):
             price = Fraction(repr(self.table.offers.prices[o].usd_per_hour))
             heads["compute"] += price * int(self.choice.instances[o, t]) * self.month_share[t]
+        transfer = self.routing_usd_per_hour * self.table.hours_share[self.compiled.columns.routing_period]
+        heads["transfer"] = sum((Fraction(float(x)) for x in transfer[transfer > 0]), Fraction(0))
         for s in self.switches():
             heads[s.head] = heads.get(s.head, Fraction(0)) + Fraction(repr(s.usd_per_hour))
         return heads
@@ -137,6 +140,11 @@ class Told:
         hours = self.choice.instances @ self.table.hours_share
         return {head: sum((Fraction(float(x)) for x in rate * hours), Fraction(0)) for head, rate in rates.items()}
 
+    @property
+    def routing_usd_per_hour(self) -> npt.NDArray[np.float64]:
+        """Give what sending the answers of each routing column costs while its period lasts."""
+        return np.asarray(self.compiled.columns.routing_usd_per_hour * self.choice.shares / SHARE_UNIT)
+
     def charges_by_quality(self) -> dict[Quality, Fraction]:
         """Add up everything beside rent by its quality; unit charges are as good as the worst of their rates."""
         instance = self.table.instance
@@ -146,11 +154,12 @@ class Told:
         units = {"licence": [x.quality for x in instance.licences], "risk": [x.quality for x in instance.interruptions]}
         for head, usd in self.unit_charges().items():
             found[worst(units[head])] += usd
+        found[worst(x.quality for x in instance.routes)] += self.heads()["transfer"]
         return found
 
     def routing(self) -> tuple[Route, ...]:
         """Tell each share that is not zero."""
-        columns = self.compiled.columns
+        columns, transfer = self.compiled.columns, self.routing_usd_per_hour
         return tuple(
             Route(
                 workload=self.table.workloads[columns.pool_workload[columns.routing_pool[j]]].name,
@@ -158,6 +167,7 @@ class Told:
                 period=self.table.instance.periods[columns.routing_period[j]].name,
                 pool=self.pool_name(int(columns.routing_pool[j])),
                 share=int(self.choice.shares[j]) / SHARE_UNIT,
+                transfer_usd_per_hour=float(transfer[j]),
             )
             for j in np.flatnonzero(self.choice.shares)
         )

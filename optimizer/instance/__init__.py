@@ -21,6 +21,7 @@ from optimizer.instance.limits import (
     Limit,
     Match,
 )
+from optimizer.instance.places import RoutePrice
 from optimizer.instance.policy import (
     Balancer,
     Policy,
@@ -58,6 +59,7 @@ __all__ = [
     "Policy",
     "Rate",
     "RequestClass",
+    "RoutePrice",
     "ServingWorkload",
     "SetupPrices",
     "Stated",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from optimizer.catalog import Quality, Quantity, Record
 from optimizer.catalog.record import Fraction01, Name, NonNegative, Positive, PositiveInt, Text
@@ -94,14 +94,44 @@ class Rate(Record):
         return self.value[period] if isinstance(self.value, dict) else self.value
 
 
+def _whole(origins: dict[str, float] | None) -> dict[str, float] | None:
+    if origins is not None and abs(sum(origins.values()) - 1) > 1e-9:
+        raise ValueError("shares of origins that sum to 1")
+    return origins
+
+
+Origins = Annotated[dict[Name, Positive] | None, AfterValidator(_whole)]
+"""The share of requests that comes from each place."""
+
+
 class RequestClass(Record):
-    """Requests alike in size. Token counts are null where the workload keeps a benchmark's own lengths."""
+    """Requests alike in size. Token counts are null where the workload keeps a benchmark's own lengths.
+
+    ``origins`` says where requests come from and their answers go, shares that sum to one (the workload's own if null);
+    ``gib_per_request`` and ``bytes_per_token`` (of the output) what an answer sends there. ``regions_allowed`` narrows the
+    workload's.
+    """
 
     name: Name
     input_tokens: PositiveInt | None = None
     output_tokens: PositiveInt | None = None
     prefix_cached_fraction: Fraction01 = 0.0
     rate: Rate
+    regions_allowed: tuple[Name, ...] | None = None
+    origins: Origins = None
+    gib_per_request: NonNegative = 0.0
+    bytes_per_token: NonNegative = 0.0
+
+    @property
+    def gib_sent(self) -> float:
+        """Give what an answer sends to where it was asked, GiB."""
+        return self.gib_per_request + self.bytes_per_token * (self.output_tokens or 0) / 2**30
+
+    @model_validator(mode="after")
+    def _counts_its_tokens(self) -> RequestClass:
+        if self.bytes_per_token and self.output_tokens is None:
+            raise ValueError("bytes_per_token needs output_tokens")
+        return self
 
 
 class _Demand(Record):
@@ -111,6 +141,7 @@ class _Demand(Record):
     model: Name
     team: Name | None = None
     regions_allowed: tuple[Name, ...] | None = None
+    origins: Origins = None
     latency: tuple[LatencyTarget, ...] = ()
     accuracy: AccuracyFloor | None = None
     max_spot_fraction: Fraction01 = 0.0
@@ -141,6 +172,7 @@ class BatchWorkload(_Demand):
     start: Name | None = None
     input_tokens: PositiveInt | None = None
     output_tokens: PositiveInt | None = None
+    gib_per_request: NonNegative = 0.0
 
     def window(self, periods: Sequence[Period]) -> tuple[Period, ...]:
         """Give the periods that may be used: whole ones from the start that end by the deadline."""
@@ -157,7 +189,8 @@ class BatchWorkload(_Demand):
         """Give the serving workload of one class ``volume`` whose rate in each period would do all the work there."""
         rates = {p.name: 0.0 for p in periods} | {p.name: self.volume_requests / (3600 * p.hours) for p in self.window(periods)}
         rate = Rate(value=rates, unit=f"{self.unit}/s", statistic="volume")
-        volume = RequestClass(name="volume", input_tokens=self.input_tokens, output_tokens=self.output_tokens, rate=rate)
+        mine = {name: getattr(self, name) for name in ("input_tokens", "output_tokens", "gib_per_request")}
+        volume = RequestClass(name="volume", rate=rate, **mine)
         shared = {name: getattr(self, name) for name in _Demand.model_fields}
         return ServingWorkload(kind="serving", classes=(volume,), **shared)
 

@@ -17,6 +17,7 @@ from optimizer.catalog.record import Day, Name, Text
 from optimizer.errors import InvalidInputError, Problem
 from optimizer.instance.demand import HOURS_PER_MONTH, BatchWorkload, Period, ServingWorkload, Workload
 from optimizer.instance.limits import Limit
+from optimizer.instance.places import RoutePrice
 from optimizer.instance.policy import Policy
 from optimizer.instance.priced import DataSet, Interruption, Licence, People
 from optimizer.problems import not_yet_problems, reference_problems, validation_problems
@@ -55,6 +56,7 @@ class Instance(Record):
     licences: tuple[Licence, ...] = ()
     data: tuple[DataSet, ...] = ()
     interruptions: tuple[Interruption, ...] = ()
+    routes: tuple[RoutePrice, ...] = ()
     sites: tuple[dict[str, Any], ...] = ()
 
     @model_validator(mode="after")

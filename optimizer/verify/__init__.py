@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from optimizer.instance import Instance
 from optimizer.plan import Plan, Verification
-from optimizer.verify import charges, identity, money, service, supply
+from optimizer.verify import charges, identity, money, places, service, supply
 from optimizer.verify.facts import LOAD_TOLERANCE, Facts
 
 __all__ = ["LOAD_TOLERANCE", "RULES", "verify_plan"]
@@ -27,6 +27,7 @@ RULES: dict[str, Callable[[Facts], Iterator[str]]] = {
     "price": money.price_rule,
     "spot": service.spot_rule,
     "shares": service.shares_rule,
+    "transfer": places.transfer_rule,
     "capacity": service.capacity_rule,
     "instances": supply.instances_rule,
     "limits": supply.limits_rule,

@@ -10,6 +10,7 @@ from optimizer.catalog import Quality, worst
 from optimizer.instance import HOURS_PER_MONTH, FlatLicence, Instance, Match, UnitLicence
 from optimizer.verify.facts import Facts, differs, fraction
 from optimizer.verify.matching import offer_fits, pool_fits
+from optimizer.verify.places import transfer_usd_per_hour
 
 __all__ = ["charge_quality", "heads", "instance_usd_per_hour", "switches_rule", "unit_charges"]
 
@@ -113,7 +114,7 @@ def charge_quality(facts: Facts, head: str) -> Quality:
 
 def heads(facts: Facts) -> dict[str, Fraction]:
     """Give the whole bill by head, worked out anew, USD per hour."""
-    found = {"compute": facts.rent, **unit_charges(facts)}
+    found = {"compute": facts.rent, "transfer": transfer_usd_per_hour(facts), **unit_charges(facts)}
     for due, _ in _expected(facts).values():
         found[due.head] = found.get(due.head, Fraction(0)) + due.usd_per_hour
     return found

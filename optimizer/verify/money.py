@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from datetime import date
 from fractions import Fraction
 
-from optimizer.catalog import Quality
+from optimizer.catalog import Quality, worst
 from optimizer.plan import HEADS, HOURS_PER_MONTH, PROVED_GAP, Baseline
 from optimizer.verify.charges import charge_quality, heads, unit_charges
 from optimizer.verify.facts import MONEY_TOLERANCE, Facts, differs, fraction
+from optimizer.verify.places import transfer_usd_per_hour
 
 
 def price_rule(facts: Facts) -> Iterator[str]:
@@ -108,6 +109,7 @@ def quality_shares_rule(facts: Facts) -> Iterator[str]:
     charges = {quality: Fraction(0) for quality in Quality}
     for head, usd in unit_charges(facts).items():
         charges[charge_quality(facts, head)] += usd
+    charges[worst(x.quality for x in facts.instance.routes)] += transfer_usd_per_hour(facts)
     for quality in Quality:
         mine = [d for d in facts.plan.deployments if d.quality is quality]
         share = sum((fraction(d.usd_per_hour) * facts.weight(d.period) for d in mine), charges[quality])

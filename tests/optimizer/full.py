@@ -74,6 +74,10 @@ def _serving(rng: np.random.Generator, name: str, of: str) -> dict[str, Any]:
     if rng.random() < 0.5:
         classes.append({"name": "s", "rate": {"value": float(rng.integers(1, 9)), "unit": "queries/s"}})
     found: dict[str, Any] = {"name": name, "kind": "serving", "model": of, "classes": classes, "team": f"team-{name}"}
+    if rng.random() < 0.4:
+        found["origins"] = {"p/r": 0.5, "world": 0.5}
+        classes[0]["gib_per_request"] = float(rng.integers(1, 9)) / 2**18
+        classes[-1]["regions_allowed"] = [["r"], ["s"], ["r", "s"]][int(rng.integers(3))]
     found["latency"] = [{"quantity": "e2e", "statistic": "p99", "at_most_ms": 130.0}]
     found["max_spot_fraction"] = float(rng.choice([0.0, 0.4, 1.0]))
     if rng.random() < 0.6:
@@ -134,4 +138,7 @@ def _charges(rng: np.random.Generator) -> dict[str, Any]:
         else []
     )
     risk = [{"name": "reclaimed", "when": {"option": "spot"}, "per_hour": 0.05, "usd_each": float(rng.integers(1, 12))}]
-    return {"people": people, "licences": licences, "data": data, "interruptions": risk if rng.random() < 0.6 else []}
+    routes = [{"usd_per_gib": 0.25}, {"usd_per_gib": float(rng.integers(1, 9)) / 8, "region": "s"}]
+    routes += [{"usd_per_gib": 0.75, "region": "r", "to": "world"}] if rng.random() < 0.3 else []
+    risk = risk if rng.random() < 0.6 else []
+    return {"people": people, "licences": licences, "data": data, "interruptions": risk, "routes": routes}

@@ -47,11 +47,12 @@ def test_the_draw_uses_every_feature(costs: dict[int, float]) -> None:
         kinds.update(
             {d.option for d in plan.deployments}
             | {s.head for s in plan.switches}
+            | {head for head, cost in plan.costs.items() if cost.usd_per_hour}
             | {"binding"} & {"binding" * any(x.binding for x in plan.limits)}
         )
     families = {"demand", "capacity", "switch", "use", "accuracy", "instances", "commitment", "limit", "budget", "spot"}
     assert families <= set(groups)
-    assert {"on_demand", "spot", "reserved", "people", "licence", "binding"} <= set(kinds)
+    assert {"on_demand", "spot", "reserved", "people", "licence", "transfer", "binding"} <= set(kinds)
     assert sum(map(math.isfinite, costs.values())) >= 2 * len(SEEDS) / 3
 
 
@@ -104,7 +105,12 @@ def dearer_people(document: dict[str, Any]) -> None:
         entry["usd_per_person_hour"] *= 3
 
 
-@pytest.mark.parametrize("harder", [dearer, more_demand, more_volume, tighter_limits, dearer_people])
+def dearer_places(document: dict[str, Any]) -> None:
+    for entry in document["routes"]:
+        entry["usd_per_gib"] *= 2
+
+
+@pytest.mark.parametrize("harder", [dearer, more_demand, more_volume, tighter_limits, dearer_people, dearer_places])
 def test_a_harder_question_is_never_cheaper(costs: dict[int, float], harder: Change) -> None:
     after = {}
     for seed in SEEDS:

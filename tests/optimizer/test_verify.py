@@ -38,9 +38,10 @@ def question() -> Instance:
     }
     averaged = {**FLOOR, "floor_fraction_of_baseline": 0.99, "aggregation": "traffic_weighted"}
     workloads = [
-        workload("one", {"q": 20.0, "s": 15.0}, max_spot_fraction=0.5, accuracy=FLOOR, team="t"),
+        workload("one", {"q": 20.0, "s": 15.0}, max_spot_fraction=0.5, accuracy=FLOOR, team="t", origins={"eu": 0.5, "p/r": 0.5}),
         workload("two", 10.0, model="n", accuracy=averaged, regions_allowed=["r"]),
     ]
+    workloads[0]["classes"][1]["gib_per_request"] = 2.0**-20
     limits = [
         {"name": "a quota", "match": {"accelerator": "a"}, "max_accelerators": 4, "reason": "made up"},
         {"name": "b machines", "match": {"accelerator": "b"}, "max_instances": 9, "reason": "made up"},
@@ -51,6 +52,7 @@ def question() -> Instance:
             {"name": "suite", "kind": "unit", "when": {"accelerator": "b"}, "usd_per_accelerator_month": 7.3},
             {"name": "console", "kind": "flat", "usd_per_month": 73.0},
         ],
+        "routes": [{"usd_per_gib": 0.5, "to": "eu"}, {"usd_per_gib": 0.25}],
         "interruptions": [{"name": "spot", "when": {"option": "spot"}, "per_hour": 0.01, "usd_each": 2.0}],
     }
     return instance(**parts, workloads=workloads, limits=limits, utilization_cap=0.8, **charges)
@@ -185,6 +187,7 @@ MUTATIONS: list[tuple[str, str, Mutation, set[str]]] = [
         change("routing", 0, "pool")("nowhere"),
         {"latency", "switches", "workload figures"},
     ),
+    ("transfer", "answers sent for nothing", everywhere("routing", "transfer_usd_per_hour", 0.0), set()),
     ("capacity", "one replica fewer", drop_replica, {"instances", "rent", "workload figures"}),
     ("capacity", "a class on one pool", reroute, {"workload figures", "latency"}),
     (
@@ -246,6 +249,13 @@ def test_rule_refuses(question: Instance, plan: Plan, rule: str, what: str, muta
 
 ELSEWHERE: list[tuple[str, str, Mutation, set[str]]] = [
     ("region", "the region is no longer allowed", lambda q: q["workloads"][1].update(regions_allowed=["s"]), set()),
+    (
+        "transfer",
+        "a class may not be there",
+        lambda q: q["workloads"][0]["classes"][1].update(regions_allowed=["s"]),
+        {"bill", "objective", "baselines", "quality shares"},
+    ),
+    ("transfer", "the route has no price", lambda q: q.update(routes=[]), {"bill", "objective", "baselines", "quality shares"}),
     ("accuracy", "the floor rose", lambda q: q["workloads"][0]["accuracy"].update(metric="em"), set()),
     (
         "configuration",

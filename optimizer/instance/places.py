@@ -1,0 +1,23 @@
+"""What moving data between places costs: prices of routes."""
+
+from __future__ import annotations
+
+from optimizer.catalog import Quality, Record
+from optimizer.catalog.record import Name, NonNegative, Text
+
+__all__ = ["RoutePrice"]
+
+
+class RoutePrice(Record):
+    """What a GiB costs that leaves a region for a place; what is left out fits every provider, region or place.
+
+    The entry that fits most closely holds: one that names the place before one that does not, then region, then provider. What
+    goes to a place written ``provider/region`` is free inside that region unless an entry names the place.
+    """
+
+    provider: Name | None = None
+    region: Name | None = None
+    to: Name | None = None
+    usd_per_gib: NonNegative
+    quality: Quality = Quality.ASSUMED
+    source: Text = ""

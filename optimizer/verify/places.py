@@ -1,0 +1,62 @@
+"""What sending answers costs, worked out anew from origins, sizes and prices of routes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+from optimizer.instance import Instance, RequestClass
+from optimizer.plan import Route
+from optimizer.verify.facts import Facts, differs, fraction
+
+__all__ = ["transfer_rule", "transfer_usd_per_hour"]
+
+
+def transfer_rule(facts: Facts) -> Iterator[str]:
+    """Check that every route may be taken, has a price, and tells what sending its answers costs."""
+    for r in facts.plan.routing:
+        usd = _usd_per_hour(facts, r)
+        if usd is None:
+            yield f"{r.workload}/{r.request_class}: {r.pool!r} may not serve it, or its way back has no price"
+        elif differs(r.transfer_usd_per_hour, usd):
+            yield f"{r.workload}/{r.request_class}: its answers cost {float(usd)} USD/h, the plan says {r.transfer_usd_per_hour}"
+
+
+def transfer_usd_per_hour(facts: Facts) -> Fraction:
+    """Give what sending all answers costs, USD per hour of the month."""
+    return sum(((_usd_per_hour(facts, r) or Fraction(0)) * facts.weight(r.period) for r in facts.plan.routing), Fraction(0))
+
+
+def _usd_per_hour(facts: Facts, route: Route) -> Fraction | None:
+    """Give what sending a route's answers costs while its period lasts; None where it may not be taken or has no price."""
+    workload, members = facts.workloads.get(route.workload), facts.pools.get(route.pool, ())
+    c = None if workload is None else next((c for c in workload.classes if c.name == route.request_class), None)
+    if c is None or workload is None or not members or route.period not in facts.month_share:
+        return Fraction(0)  # other rules tell
+    d = members[0]
+    if c.regions_allowed is not None and d.region not in c.regions_allowed:
+        return None
+    prices = {place: _price(facts.instance, d.provider, d.region, place) for place in c.origins or workload.origins or {}}
+    if not _gib(c):
+        return Fraction(0)
+    if None in prices.values():
+        return None
+    share = (c.origins or workload.origins or {}).items()
+    mean = sum((fraction(part) * (prices[place] or Fraction(0)) for place, part in share), Fraction(0))
+    return fraction(c.rate.at(route.period)) * 3600 * _gib(c) * mean * fraction(route.share)
+
+
+def _gib(c: RequestClass) -> Fraction:
+    return fraction(c.gib_per_request) + fraction(c.bytes_per_token) * (c.output_tokens or 0) / 2**30
+
+
+def _price(instance: Instance, provider: str, region: str, place: str) -> Fraction | None:
+    """Give the price of a route: by place, then region, then provider, then what holds everywhere."""
+    stated = {(x.to, x.region, x.provider): fraction(x.usd_per_gib) for x in instance.routes}
+    for to in (place, None):
+        if to is None and place == f"{provider}/{region}":
+            return Fraction(0)
+        for here in ((region, provider), (region, None), (None, provider), (None, None)):
+            if (to, *here) in stated:
+                return stated[to, *here]
+    return None
