@@ -155,11 +155,14 @@ def _seasonal(rate: FloatArray, label: IntArray, wanted: IntArray, lead: int) ->
 
 def _by_label(rate: FloatArray, label: IntArray, count: int) -> FloatArray:
     """Give the median of each label's hours; shape (n_series, count), NaN where there are none."""
-    found = np.full((rate.shape[0], count), np.nan)
-    for at in np.unique(label):
-        column = rate[:, label == at]
-        known = np.isfinite(column).any(axis=1)
-        found[known, at] = np.nanmedian(column[known], axis=1)
+    order = np.argsort(label, kind="stable")
+    first = np.searchsorted(label[order], np.arange(count + 1))
+    place = first[:-1, None] + np.arange(int(np.diff(first).max(initial=1)))
+    there = place < first[1:, None]
+    hours = np.where(there, rate[:, order[np.minimum(place, len(order) - 1)]], np.nan)
+    found = np.full(hours.shape[:2], np.nan)
+    known = np.isfinite(hours).any(axis=2)
+    found[known] = np.nanmedian(hours[known], axis=1)
     return found
 
 
