@@ -95,7 +95,9 @@ def baselines_rule(facts: Facts) -> Iterator[str]:
         saving = total - sum(heads(facts).values(), Fraction(0))
         if differs(told.usd_per_hour, total):
             yield f"{name}: its workloads sum to {float(total)} USD/h, the plan says {told.usd_per_hour}"
-        if differs(told.saving_usd_per_hour, saving) or differs(told.saving_fraction, saving / max(total, Fraction(1, 10**9))):
+        off = abs(fraction(told.saving_usd_per_hour) - saving)  # a difference of two rounded sums, as exact as they are
+        share = saving / max(total, Fraction(1, 10**9))
+        if off > MONEY_TOLERANCE * max(total, Fraction(1)) or abs(fraction(told.saving_fraction) - share) > MONEY_TOLERANCE:
             yield f"{name}: the saving is {float(saving)} USD/h, the plan tells otherwise"
         if set(told.usd_per_hour_by_workload) | set(told.missing) != set(facts.workloads) or set(told.workloads) & set(
             told.missing
