@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from optimizer.compile.candidates import SMALLEST_LOAD, CandidateTable
-from optimizer.compile.dominance import outpriced_pairs, undominated_pairs
+from optimizer.compile.dominance import crowded_pairs, outpriced_pairs, undominated_pairs
 from optimizer.compile.switches import SwitchTable
 from optimizer.errors import InvalidInputError, Problem
 
@@ -166,6 +166,8 @@ def columns_of(table: CandidateTable, switches: SwitchTable, kept: IntArray, *, 
     candidate, offer = _pairs(table, kept)
     if dominance:
         needed = undominated_pairs(table, switches, candidate, offer)
+        candidate, offer = candidate[needed], offer[needed]
+        needed = ~crowded_pairs(table, candidate, offer)
         candidate, offer = candidate[needed], offer[needed]
         needed = ~outpriced_pairs(table, switches, candidate, offer)
         candidate, offer = candidate[needed], offer[needed]

@@ -11,53 +11,75 @@ import numpy.typing as npt
 
 from optimizer.compile.candidates import CandidateTable
 from optimizer.compile.switches import SwitchTable
+from optimizer.instance import Aggregation
 
-__all__ = ["dominated_candidates", "outpriced_pairs", "undominated_pairs"]
+__all__ = ["crowded_pairs", "dominated_candidates", "outpriced_pairs", "undominated_pairs"]
 
 CLEARLY = 1.0 - 1e-9
 """A replacement must be cheaper by more than rounding, so that no two candidates replace each other."""
+MOST_COMPARED = 2_000_000
+"""Pairs compared at once: few enough for a core's cache to hold most of what is looked at."""
 
 
 def dominated_candidates(table: CandidateTable, switches: SwitchTable) -> npt.NDArray[np.int64]:
     """Give for each candidate the one that replaces it, or -1; shape (n_candidates,).
 
     y replaces x when both serve the same workload on the same accelerator, y's replica size divides x's, y needs no more replicas
-    for any class, y keeps at least x's accuracy, and every switch y belongs to and every limit that counts y has x too.
+    for any class, y keeps at least x's accuracy where the floor is traffic-weighted, and every switch y belongs to and every
+    limit that counts y has x too.
     Argument: take any plan and turn each replica of x into one of y on the same instance. It fits there (its size divides a
-    size that fits), uses no more accelerators, so every supply row holds and the rent is the same; every class that x
-    carried, y carries (loads are linear in this part); the traffic-weighted accuracy does not fall; the spot share of the
-    pool y is a mean of two shares within the cap; no switch is turned on and no limit on variants counts more. Among equals
-    the first in canonical order, better quality first, stays.
+    size that fits, and is that size or a power of two, which no chain of sizes gives way to), uses no more accelerators, so every
+    supply row holds and the rent is the same; every class that x carried, y carries (loads are linear in this part); the
+    traffic-weighted accuracy does not fall, and a floor per request was settled when candidates were judged; the spot share of
+    the pool y is a mean of two shares within the cap; no switch is turned on and no limit on variants counts more. Among equals
+    the most accurate stays, then the best quality, then the first in canonical order.
     """
     quality = np.array([table.quality(k).rank for k in range(len(table))], dtype=np.int64)
+    averaged = [w.accuracy is not None and w.accuracy.aggregation is Aggregation.TRAFFIC_WEIGHTED for w in table.workloads]
+    accuracy = np.where(np.array(averaged, dtype=bool)[table.workload], table.accuracy, 1.0)
+    belongs = _words(np.concatenate([switches.candidate, table.limited]))
     by = np.full(len(table), -1, dtype=np.int64)
-    order = np.lexsort((np.arange(len(table)), quality, table.size, table.accelerator, table.workload))
+    order = np.lexsort((np.arange(len(table)), quality, -table.accuracy, table.size, table.accelerator, table.workload))
     group = np.stack([table.workload[order], table.accelerator[order]], axis=1)
     starts = np.flatnonzero(np.r_[True, (group[1:] != group[:-1]).any(axis=1)]) if len(order) else np.zeros(0, dtype=np.int64)
-    for members in np.split(order, starts[1:]):
-        if len(members) > 1:
-            _mark_group(table, switches.candidate[:, members], members, by)
+    count = np.diff(np.r_[starts, len(order)])
+    for size in np.unique(count[count > 1]):  # groups of one size are compared all at once
+        groups = starts[count == size]
+        for some in np.array_split(groups, -(-len(groups) * size**2 // MOST_COMPARED)):
+            _mark_groups(table, accuracy, belongs, order[some[:, None] + np.arange(size)], by)
+    while (by[by[by >= 0]] >= 0).any():  # the chain may lead over a dominated candidate: each is replaced by one that stays
+        by = np.where((by >= 0) & (by[by] >= 0), by[by], by)
     return by
 
 
-def _mark_group(
-    table: CandidateTable, belongs: npt.NDArray[np.bool_], members: npt.NDArray[np.int64], by: npt.NDArray[np.int64]
+def _words(has: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
+    """Give what candidates have, (n_things, n_candidates), as 64-bit words, (n_words, n_candidates), but for what all have."""
+    told_apart = has[has.any(axis=1) & ~has.all(axis=1)]
+    padded = np.zeros((-(-len(told_apart) // 64) * 64, has.shape[1]), dtype=bool)
+    padded[: len(told_apart)] = told_apart
+    return np.ascontiguousarray(np.packbits(padded, axis=0).T).view(np.uint64).T
+
+
+def _mark_groups(
+    table: CandidateTable,
+    accuracy: npt.NDArray[np.float64],
+    belongs: npt.NDArray[np.uint64],
+    members: npt.NDArray[np.int64],
+    by: npt.NDArray[np.int64],
 ) -> None:
-    """Mark what is dominated inside one (workload, accelerator); members come smallest first, better quality first."""
-    load, size, accuracy = table.load[members], table.size[members], table.accuracy[members]
-    better = (load[:, None, :] <= load[None, :, :]).all(axis=2)
-    better &= (size[None, :] % size[:, None] == 0) & (accuracy[:, None] >= accuracy[None, :])
-    for counted in (belongs, table.limited[:, members]):
-        better &= ~(counted[:, :, None] & ~counted[:, None, :]).any(axis=0)
-    equal = better & better.T
-    earlier = np.arange(len(members))[:, None] < np.arange(len(members))[None, :]
-    replaces = better & (~equal | earlier)
-    for x in np.flatnonzero(replaces.any(axis=0)):
-        by[members[x]] = members[np.flatnonzero(replaces[:, x])[0]]
-    # The chain may lead over a dominated candidate; follow it, so that each is replaced by one that stays.
-    for x in members:
-        while by[x] >= 0 and by[by[x]] >= 0:
-            by[x] = by[by[x]]
+    """Mark what is dominated inside each (workload, accelerator), (n_groups, n_members), smallest and best first."""
+    size, kept = table.size[members], accuracy[members]
+    y, x = np.s_[:, :, None], np.s_[:, None, :]
+    better = (size[x] % size[y] == 0) & (kept[y] >= kept[x])
+    better &= (size[x] == size[y]) | (size & (size - 1) == 0)[y]
+    for load in table.load.T:
+        better &= load[members][y] <= load[members][x]
+    for word in belongs:
+        better &= (word[members][y] & ~word[members][x]) == 0
+    earlier = np.arange(members.shape[1])[:, None] < np.arange(members.shape[1])[None, :]
+    replaces = better & (~better.transpose(0, 2, 1) | earlier)
+    found, first = replaces.any(axis=1), replaces.argmax(axis=1)
+    by[members[found]] = np.take_along_axis(members, first, axis=1)[found]
 
 
 def undominated_pairs(
@@ -108,6 +130,36 @@ def _no_farther(table: CandidateTable, workloads: npt.NDArray[np.int64]) -> npt.
     """Say which regions [r, s] are such that r may serve every class that s may, for no more; shape (n_regions, n_regions)."""
     cost = table.transfer[workloads].reshape(-1, len(table.offers.regions))
     return np.asarray((cost[:, :, None] <= cost[:, None, :]).all(axis=0))
+
+
+def crowded_pairs(table: CandidateTable, candidate: npt.NDArray[np.int64], offer: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Say which (candidate, offer) pairs can leave a shared instance for one of their own size; shape (n_pairs,).
+
+    A pair (x, o) whose replicas share instances of o may move to p when p's instances have the size of x's replica, are in o's
+    region, are on demand or bought as o is, cost no more per accelerator-hour, are counted by no limit on whole instances and
+    only by limits that count o, and neither is reserved or owned. All pairs that share o move, or none. Argument: give every
+    replica on a shared instance of o an instance of its own. Instances hold at most their size, so accelerators, rent and what
+    every limit counts do not rise; pools, and with them routing and switches, stay; the spot share of a pool does not rise.
+    """
+    offers, size = table.offers, table.size[candidate]
+    option = np.array([price.option.value for price in offers.prices], dtype=np.str_)
+    unit_price = offers.usd_per_hour / np.maximum(offers.size, 1)
+    by_instances = np.array([limit.max_instances is not None for limit in table.instance.limits], dtype=bool)
+    takes = (offers.accelerator[:, None] == offers.accelerator[None, :]) & (offers.region[:, None] == offers.region[None, :])
+    takes &= (option == "on_demand")[:, None] | (option[:, None] == option[None, :])
+    takes &= (unit_price[:, None] <= unit_price[None, :]) & ~offers.committed[:, None] & ~offers.committed[None, :]
+    takes &= ~offers.limited[by_instances].any(axis=0)[:, None]
+    for counted in offers.limited:
+        takes &= ~counted[:, None] | counted[None, :]
+    shared, moves = size < offers.size[offer], np.zeros(len(offer), dtype=bool)
+    pairs = np.sort(candidate * len(offers) + offer)
+    for p in np.unique(offer[size == offers.size[offer]]):
+        there = np.flatnonzero(takes[p, offer] & shared & (size == offers.size[p]))
+        wanted = candidate[there] * len(offers) + p
+        moves[there] |= pairs[np.searchsorted(pairs, wanted).clip(max=len(pairs) - 1)] == wanted
+    stuck = np.zeros(len(offers), dtype=bool)
+    stuck[offer[shared & ~moves]] = True
+    return np.asarray(moves & ~stuck[offer])
 
 
 def _shares_spot(table: CandidateTable, candidate: npt.NDArray[np.int64], offer: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

@@ -72,7 +72,8 @@ def forms_of(made: Made) -> list[Form]:
         for precision, (width, _, _) in PRECISIONS.items():
             if precision == "fp8" and accelerator in NO_FP8:
                 continue
-            for count in SIZES:
+            fitting = [n for n in SIZES if 0.9 * memory_gb * n > 1.2 * made.size_b * width][:3]
+            for count in fitting:
                 room_gb = 0.9 * memory_gb * count - made.size_b * width
                 most = room_gb / float(_cache_gb(made, CORNERS.mean(axis=0), width))
                 if most < 4:

@@ -197,7 +197,7 @@ def _workload(rng: np.random.Generator, name: str, made: Made, periods: int) -> 
             "metric": "score",
             "evaluation": SOURCE,
             "floor_fraction_of_baseline": float(rng.choice(FLOORS)),
-            "aggregation": "traffic_weighted" if rng.random() < 0.2 else "per_request",
+            "aggregation": "traffic_weighted" if rng.random() < 0.05 else "per_request",
         },
         "max_spot_fraction": 1.0 if rng.random() < 0.75 else 0.5,
         "allowed_quality": QUALITIES,
