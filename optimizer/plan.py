@@ -33,6 +33,7 @@ __all__ = [
     "InstanceKey",
     "LatencyFigure",
     "LimitUse",
+    "PeriodChange",
     "Plan",
     "Rental",
     "Route",
@@ -125,6 +126,19 @@ class SwitchUse(Record):
     pools: tuple[str, ...]
     quality: Quality
     source: str
+
+
+class PeriodChange(Record):
+    """Replicas of a pool on an offer that start or stop when a period begins, and what that costs spread over the month."""
+
+    pool: str
+    offer: str
+    option: str
+    period: str
+    before: Annotated[int, Field(ge=0)]
+    after: Annotated[int, Field(ge=0)]
+    usd_per_hour: NonNegative
+    quality: Quality
 
 
 class Route(Record):
@@ -225,6 +239,7 @@ class Plan(Record):
     deployments: tuple[Deployment, ...]
     rentals: tuple[Rental, ...]
     switches: tuple[SwitchUse, ...]
+    starts: tuple[PeriodChange, ...] = ()
     routing: tuple[Route, ...]
     workloads: tuple[WorkloadResult, ...]
     limits: tuple[LimitUse, ...]
@@ -265,6 +280,10 @@ class Plan(Record):
     def switch_table(self) -> pd.DataFrame:
         """Give one row a cost that is switched on, as a DataFrame."""
         return _frame(self.switches, SwitchUse)
+
+    def start_table(self) -> pd.DataFrame:
+        """Give one row a priced change of replicas between periods, as a DataFrame."""
+        return _frame(self.starts, PeriodChange)
 
     def routing_table(self) -> pd.DataFrame:
         """Give one row a class and pool, as a DataFrame."""

@@ -21,6 +21,7 @@ __all__ = ["nearest", "newer_version", "not_yet_problems", "pointer", "reference
 
 UNION_TAGS = {"serving", "batch", "training", "str", "float", "dict[constrained-str,constrained-float]"}
 MATCH_FIELDS = ("provider", "region", "zone", "instance_type", "accelerator", "family", "kind", "option", "team", "workload")
+PRICED = ("people", "licences", "data", "interruptions", "starts")
 OPTIONS = ("on_demand", "spot", "reserved", "owned")
 ACCELERATOR, MODEL = "an accelerator of the catalog", "a model of the catalog"
 
@@ -166,7 +167,7 @@ def _known(document: object, *path: str) -> frozenset[str]:
 
 
 def _doubles(document: Mapping[str, Any]) -> Iterator[Finding]:
-    for steps in (("workloads",), ("limits",), ("periods",), ("people",), ("licences",), ("data",), ("interruptions",)):
+    for steps in (("workloads",), ("limits",), ("periods",), *((part,) for part in PRICED)):
         yield from _twice(((p, item.get("name")) for p, item in _items(document, *steps)), "a name of its own")
     for key in ("accelerators", "models"):
         yield from _twice(_called(document, key), "names and aliases of its own")
@@ -312,7 +313,7 @@ def _match_references(document: Mapping[str, Any], known: Known, *, offers_read:
 
 def _matches(document: Mapping[str, Any]) -> Iterator[tuple[list[str | int], Mapping[str, Any]]]:
     """Yield (path, match) of everything that says which deployments it counts."""
-    for part, field in (("limits", "match"), *((part, "when") for part in ("people", "licences", "data", "interruptions"))):
+    for part, field in (("limits", "match"), *((part, "when") for part in PRICED)):
         for path, entry in _items(document, part):
             if isinstance(match := entry.get(field), Mapping):
                 yield [*path, field], match

@@ -1,4 +1,4 @@
-"""The columns of the model: replicas of pools on offers, shared instances, commitments, switches, routing shares.
+"""The columns of the model: replicas of pools on offers, shared instances, commitments, switches, routing shares, starts.
 
 A pool is one candidate in one region: the replicas of one configuration behind one queue. A *cell* is a pool in a period, a
 *slot* an offer in a period; both are numbered ``index * n_periods + period``.
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from optimizer.compile.candidates import SMALLEST_LOAD, CandidateTable
 from optimizer.compile.dominance import crowded_pairs, outpriced_pairs, undominated_pairs
+from optimizer.compile.starts import StartColumns, StartPrices, start_columns
 from optimizer.compile.switches import SwitchTable
 from optimizer.errors import InvalidInputError, Problem
 
@@ -33,7 +34,8 @@ class Columns:
     other offers each replica fills an instance and no column is needed.
     ``r[o]``: the next ``len(commit_offer)`` columns count instances that are reserved or owned, in all periods alike.
     ``y[s]``: the next ``len(switch)`` columns say whether switch ``switch[j]`` of ``switches`` is on.
-    ``f[p, b, t]``: the remaining columns are the share of class ``routing_class`` of its workload sent to pool ``routing_pool``.
+    ``f[p, b, t]``: the next columns are the share of class ``routing_class`` of its workload sent to pool ``routing_pool``.
+    ``s[p, o, t]``: the remaining ``len(starts)`` columns count starts and stops of replicas into a period.
     ``pool_candidate`` and ``pool_region`` have shape (n_pools,).
     """
 
@@ -51,6 +53,7 @@ class Columns:
     routing_pool: IntArray
     routing_class: IntArray
     routing_period: IntArray
+    starts: StartColumns
     upper: npt.NDArray[np.float64]
     integer: npt.NDArray[np.bool_]
 
@@ -73,6 +76,11 @@ class Columns:
     def first_routing(self) -> int:
         """Give the index of the first routing column."""
         return self.first_switch + len(self.switch)
+
+    @property
+    def first_start(self) -> int:
+        """Give the index of the first column that counts starts or stops."""
+        return self.first_routing + len(self.routing_pool)
 
     @property
     def switch_pools(self) -> npt.NDArray[np.bool_]:
@@ -158,29 +166,34 @@ class Columns:
         classes = [table.workloads[w].classes for w in self.pool_workload]
         routes = zip(self.routing_pool, self.routing_class, self.routing_period, strict=True)
         f = [f"f[{pools[p]},{offers.regions[self.pool_region[p]]},{classes[p][b].name}{when[t]}]" for p, b, t in routes]
-        return n + i + r + y + f
+        changes = zip(self.starts.sign, self.starts.now, strict=True)
+        s = [("start" if sign > 0 else "stop") + n[now][1:] for sign, now in changes]
+        return n + i + r + y + f + s
 
 
-def columns_of(table: CandidateTable, switches: SwitchTable, kept: IntArray, *, dominance: bool = True) -> Columns:
+def columns_of(
+    table: CandidateTable, switches: SwitchTable, starts: StartPrices, kept: IntArray, *, dominance: bool = True
+) -> Columns:
     """Lay out the columns for the candidates ``kept``; ``dominance`` says whether dominated offers are left out."""
     candidate, offer = _pairs(table, kept)
     if dominance:
-        needed = undominated_pairs(table, switches, candidate, offer)
+        needed = undominated_pairs(table, switches, starts, candidate, offer)
         candidate, offer = candidate[needed], offer[needed]
-        needed = ~crowded_pairs(table, candidate, offer)
+        needed = ~crowded_pairs(table, starts, candidate, offer)
         candidate, offer = candidate[needed], offer[needed]
-        needed = ~outpriced_pairs(table, switches, candidate, offer)
+        needed = ~outpriced_pairs(table, switches, starts, candidate, offer)
         candidate, offer = candidate[needed], offer[needed]
     pools, pool = np.unique(np.stack([candidate, table.offers.region[offer]]), axis=1, return_inverse=True)
     order = np.lexsort((offer, pool))
     pool, offer = pool[order], offer[order]
     owner = table.workload[pools[0]]
     busy = (table.demand[:, :, None] * table.shape > 0)[owner] & np.isfinite(table.transfer[owner, :, pools[1]])[:, :, None]
-    pair, period = np.nonzero(busy.any(axis=1)[pool])
+    pair, period = np.nonzero(busy.any(axis=1)[pool] | (len(starts) > 0))  # to keep a replica may be cheaper than to start it
     order = np.lexsort((offer[pair], period, pool[pair]))
     pair, period = pair[order], period[order]
     routing_pool, routing_class, routing_period = np.nonzero(busy)
     most = _most(table, pools[0])
+    most = np.broadcast_to(most.max(axis=1, keepdims=True), most.shape) if len(starts) else most
     shared, shared_period, shared_upper = _shared(table, pools[0][pool], offer[pair], pair, period, most[pool[pair], period])
     switch = np.flatnonzero(switches.of_pools(pools[0], pools[1]).any(axis=1))
     commit, commit_upper = _commitments(table, pools[0][pool], pool, offer, most)
@@ -189,6 +202,8 @@ def columns_of(table: CandidateTable, switches: SwitchTable, kept: IntArray, *, 
     held = room[offer[pair]] * (table.offers.size[offer[pair]] // table.size[pools[0][pool[pair]]])
     upper = [np.minimum(most[pool[pair], period], held), np.minimum(shared_upper, room[shared])]
     upper += [np.minimum(commit_upper, room[commit]), np.ones(len(switch) + len(routing_pool))]
+    changing = start_columns(table, starts, pool[pair], pools[0][pool[pair]], offer[pair], period)
+    upper.append(upper[0][changing.risen])
     return Columns(
         table=table,
         pool_candidate=pools[0],
@@ -204,8 +219,9 @@ def columns_of(table: CandidateTable, switches: SwitchTable, kept: IntArray, *, 
         routing_pool=routing_pool,
         routing_class=routing_class,
         routing_period=routing_period,
+        starts=changing,
         upper=np.concatenate(upper).astype(np.float64),
-        integer=np.arange(whole + len(routing_pool)) < whole,
+        integer=np.arange(whole + len(routing_pool) + len(changing)) < whole,
     )
 
 

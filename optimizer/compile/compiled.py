@@ -1,6 +1,6 @@
 """The compiled question: candidates, columns and rows as arrays, and the solver model made of them.
 
-FORMULATION.md beside this file states the model in the same names. Column order is replicas, instances, switches, routing; each
+FORMULATION.md beside this file states the model in the same names. Column order is that of ``Columns``; each
 part is in canonical order, so that the same question always compiles to the same model, however its file is ordered.
 """
 
@@ -17,6 +17,7 @@ from optimizer.compile.columns import Columns, columns_of
 from optimizer.compile.dominance import dominated_candidates
 from optimizer.compile.objective import objective
 from optimizer.compile.rows import ROW_FAMILIES, stacked
+from optimizer.compile.starts import StartPrices
 from optimizer.compile.switches import switch_table
 from optimizer.errors import InvalidInputError, Problem
 from optimizer.instance import Instance
@@ -62,9 +63,9 @@ def compile_instance(instance: Instance, *, dominance: bool = True) -> Compiled:
 
 def compile_table(table: CandidateTable, *, dominance: bool = True) -> Compiled:
     """Turn laid-out candidates into a model, whole arrays at a time."""
-    switches = switch_table(table)
-    dominated_by = dominated_candidates(table, switches) if dominance else np.full(len(table), -1, dtype=np.int64)
-    columns = columns_of(table, switches, np.flatnonzero(dominated_by < 0), dominance=dominance)
+    switches, starts = switch_table(table), StartPrices.of(table)
+    dominated_by = dominated_candidates(table, switches, starts) if dominance else np.full(len(table), -1, dtype=np.int64)
+    columns = columns_of(table, switches, starts, np.flatnonzero(dominated_by < 0), dominance=dominance)
     rows = stacked([family(table, columns) for family in ROW_FAMILIES])
     try:
         model = Model.from_triplets(

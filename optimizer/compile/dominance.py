@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from optimizer.compile.candidates import CandidateTable
+from optimizer.compile.starts import StartPrices
 from optimizer.compile.switches import SwitchTable
 from optimizer.instance import Aggregation
 
@@ -21,30 +22,32 @@ MOST_COMPARED = 2_000_000
 """Pairs compared at once: few enough for a core's cache to hold most of what is looked at."""
 
 
-def dominated_candidates(table: CandidateTable, switches: SwitchTable) -> npt.NDArray[np.int64]:
+def dominated_candidates(table: CandidateTable, switches: SwitchTable, starts: StartPrices) -> npt.NDArray[np.int64]:
     """Give for each candidate the one that replaces it, or -1; shape (n_candidates,).
 
     y replaces x when both serve the same workload on the same accelerator, y's replica size divides x's, y needs no more replicas
-    for any class, y keeps at least x's accuracy where the floor is traffic-weighted, and every switch y belongs to and every
-    limit that counts y has x too.
+    for any class, y keeps at least x's accuracy where the floor is traffic-weighted, and every switch y belongs to, every limit
+    that counts y and every price of starts that charges y has x too.
     Argument: take any plan and turn each replica of x into one of y on the same instance. It fits there (its size divides a
     size that fits, and is that size or a power of two, which no chain of sizes gives way to), uses no more accelerators, so every
     supply row holds and the rent is the same; every class that x carried, y carries (loads are linear in this part); the
     traffic-weighted accuracy does not fall, and a floor per request was settled when candidates were judged; the spot share of
-    the pool y is a mean of two shares within the cap; no switch is turned on and no limit on variants counts more. Among equals
-    the most accurate stays, then the best quality, then the first in canonical order.
+    the pool y is a mean of two shares within the cap; no switch is turned on and no limit on variants counts more; two pools on
+    one offer start and stop together no more often than apart (the positive part of a sum is at most the sum of positive parts),
+    at no higher price (y is no larger). Among equals the most accurate stays, then the best quality, then the first in canonical
+    order.
     """
     quality = np.array([table.quality(k).rank for k in range(len(table))], dtype=np.int64)
     averaged = [w.accuracy is not None and w.accuracy.aggregation is Aggregation.TRAFFIC_WEIGHTED for w in table.workloads]
     accuracy = np.where(np.array(averaged, dtype=bool)[table.workload], table.accuracy, 1.0)
-    belongs = _words(np.concatenate([switches.candidate, table.limited]))
+    belongs = _words(np.concatenate([switches.candidate, table.limited, starts.candidate]))
     by = np.full(len(table), -1, dtype=np.int64)
     order = np.lexsort((np.arange(len(table)), quality, -table.accuracy, table.size, table.accelerator, table.workload))
     group = np.stack([table.workload[order], table.accelerator[order]], axis=1)
-    starts = np.flatnonzero(np.r_[True, (group[1:] != group[:-1]).any(axis=1)]) if len(order) else np.zeros(0, dtype=np.int64)
-    count = np.diff(np.r_[starts, len(order)])
+    begin = np.flatnonzero(np.r_[True, (group[1:] != group[:-1]).any(axis=1)]) if len(order) else np.zeros(0, dtype=np.int64)
+    count = np.diff(np.r_[begin, len(order)])
     for size in np.unique(count[count > 1]):  # groups of one size are compared all at once
-        groups = starts[count == size]
+        groups = begin[count == size]
         for some in np.array_split(groups, -(-len(groups) * size**2 // MOST_COMPARED)):
             _mark_groups(table, accuracy, belongs, order[some[:, None] + np.arange(size)], by)
     while (by[by[by >= 0]] >= 0).any():  # the chain may lead over a dominated candidate: each is replaced by one that stays
@@ -83,17 +86,22 @@ def _mark_groups(
 
 
 def undominated_pairs(
-    table: CandidateTable, switches: SwitchTable, candidate: npt.NDArray[np.int64], offer: npt.NDArray[np.int64]
+    table: CandidateTable,
+    switches: SwitchTable,
+    starts: StartPrices,
+    candidate: npt.NDArray[np.int64],
+    offer: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.bool_]:
     """Say which (candidate, offer) pairs are needed; shape (n_pairs,).
 
     Offer p replaces offer o when both have the same accelerator, every candidate that may rent o may rent p, an accelerator-hour
     costs no more on p, p's size divides o's, every limit that counts p counts o too, limits on whole instances count p only if
     the sizes are equal, every switch p's region belongs to o's belongs to, every class may be served in p's region that may be in
-    o's, at no more for sending its answers, p is on demand or bought as o is, and p is in o's region or spot shares are safe
-    (``_moves_whole_pools``). Argument: swap each instance of o for size(o)/size(p) instances of p. Accelerators, and with them
-    what the replicas hold, are equal; rent and transfer are no higher; no limit counts more; spot shares stay within their caps.
-    Among equals the first region in canonical order stays, and in it the first offer.
+    o's, at no more for sending its answers, no start on p costs more than on o, p is on demand or bought as o is, and p is in o's
+    region or spot shares are safe (``_moves_whole_pools``). Argument: swap each instance of o for size(o)/size(p) instances of p.
+    Accelerators, and with them what the replicas hold, are equal; rent and transfer are no higher; no limit counts more; spot
+    shares stay within their caps; replicas that join others on p start and stop no more often. Among equals the first region in
+    canonical order stays, and in it the first offer.
     """
     offers, limits = table.offers, table.instance.limits
     by_instances = np.array([limit.max_instances is not None for limit in limits], dtype=bool)
@@ -117,6 +125,7 @@ def undominated_pairs(
         placed = switches.region[:, offers.region[rows]]
         replaces &= ~(placed[:, :, None] & ~placed[:, None, :]).any(axis=0)
         replaces &= _no_farther(table, np.unique(table.workload[users]))[np.ix_(offers.region[rows], offers.region[rows])]
+        replaces &= starts.no_dearer[np.ix_(rows, rows)]
         whole = counted[by_instances].any(axis=0)
         replaces &= ~whole[:, None] | (offers.size[rows][:, None] == offers.size[rows][None, :])
         replaces &= _moves_whole_pools(replaces, offers.region[rows], _shares_spot(table, candidate[mine], here)[rows])
@@ -132,14 +141,17 @@ def _no_farther(table: CandidateTable, workloads: npt.NDArray[np.int64]) -> npt.
     return np.asarray((cost[:, :, None] <= cost[:, None, :]).all(axis=0))
 
 
-def crowded_pairs(table: CandidateTable, candidate: npt.NDArray[np.int64], offer: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def crowded_pairs(
+    table: CandidateTable, starts: StartPrices, candidate: npt.NDArray[np.int64], offer: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
     """Say which (candidate, offer) pairs can leave a shared instance for one of their own size; shape (n_pairs,).
 
     A pair (x, o) whose replicas share instances of o may move to p when p's instances have the size of x's replica, are in o's
     region, are on demand or bought as o is, cost no more per accelerator-hour, are counted by no limit on whole instances and
-    only by limits that count o, and neither is reserved or owned. All pairs that share o move, or none. Argument: give every
-    replica on a shared instance of o an instance of its own. Instances hold at most their size, so accelerators, rent and what
-    every limit counts do not rise; pools, and with them routing and switches, stay; the spot share of a pool does not rise.
+    only by limits that count o, no start there costs more, and neither is reserved or owned. All pairs that share o move, or
+    none. Argument: give every replica on a shared instance of o an instance of its own. Instances hold at most their size, so
+    accelerators, rent and what every limit counts do not rise; pools, and with them routing and switches, stay; the spot share
+    of a pool does not rise; replicas start and stop as often.
     """
     offers, size = table.offers, table.size[candidate]
     option = np.array([price.option.value for price in offers.prices], dtype=np.str_)
@@ -148,7 +160,7 @@ def crowded_pairs(table: CandidateTable, candidate: npt.NDArray[np.int64], offer
     takes = (offers.accelerator[:, None] == offers.accelerator[None, :]) & (offers.region[:, None] == offers.region[None, :])
     takes &= (option == "on_demand")[:, None] | (option[:, None] == option[None, :])
     takes &= (unit_price[:, None] <= unit_price[None, :]) & ~offers.committed[:, None] & ~offers.committed[None, :]
-    takes &= ~offers.limited[by_instances].any(axis=0)[:, None]
+    takes &= ~offers.limited[by_instances].any(axis=0)[:, None] & starts.no_dearer
     for counted in offers.limited:
         takes &= ~counted[:, None] | counted[None, :]
     shared, moves = size < offers.size[offer], np.zeros(len(offer), dtype=bool)
@@ -187,14 +199,19 @@ def _moves_whole_pools(
 
 
 def outpriced_pairs(
-    table: CandidateTable, switches: SwitchTable, candidate: npt.NDArray[np.int64], offer: npt.NDArray[np.int64]
+    table: CandidateTable,
+    switches: SwitchTable,
+    starts: StartPrices,
+    candidate: npt.NDArray[np.int64],
+    offer: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.bool_]:
     """Say which (candidate, offer) pairs cost more than replacing them outright; shape (n_pairs,).
 
     Let c[y] be the price of an instance that one replica of y has to itself, the cheapest on demand that no limit counts, where
-    y belongs to no switch, and from where no class costs more to serve than from any other region. One replica of x can be
-    replaced by m[x, y] = ⌈max_b load[y, b] / load[x, b]⌉ replicas of y if y serves the same workload and keeps at least x's
-    accuracy. A pair (x, o) is outpriced when m · c[y] is clearly less than x's share of o's price, size[x] / size[o] · price[o].
+    y belongs to no switch and starts for free, and from where no class costs more to serve than from any other region. One
+    replica of x can be replaced by m[x, y] = ⌈max_b load[y, b] / load[x, b]⌉ replicas of y if y serves the same workload and
+    keeps at least x's accuracy. A pair (x, o) is outpriced when m · c[y] is clearly less than x's share of o's price,
+    size[x] / size[o] · price[o].
     Argument: drop the replicas of x on o and put their replacements on instances of their own. Capacity and average accuracy are
     no worse, no limit counts more, transfer does not rise, and the rent falls: on an offer that several replicas share the pairs
     go only all together, and the shares of whatever filled an instance sum to at most its price. A chain of replacements ends,
@@ -206,6 +223,7 @@ def outpriced_pairs(
     able = free[offer] & ~switches.of_pools(candidate, offers.region[offer]).any(axis=0)
     nearest = (table.transfer <= table.transfer.min(axis=2, keepdims=True)).all(axis=1)  # (n_workloads, n_regions)
     able &= nearest[table.workload[candidate], offers.region[offer]]
+    able &= np.sum(starts.of_pairs(table, candidate, offer), axis=0) == 0
     alone = np.full(len(table), np.inf)
     np.minimum.at(alone, candidate[able], offers.usd_per_hour[offer[able]])
     replacement = _replacement_cost(table, np.unique(candidate), alone)

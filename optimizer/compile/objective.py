@@ -15,8 +15,8 @@ def objective(table: CandidateTable, columns: Columns) -> npt.NDArray[np.float64
     """Give Σ_{o,t} hours_share[t] · price[o] · instances[o, t] + Σ_o price[o] · r[o] + Σ_s price[s] · y[s] + transfer.
 
     ``price[o]`` is what an instance-hour costs under all heads that count instances: rent, unit licences, interruptions. Reserved
-    and owned offers are paid by the commitment r, in all periods, and not by use. Transfer is Σ_{p,b,t} hours_share[t] ·
-    transfer[p, b, t] · f[p, b, t]. Shape (n_columns,), USD per hour.
+    and owned offers are paid by the commitment r, in all periods, and not by use; starts and stops at the price of their
+    columns. Transfer is Σ_{p,b,t} hours_share[t] · transfer[p, b, t] · f[p, b, t]. Shape (n_columns,), USD per hour.
     """
     cost = np.zeros(len(columns.upper))
     price = np.where(table.offers.committed, 0.0, table.offers.usd_per_hour)
@@ -24,5 +24,7 @@ def objective(table: CandidateTable, columns: Columns) -> npt.NDArray[np.float64
     whole = table.offers.usd_per_hour * table.hours_share.sum()
     cost[columns.first_commit : columns.first_switch] = whole[columns.commit_offer]
     cost[columns.first_switch : columns.first_routing] = [columns.switches.switches[s].usd_per_hour for s in columns.switch]
-    cost[columns.first_routing :] = columns.routing_usd_per_hour * table.hours_share[columns.routing_period]
+    routed = columns.routing_usd_per_hour * table.hours_share[columns.routing_period]
+    cost[columns.first_routing : columns.first_start] = routed
+    cost[columns.first_start :] = columns.starts.usd_per_hour
     return cost

@@ -18,7 +18,7 @@ from optimizer.costs.licence import licence_usd_per_hour
 from optimizer.costs.risk import interruption_usd_per_hour
 from optimizer.instance import Instance, Match, UnitLicence
 
-__all__ = ["OfferTable", "fits", "offer_table", "price_age_days"]
+__all__ = ["OfferTable", "fits", "matching_offers", "offer_facts", "offer_table", "price_age_days"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +85,8 @@ def offer_table(instance: Instance) -> OfferTable:
     rows.sort(key=lambda row: row[:3])
     names, regions = sorted({r[0] for r in rows}), sorted({f"{r[3].provider}/{r[3].region}" for r in rows})
     at, where = {n: i for i, n in enumerate(names)}, {n: i for i, n in enumerate(regions)}
-    facts = _facts([(r[3], r[4]) for r in rows], instance)
-    limited = [_matching(limit.match, facts, len(rows)) for limit in instance.limits]
+    facts = offer_facts([(r[3], r[4]) for r in rows], instance)
+    limited = [matching_offers(limit.match, facts, len(rows)) for limit in instance.limits]
     heads = _heads(instance, [(r[3], r[4]) for r in rows], facts)
     return OfferTable(
         offers=tuple(r[3] for r in rows),
@@ -106,7 +106,7 @@ def offer_table(instance: Instance) -> OfferTable:
 Facts = dict[str, npt.NDArray[np.str_]]
 
 
-def _facts(sold: Sequence[tuple[Offer, Price]], instance: Instance) -> Facts:
+def offer_facts(sold: Sequence[tuple[Offer, Price]], instance: Instance) -> Facts:
     """Give what a match may ask of an offer, by field; shape (n_offers,) each, "" where there is nothing."""
     cards = [instance.accelerators[offer.accelerator] for offer, _ in sold]
     columns: dict[str, list[str]] = {
@@ -122,7 +122,7 @@ def _facts(sold: Sequence[tuple[Offer, Price]], instance: Instance) -> Facts:
     return {field: np.array(names, dtype=np.str_) for field, names in columns.items()}
 
 
-def _matching(match: Match, facts: Facts, count: int) -> npt.NDArray[np.bool_]:
+def matching_offers(match: Match, facts: Facts, count: int) -> npt.NDArray[np.bool_]:
     """Say which offers fit the part of a match that speaks of offers; shape (n_offers,)."""
     fit = np.ones(count, dtype=bool)
     for field, values in facts.items():
@@ -137,9 +137,9 @@ def _heads(instance: Instance, sold: Sequence[tuple[Offer, Price]], facts: Facts
     licence, risk = np.zeros(len(sold)), np.zeros(len(sold))
     for entry in instance.licences:
         if isinstance(entry, UnitLicence):
-            mine = _matching(entry.when, facts, len(sold))
+            mine = matching_offers(entry.when, facts, len(sold))
             licence += mine * licence_usd_per_hour(entry.usd_per_accelerator_month, size, entry.usd_per_instance_month, 1.0)
     for event in instance.interruptions:
-        risk += _matching(event.when, facts, len(sold)) * interruption_usd_per_hour(1.0, event.per_hour, event.usd_each)
+        risk += matching_offers(event.when, facts, len(sold)) * interruption_usd_per_hour(1.0, event.per_hour, event.usd_each)
     rent = rent_usd_per_hour([price.usd_per_hour for _, price in sold], np.ones(len(sold)))
     return {"compute": rent, "licence": licence, "risk": risk}

@@ -66,6 +66,7 @@ def decode(
         deployments=deployments,
         rentals=rentals,
         switches=switches,
+        starts=told.starts,
         routing=told.routing(),
         workloads=told.workloads(deployments, limits),
         limits=limits,

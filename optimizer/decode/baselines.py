@@ -14,6 +14,7 @@ import numpy as np
 
 from optimizer.catalog import Option
 from optimizer.compile import CandidateTable, Compiled
+from optimizer.compile.starts import StartPrices, started_usd_per_hour
 from optimizer.compile.switches import SwitchTable
 from optimizer.costs.compute import rent_usd_per_hour
 from optimizer.plan import Baseline, Baselines
@@ -25,7 +26,7 @@ SIXTEEN_BIT = ("bf16", "fp16")
 
 @dataclass(frozen=True)
 class _Single:
-    """One workload on one configuration and one offer: what its instances and answers cost, and with all that it switches on."""
+    """One workload on one configuration and one offer: what instances, starts and answers cost, and with all it switches on."""
 
     usd_per_hour: float
     alone_usd_per_hour: float
@@ -37,7 +38,7 @@ class _Single:
 
 def baselines_of(compiled: Compiled, usd_per_hour: float) -> Baselines:
     """Give both baselines beside the plan's cost, USD per hour."""
-    table, switches = compiled.candidates, compiled.columns.switches
+    table, switches, starts = compiled.candidates, compiled.columns.switches, compiled.columns.starts.prices
     sixteen = np.array(
         [
             table.configuration(k).precision in SIXTEEN_BIT and table.configuration(k).compression == "none"
@@ -46,8 +47,8 @@ def baselines_of(compiled: Compiled, usd_per_hour: float) -> Baselines:
         dtype=bool,
     )
     every = compiled.dominated_by < 0  # what is dominated on its accelerator is no cheaper alone
-    good = [_cheapest(table, switches, w, every) for w in range(len(table.workloads))]
-    usual = [_cheapest(table, switches, w, sixteen) or good[w] for w in range(len(table.workloads))]
+    good = [_cheapest(table, switches, starts, w, every) for w in range(len(table.workloads))]
+    usual = [_cheapest(table, switches, starts, w, sixteen) or good[w] for w in range(len(table.workloads))]
     return Baselines(
         good_practice=_baseline(table, switches, good, usd_per_hour),
         usual_practice=_baseline(table, switches, usual, usd_per_hour),
@@ -55,7 +56,11 @@ def baselines_of(compiled: Compiled, usd_per_hour: float) -> Baselines:
 
 
 def _cheapest(
-    table: CandidateTable, switches: SwitchTable, workload: int, among: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    table: CandidateTable,
+    switches: SwitchTable,
+    starts: StartPrices,
+    workload: int,
+    among: np.ndarray[tuple[int], np.dtype[np.bool_]],
 ) -> _Single | None:
     """Give a workload's cheapest single on-demand type within the limits it has to itself; ties go to the first in order."""
     offers = table.offers
@@ -76,6 +81,7 @@ def _cheapest(
         rented = -(-each[None, :] * size // offers.size[mine][:, None])
         instances = rented.max(axis=1)
         rent = rent_usd_per_hour(offers.usd_per_hour[mine], rented @ table.hours_share) + moved[offers.region[mine]]
+        rent = rent + started_usd_per_hour(table, starts, int(k), mine, each)
         switched = _switched(switches, np.full(len(mine), k), offers.region[mine])
         alone = np.where(_within_limits(table, int(k), mine, instances, replicas * size), rent + switched, np.inf)
         at = int(np.argmin(alone))

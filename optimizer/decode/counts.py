@@ -54,7 +54,7 @@ def choice_of(compiled: Compiled, solution: Solution) -> Choice:
         raise AllocationError("a solution without values cannot be decoded")
     columns = compiled.columns
     replicas = _whole(compiled, solution.values[: columns.first_instance])
-    shares = np.clip(solution.values[columns.first_routing :], 0.0, 1.0)
+    shares = np.clip(solution.values[columns.first_routing : columns.first_start], 0.0, 1.0)
     shares = _balanced(compiled, replicas, np.where(shares < SMALLEST_SHARE, 0.0, shares))
     exact = _exact(compiled, shares)
     used = _used(compiled, replicas)

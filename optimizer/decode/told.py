@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from optimizer.catalog import Quality, worst
 from optimizer.compile import CandidateTable, Compiled
+from optimizer.decode.changes import period_changes
 from optimizer.decode.counts import SHARE_UNIT, Choice
 from optimizer.instance import HOURS_PER_MONTH
 from optimizer.plan import (
     Deployment,
+    PeriodChange,
     Rental,
     Route,
     SwitchUse,
@@ -122,6 +125,11 @@ class Told:
             )
         return tuple(found)
 
+    @cached_property
+    def starts(self) -> tuple[PeriodChange, ...]:
+        """Tell each start and stop between periods that is priced."""
+        return period_changes(self.compiled, self.choice, self.pool_name)
+
     def heads(self) -> dict[str, Fraction]:
         """Add up the bill exactly, by head, USD per hour."""
         heads = {"compute": Fraction(0), **self.unit_charges()}
@@ -132,6 +140,7 @@ class Told:
         heads["transfer"] = sum((Fraction(float(x)) for x in transfer[transfer > 0]), Fraction(0))
         for s in self.switches():
             heads[s.head] = heads.get(s.head, Fraction(0)) + Fraction(repr(s.usd_per_hour))
+        heads["setup"] = sum((Fraction(repr(c.usd_per_hour)) for c in self.starts), heads.get("setup", Fraction(0)))
         return heads
 
     def unit_charges(self) -> dict[str, Fraction]:
@@ -151,6 +160,8 @@ class Told:
         found = {quality: Fraction(0) for quality in Quality}
         for s in self.switches():
             found[s.quality] += Fraction(repr(s.usd_per_hour))
+        for c in self.starts:
+            found[c.quality] += Fraction(repr(c.usd_per_hour))
         units = {"licence": [x.quality for x in instance.licences], "risk": [x.quality for x in instance.interruptions]}
         for head, usd in self.unit_charges().items():
             found[worst(units[head])] += usd

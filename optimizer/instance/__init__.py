@@ -34,6 +34,7 @@ from optimizer.instance.priced import (
     Interruption,
     Licence,
     People,
+    StartPrice,
     UnitLicence,
 )
 from optimizer.instance.whole import SCHEMA_VERSION, Catalogs, Instance
@@ -62,6 +63,7 @@ __all__ = [
     "RoutePrice",
     "ServingWorkload",
     "SetupPrices",
+    "StartPrice",
     "Stated",
     "TrainingWorkload",
     "UnitLicence",

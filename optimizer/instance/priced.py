@@ -1,4 +1,4 @@
-"""What is paid beside rent: people, licences, data, interruptions."""
+"""What is paid beside rent: people, licences, data, interruptions, starts and stops."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ __all__ = [
     "Interruption",
     "Licence",
     "People",
+    "StartPrice",
     "UnitLicence",
 ]
 
@@ -99,3 +100,19 @@ class Interruption(Record):
         if self.when.speaks_of_replicas:
             raise ValueError("interruptions are counted on instances, so they cannot tell teams, workloads or variants apart")
         return self
+
+
+class StartPrice(Record):
+    """What starting or stopping a replica costs each time the number running changes from one period to the next.
+
+    ``warm_up_hours`` before a replica serves are paid at the rent of its accelerators, where the offer is paid by use; what is
+    reserved or owned is paid already. Prices that match the same replica add.
+    """
+
+    name: Name
+    when: Match = Match()
+    usd_per_start: NonNegative = 0.0
+    usd_per_stop: NonNegative = 0.0
+    warm_up_hours: NonNegative = 0.0
+    quality: Quality = Quality.ASSUMED
+    source: Text = ""

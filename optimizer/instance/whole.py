@@ -19,7 +19,7 @@ from optimizer.instance.demand import HOURS_PER_MONTH, BatchWorkload, Period, Se
 from optimizer.instance.limits import Limit
 from optimizer.instance.places import RoutePrice
 from optimizer.instance.policy import Policy
-from optimizer.instance.priced import DataSet, Interruption, Licence, People
+from optimizer.instance.priced import DataSet, Interruption, Licence, People, StartPrice
 from optimizer.problems import not_yet_problems, reference_problems, validation_problems
 
 __all__ = ["SCHEMA_VERSION", "Catalogs", "Instance"]
@@ -57,6 +57,7 @@ class Instance(Record):
     data: tuple[DataSet, ...] = ()
     interruptions: tuple[Interruption, ...] = ()
     routes: tuple[RoutePrice, ...] = ()
+    starts: tuple[StartPrice, ...] = ()
     sites: tuple[dict[str, Any], ...] = ()
 
     @model_validator(mode="after")

@@ -97,8 +97,9 @@ def _completed(compiled: Compiled, start: npt.NDArray[np.float64]) -> npt.NDArra
     start[columns.first_instance : columns.first_commit] = instances[columns.instance_offer, columns.instance_period]
     start[columns.first_commit : columns.first_switch] = instances.max(axis=1)[columns.commit_offer]
     routed = np.zeros(len(columns.pool_candidate), dtype=bool)
-    routed[columns.routing_pool[start[columns.first_routing :] > 0]] = True
+    routed[columns.routing_pool[start[columns.first_routing : columns.first_start] > 0]] = True
     start[columns.first_switch : columns.first_routing] = columns.switch_pools[:, routed].any(axis=1)
+    start[columns.first_start :] = columns.starts.of_replicas(start[: columns.first_instance])
     return start
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from optimizer.instance import Instance
 from optimizer.plan import Plan, Verification
-from optimizer.verify import charges, identity, money, places, service, supply
+from optimizer.verify import changes, charges, identity, money, places, service, supply
 from optimizer.verify.facts import LOAD_TOLERANCE, Facts
 
 __all__ = ["LOAD_TOLERANCE", "RULES", "verify_plan"]
@@ -33,6 +33,7 @@ RULES: dict[str, Callable[[Facts], Iterator[str]]] = {
     "limits": supply.limits_rule,
     "rent": money.rent_rule,
     "switches": charges.switches_rule,
+    "starts": changes.starts_rule,
     "bill": money.bill_rule,
     "objective": money.objective_rule,
     "proof": money.proof_rule,

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from optimizer.catalog import Quality, worst
 from optimizer.plan import HEADS, HOURS_PER_MONTH, PROVED_GAP, Baseline
+from optimizer.verify.changes import start_charges
 from optimizer.verify.charges import charge_quality, heads, unit_charges
 from optimizer.verify.facts import MONEY_TOLERANCE, Facts, differs, fraction
 from optimizer.verify.places import transfer_usd_per_hour
@@ -108,7 +109,7 @@ def baselines_rule(facts: Facts) -> Iterator[str]:
 def quality_shares_rule(facts: Facts) -> Iterator[str]:
     """Check that the shares of cost by quality, and the oldest price, are those of the deployments."""
     total = max(sum(heads(facts).values(), Fraction(0)), Fraction(1, 10**9))
-    charges = {quality: Fraction(0) for quality in Quality}
+    charges = start_charges(facts)
     for head, usd in unit_charges(facts).items():
         charges[charge_quality(facts, head)] += usd
     charges[worst(x.quality for x in facts.instance.routes)] += transfer_usd_per_hour(facts)

@@ -37,6 +37,7 @@ def full_instance(seed: int) -> Instance:
         utilization_cap=float(rng.choice([0.5, 0.75, 1.0])),
         limits=_limits(rng),
         **_charges(rng),
+        starts=_starts(np.random.default_rng(60_000 + seed)),
     )
 
 
@@ -142,3 +143,14 @@ def _charges(rng: np.random.Generator) -> dict[str, Any]:
     routes += [{"usd_per_gib": 0.75, "region": "r", "to": "world"}] if rng.random() < 0.3 else []
     risk = risk if rng.random() < 0.6 else []
     return {"people": people, "licences": licences, "data": data, "interruptions": risk, "routes": routes}
+
+
+def _starts(rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Draw what starts cost: of an accelerator, of a precision, on spot or of a team."""
+    whens = ({"accelerator": "a"}, {"precision": "fp8"}, {"option": "spot"}, {"team": "team-w1", "region": "r"}, {})
+    drawn = [when for when in whens if rng.random() < 0.3]
+    prices = [("usd_per_start", 1, 30), ("usd_per_stop", 0, 5), ("warm_up_hours", 0, 3)]
+    return [
+        {"name": f"start {n}", "when": when, **{field: float(rng.integers(low, high)) for field, low, high in prices}}
+        for n, when in enumerate(drawn)
+    ]

@@ -50,7 +50,7 @@ def test_the_draw_uses_every_feature(costs: dict[int, float]) -> None:
             | {head for head, cost in plan.costs.items() if cost.usd_per_hour}
             | {"binding"} & {"binding" * any(x.binding for x in plan.limits)}
         )
-    families = {"demand", "capacity", "switch", "use", "accuracy", "instances", "commitment", "limit", "budget", "spot"}
+    families = {"demand", "capacity", "switch", "use", "accuracy", "instances", "commitment", "limit", "budget", "spot", "start"}
     assert families <= set(groups)
     assert {"on_demand", "spot", "reserved", "people", "licence", "transfer", "binding"} <= set(kinds)
     assert sum(map(math.isfinite, costs.values())) >= 2 * len(SEEDS) / 3
@@ -110,7 +110,15 @@ def dearer_places(document: dict[str, Any]) -> None:
         entry["usd_per_gib"] *= 2
 
 
-@pytest.mark.parametrize("harder", [dearer, more_demand, more_volume, tighter_limits, dearer_people, dearer_places])
+def dearer_starts(document: dict[str, Any]) -> None:
+    for entry in document["starts"]:
+        entry.update({field: entry[field] * 2 for field in ("usd_per_start", "usd_per_stop", "warm_up_hours")})
+
+
+HARDER = [dearer, more_demand, more_volume, tighter_limits, dearer_people, dearer_places, dearer_starts]
+
+
+@pytest.mark.parametrize("harder", HARDER)
 def test_a_harder_question_is_never_cheaper(costs: dict[int, float], harder: Change) -> None:
     after = {}
     for seed in SEEDS:
@@ -126,6 +134,6 @@ def test_the_order_of_everything_changes_nothing(costs: dict[int, float]) -> Non
         document = full_instance(seed).model_dump(mode="json")
         for part in ("accelerators", "offers", "models", "profiles"):
             document["catalogs"][part].reverse()
-        for part in ("workloads", "limits", "people", "licences"):
+        for part in ("workloads", "limits", "people", "licences", "starts"):
             document[part].reverse()
         assert cost(Instance.model_validate_json(json.dumps(document))) == costs[seed]

@@ -1,6 +1,7 @@
 """Row families of the model, one function each; FORMULATION.md states them in the same order and names."""
 
 from optimizer.compile.rows.block import RowBlock, stacked
+from optimizer.compile.rows.change import start_rows
 from optimizer.compile.rows.demand import accuracy_rows, capacity_rows, demand_rows, switching_rows, use_rows
 from optimizer.compile.rows.supply import budget_rows, commitment_rows, instance_rows, limit_rows, spot_rows
 
@@ -17,4 +18,5 @@ ROW_FAMILIES = (
     limit_rows,
     budget_rows,
     spot_rows,
+    start_rows,
 )
