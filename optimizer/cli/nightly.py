@@ -112,7 +112,8 @@ def list_command(config: Path, limit: int, form: str) -> None:
     night = _configured(config)
     from optimizer.nightly.store import Store
 
-    runs = Store(night.store_url).runs(limit)
+    with Store(night.store_url) as store:
+        runs = store.runs(limit)
     if form == "json":
         emit(json.dumps(runs, indent=1) + "\n")
     else:
@@ -134,18 +135,19 @@ def show_command(run: int, config: Path, with_plan: bool, output: Path | None) -
     night = _configured(config)
     from optimizer.nightly.store import Store
 
-    store = Store(night.store_url)
-    found = store.run(run)
-    if found is None:
-        raise UsageError(f"no run {run} in the store")
-    if with_plan:
-        body = store.plan(str(found["plan_hash"]))
-        if body is None:
-            raise UsageError(f"run {run} has no plan in the store")
-        emit(body, output)
-        return
-    shown = {k: v for k, v in found.items() if k != "question"}
-    emit(json.dumps(shown | {"journal": store.journal(run), "scores": store.scores(run)}, indent=1) + "\n", output)
+    with Store(night.store_url) as store:
+        found = store.run(run)
+        if found is None:
+            raise UsageError(f"no run {run} in the store")
+        if with_plan:
+            body = store.plan(str(found["plan_hash"]))
+            if body is None:
+                raise UsageError(f"run {run} has no plan in the store")
+            emit(body, output)
+            return
+        shown = {k: v for k, v in found.items() if k != "question"}
+        told = shown | {"journal": store.journal(run), "scores": store.scores(run)}
+    emit(json.dumps(told, indent=1) + "\n", output)
 
 
 @click.command("diff")

@@ -83,8 +83,7 @@ def run_night(
         try:
             base = load_instance(config.at(config.instance))
             outcome.day = day or now.astimezone(ZoneInfo(base.time_zone)).date().isoformat()
-            store = Store(config.store_url)
-            with store.alone():
+            with Store(config.store_url) as store, store.alone():
                 _run(Night(config, store, outcome.day, now, tell, dict(overrides or {}), cancel), base, outcome)
             outcome.exit_code = 0
             return outcome
@@ -157,6 +156,7 @@ def _stages(night: Night, base: Instance, run: Run, outcome: Outcome) -> None:
     done = store.last_published()
     if done is not None and done["key"] == key and previous is not None and reached < STAGES.index("solved"):
         outcome.plan, outcome.message, outcome.flags = previous, f"nothing new since run {done['id']}", night.flags
+        outcome.change = difference(previous, previous)
         store.reach(number, "published", {"same_as": done["id"]}, plan_hash=done["plan_hash"])
         night.tell(f"published: {outcome.message}; the plan in force stays")
         return

@@ -157,7 +157,7 @@ def _push_metrics(config: NightlyConfig, outcome: Outcome) -> None:
 def _call_webhook(config: NightlyConfig, outcome: Outcome) -> None:
     """Post a change or a failure; a quiet night says nothing."""
     url = os.environ.get("ALLOCATE_NIGHTLY_WEBHOOK") or config.publish.webhook_url
-    quiet = outcome.exit_code == 0 and (outcome.change is None or not outcome.change.changes)
+    quiet = outcome.exit_code == 0 and outcome.change is not None and not outcome.change.changes
     if not url or quiet:
         return
     import httpx

@@ -90,7 +90,11 @@ class Store:
         self.shown = parsed.render_as_string(hide_password=True)
         if self.engine.dialect.name == "sqlite":
             sa.event.listen(self.engine, "connect", _set_up_sqlite)
-        self._migrate()
+        try:
+            self._migrate()
+        except BaseException:
+            self.close()
+            raise
 
     def _migrate(self) -> None:
         from alembic import command
@@ -109,8 +113,23 @@ class Store:
             with self.engine.begin() as connection:
                 yield connection
         except sa.exc.SQLAlchemyError as error:
-            why = str(getattr(error, "orig", None) or type(error).__name__).splitlines()[0]
-            raise UnavailableError(f"the store {self.shown} fails: {why}") from None
+            raise self._unavailable(error) from None
+
+    def _unavailable(self, error: sa.exc.SQLAlchemyError) -> UnavailableError:
+        why = str(getattr(error, "orig", None) or type(error).__name__).splitlines()[0]
+        return UnavailableError(f"the store {self.shown} fails: {why}")
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self.engine.dispose()
+
+    def __enter__(self) -> Store:
+        """Give the store itself; it is closed at the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of every connection."""
+        self.close()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -123,13 +142,18 @@ class Store:
         if self.engine.dialect.name != "postgresql":
             yield
             return
-        with self._begun() as connection:
-            if not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(ADVISORY_LOCK))):
+        try:
+            connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            got = connection.scalar(sa.select(sa.func.pg_try_advisory_lock(ADVISORY_LOCK)))
+        except sa.exc.SQLAlchemyError as error:
+            raise self._unavailable(error) from None
+        try:
+            if not got:
                 raise BusyError(f"another run holds the store {self.shown}; it is left alone")
-            connection.commit()
             yield
-            if not connection.closed and not connection.invalidated:
-                connection.scalar(sa.select(sa.func.pg_advisory_unlock(ADVISORY_LOCK)))
+        finally:
+            connection.invalidate()  # the session ends, and the lock with it, whatever state it is in
+            connection.close()
 
     def begin_run(self, day: str, config_hash: str, override: str) -> Run:
         """Give the unfinished run of this day and configuration, or a new one."""
