@@ -38,6 +38,7 @@ __all__ = [
     "Rental",
     "Route",
     "SwitchUse",
+    "TrainingRun",
     "Verification",
     "WorkloadResult",
     "load_plan",
@@ -141,6 +142,48 @@ class PeriodChange(Record):
     quality: Quality
 
 
+class TrainingRun(Record):
+    """How a training job runs: one gang's configuration and offer, the wall hours of one run, and what it costs.
+
+    ``work_hours``, ``checkpoint_hours`` and the ``lost_hours`` of expected ``interruptions`` make up ``hours``. ``finish_hours``
+    count from the job's start. ``gangs_at_once`` gangs of ``instances`` each are occupied in ``periods``. ``usd_per_hour`` is the
+    rent over the month by use, or the share of a commitment that its accelerators are of those in use.
+    """
+
+    job: str
+    model: str
+    precision: str
+    compression: str
+    accelerator: str
+    gang: PositiveInt
+    tensor: PositiveInt
+    pipeline: PositiveInt
+    data_parallel: PositiveInt
+    memory_gib: NonNegative
+    provider: str
+    region: str
+    offer: str
+    option: str
+    instances: PositiveInt
+    gangs_at_once: PositiveInt
+    periods: tuple[str, ...]
+    work_hours: Positive
+    checkpoint_hours: NonNegative
+    interruptions: NonNegative
+    lost_hours: NonNegative
+    hours: Positive
+    finish_hours: Positive
+    deadline_hours: Positive
+    runs_per_month: Positive
+    accuracy_kept: float | None
+    usd_per_instance_hour: Positive
+    usd_per_hour: NonNegative
+    price_as_of: str
+    price_quality: Quality
+    quality: Quality
+    basis: str
+
+
 class Route(Record):
     """The share of one class that one pool serves, and what sending its answers costs while the period lasts."""
 
@@ -241,6 +284,7 @@ class Plan(Record):
     switches: tuple[SwitchUse, ...]
     starts: tuple[PeriodChange, ...] = ()
     routing: tuple[Route, ...]
+    training: tuple[TrainingRun, ...] = ()
     workloads: tuple[WorkloadResult, ...]
     limits: tuple[LimitUse, ...]
     baselines: Baselines
@@ -288,6 +332,10 @@ class Plan(Record):
     def routing_table(self) -> pd.DataFrame:
         """Give one row a class and pool, as a DataFrame."""
         return _frame(self.routing, Route)
+
+    def training_table(self) -> pd.DataFrame:
+        """Give one row a training job, as a DataFrame."""
+        return _frame(self.training, TrainingRun)
 
     def latency_table(self) -> pd.DataFrame:
         """Give one row a latency figure, as a DataFrame."""

@@ -237,6 +237,10 @@ def _workload_references(document: Mapping[str, Any], known: Known, *, offers_re
     for path, workload in _items(document, "workloads"):
         yield from _unknown([*path, "model"], workload.get("model"), known.get("models"), MODEL)
         yield from _unknown([*path, "start"], workload.get("start"), periods, "a period of the instance")
+        work = workload.get("work")
+        hours = work.get("accelerator_hours_on") if isinstance(work, Mapping) else None
+        for name in hours if isinstance(hours, Mapping) else ():
+            yield from _unknown([*path, "work", "accelerator_hours_on", name], name, known.get("accelerators"), ACCELERATOR)
         if workload.get("kind") == "batch":
             yield from _batch_window(path, workload, [p for _, p in _items(document, "periods")])
         yield from _sent([(path, workload), *((path + p, c) for p, c in _items(workload, "classes"))], workload, regions)
@@ -277,7 +281,7 @@ def _any_demand(document: Mapping[str, Any]) -> bool:
     classes = [entry for _, w in _items(document, "workloads") for _, entry in _items(w, "classes")]
     rates = [entry.get("rate") for entry in classes]
     values = [rate.get("value") if isinstance(rate, Mapping) else None for rate in rates]
-    if any(w.get("kind") == "batch" for _, w in _items(document, "workloads")):
+    if any(w.get("kind") in ("batch", "training") for _, w in _items(document, "workloads")):
         return True
     return not classes or any(value != 0 for v in values for value in (v.values() if isinstance(v, Mapping) else (v,)))
 
@@ -335,8 +339,6 @@ def not_yet_problems(document: Mapping[str, Any]) -> list[Problem]:
     if document.get("objective") == "profit":
         found.append((["objective"], "the objective 'profit'"))
     for path, workload in _items(document, "workloads"):
-        if workload.get("kind") == "training":
-            found.append(([*path, "kind"], f"workloads of kind {workload['kind']!r}"))
         found += [([*path, field], field) for field in ("redundancy", "revenue") if workload.get(field)]
         for where, entry in _items(workload, "classes"):
             if entry.get("prefix_cached_fraction"):

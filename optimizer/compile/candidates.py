@@ -18,10 +18,10 @@ from optimizer.catalog import Option, Quality
 from optimizer.compile.offers import OfferTable, fits, offer_table
 from optimizer.compile.places import transfer_costs
 from optimizer.errors import InfeasibleError, Problem
-from optimizer.instance import AccuracyFloor, Aggregation, Instance, Limit, Match, ServingWorkload
+from optimizer.instance import AccuracyFloor, Aggregation, Instance, Limit, Match, ServingWorkload, TrainingWorkload
 from optimizer.performance import Configuration, OptionTable, Performance
 
-__all__ = ["CandidateTable", "Rejected", "candidate_table", "concerns", "kept_accuracy"]
+__all__ = ["CandidateTable", "Rejected", "accuracy_judged", "allowed_offers", "candidate_table", "concerns", "kept_accuracy"]
 
 
 SMALLEST_LOAD = 1e-9
@@ -149,7 +149,7 @@ def candidate_table(instance: Instance) -> CandidateTable:
     offers, performance = offer_table(instance), Performance(instance)
     workloads = instance.demands
     transfer, unpriced = transfer_costs(instance, workloads, offers.regions)
-    allowed = np.array([_allowed_offers(w, offers, instance) for w in workloads], dtype=bool).reshape(len(workloads), len(offers))
+    allowed = np.array([allowed_offers(w, offers, instance) for w in workloads], dtype=bool).reshape(len(workloads), len(offers))
     busy = np.array([sum(any(c.rate.at(p.name) > 0 for p in instance.periods) for c in w.classes) for w in workloads])
     allowed &= (np.isinf(transfer).sum(axis=1) < np.maximum(busy, 1)[:, None])[:, offers.region]
     tables, rejected, rows = [], [], []
@@ -166,8 +166,8 @@ def candidate_table(instance: Instance) -> CandidateTable:
     return found
 
 
-def _allowed_offers(workload: ServingWorkload, offers: OfferTable, instance: Instance) -> npt.NDArray[np.bool_]:
-    """Say which offers a workload may use: its regions, spot only where it accepts some, no limit of zero."""
+def allowed_offers(workload: ServingWorkload | TrainingWorkload, offers: OfferTable, instance: Instance) -> npt.NDArray[np.bool_]:
+    """Say which offers a workload may use: its regions, spot only where it accepts some (a gang: all), no limit of zero."""
     regions = workload.regions_allowed
     zero = [
         0 in (x.max_accelerators, x.max_instances) and concerns(x, workload) and not _tells_variants(x) for x in instance.limits
@@ -175,14 +175,15 @@ def _allowed_offers(workload: ServingWorkload, offers: OfferTable, instance: Ins
     barred = offers.limited[np.flatnonzero(zero)].any(axis=0)
     spot = np.array([price.option is Option.SPOT for price in offers.prices], dtype=bool)
     here = np.array([regions is None or offer.region in regions for offer in offers.offers], dtype=bool)
-    return here & ~barred & (~spot | (workload.max_spot_fraction > 0))
+    accepts = workload.max_spot_fraction > 0 if isinstance(workload, ServingWorkload) else workload.max_spot_fraction >= 1
+    return here & ~barred & (~spot | accepts)
 
 
 def _tells_variants(limit: Limit) -> bool:
     return any(getattr(limit.match, field) is not None for field in ("model", "precision", "compression"))
 
 
-def concerns(limit: Limit, workload: ServingWorkload) -> bool:
+def concerns(limit: Limit, workload: ServingWorkload | TrainingWorkload) -> bool:
     """Say whether a limit counts a workload, by the part of its match that speaks of workloads and teams."""
     return fits(limit.match.workload, workload.name) and fits(limit.match.team, workload.team)
 
@@ -197,7 +198,7 @@ def _judged(
         name: set(offers.size[allowed & (offers.accelerator == i)].tolist()) for i, name in enumerate(offers.accelerators)
     }
     for row, configuration in enumerate(table.configurations):
-        accuracy, why = _accuracy_judged(instance, workload, configuration)
+        accuracy, why = accuracy_judged(instance, workload.accuracy, configuration)
         name = instance.accelerators[configuration.accelerator].name
         sizes = rentable.get(name, set())
         if why is None and not any(size % configuration.accelerators_per_replica == 0 for size in sizes):
@@ -209,10 +210,10 @@ def _judged(
     return kept, refused
 
 
-def _accuracy_judged(
-    instance: Instance, workload: ServingWorkload, configuration: Configuration
+def accuracy_judged(
+    instance: Instance, floor: AccuracyFloor | None, configuration: Configuration
 ) -> tuple[float, tuple[str, str] | None]:
-    floor = workload.accuracy
+    """Give the accuracy a variant keeps under a floor, and why it cannot serve where it cannot."""
     if floor is None:
         return 1.0, None
     accuracy = kept_accuracy(instance, configuration, floor)
@@ -284,7 +285,7 @@ def _laid_out(
         return entry[0], c.accelerator, c.accelerators_per_replica, c.precision, c.compression, c.label
 
     rows = sorted(rows, key=order)
-    classes = max(len(w.classes) for w in workloads)
+    classes = max((len(w.classes) for w in workloads), default=1)
     rates = np.zeros((len(workloads), classes, len(instance.periods)))
     for number, workload in enumerate(workloads):
         rates[number, : len(workload.classes)] = [[c.rate.at(p.name) for p in instance.periods] for c in workload.classes]

@@ -1,4 +1,4 @@
-"""The columns of the model: replicas of pools on offers, shared instances, commitments, switches, routing shares, starts.
+"""The columns: replicas of pools on offers, shared instances, commitments, switches, training runs, routing shares, starts.
 
 A pool is one candidate in one region: the replicas of one configuration behind one queue. A *cell* is a pool in a period, a
 *slot* an offer in a period; both are numbered ``index * n_periods + period``.
@@ -15,6 +15,7 @@ from optimizer.compile.candidates import SMALLEST_LOAD, CandidateTable
 from optimizer.compile.dominance import crowded_pairs, outpriced_pairs, undominated_pairs
 from optimizer.compile.starts import StartColumns, StartPrices, start_columns
 from optimizer.compile.switches import SwitchTable
+from optimizer.compile.training import TrainingTable
 from optimizer.errors import InvalidInputError, Problem
 
 __all__ = ["Columns", "columns_of"]
@@ -34,6 +35,7 @@ class Columns:
     other offers each replica fills an instance and no column is needed.
     ``r[o]``: the next ``len(commit_offer)`` columns count instances that are reserved or owned, in all periods alike.
     ``y[s]``: the next ``len(switch)`` columns say whether switch ``switch[j]`` of ``switches`` is on.
+    ``x[j, c]``: the next ``len(training)`` columns say whether job j runs in way c, in the order of ``training``.
     ``f[p, b, t]``: the next columns are the share of class ``routing_class`` of its workload sent to pool ``routing_pool``.
     ``s[p, o, t]``: the remaining ``len(starts)`` columns count starts and stops of replicas into a period.
     ``pool_candidate`` and ``pool_region`` have shape (n_pools,).
@@ -50,6 +52,7 @@ class Columns:
     commit_offer: IntArray
     switches: SwitchTable
     switch: IntArray
+    training: TrainingTable
     routing_pool: IntArray
     routing_class: IntArray
     routing_period: IntArray
@@ -73,9 +76,14 @@ class Columns:
         return self.first_commit + len(self.commit_offer)
 
     @property
+    def first_training(self) -> int:
+        """Give the index of the first column of a training run."""
+        return self.first_switch + len(self.switch)
+
+    @property
     def first_routing(self) -> int:
         """Give the index of the first routing column."""
-        return self.first_switch + len(self.switch)
+        return self.first_training + len(self.training)
 
     @property
     def first_start(self) -> int:
@@ -86,6 +94,11 @@ class Columns:
     def switch_pools(self) -> npt.NDArray[np.bool_]:
         """Say which pools each switch column belongs to; shape (n_switch_columns, n_pools)."""
         return self.switches.of_pools(self.pool_candidate, self.pool_region)[self.switch]
+
+    @property
+    def switch_runs(self) -> npt.NDArray[np.bool_]:
+        """Say which training runs each switch column belongs to; shape (n_switch_columns, n_runs)."""
+        return _switch_runs(self.switches, self.training)[self.switch]
 
     @property
     def pool_workload(self) -> IntArray:
@@ -149,6 +162,17 @@ class Columns:
         return np.concatenate([np.flatnonzero(self.lone), self.first_instance + np.arange(len(self.instance_offer))])
 
     @property
+    def held(self) -> tuple[IntArray, IntArray, IntArray, npt.NDArray[np.float64]]:
+        """Give (column, offer, period, instances) of whatever occupies whole instances: what is rented, and training runs."""
+        run, period = self.training.touched
+        return (
+            np.concatenate([self.rent_column, self.first_training + run]),
+            np.concatenate([self.rent_offer, self.training.offer[run]]),
+            np.concatenate([self.rent_period, period]),
+            np.concatenate([np.ones(len(self.rent_column)), self.training.instances[run]]),
+        )
+
+    @property
     def lone(self) -> npt.NDArray[np.bool_]:
         """Say which replica columns fill a whole instance each, so that their count is the count of instances."""
         return ~np.isin(self.replica_offer, self.instance_offer)
@@ -166,22 +190,29 @@ class Columns:
         classes = [table.workloads[w].classes for w in self.pool_workload]
         routes = zip(self.routing_pool, self.routing_class, self.routing_period, strict=True)
         f = [f"f[{pools[p]},{offers.regions[self.pool_region[p]]},{classes[p][b].name}{when[t]}]" for p, b, t in routes]
+        x = [f"x[{self.training.label(run)}]" for run in range(len(self.training))]
         changes = zip(self.starts.sign, self.starts.now, strict=True)
         s = [("start" if sign > 0 else "stop") + n[now][1:] for sign, now in changes]
-        return n + i + r + y + f + s
+        return n + i + r + y + x + f + s
 
 
 def columns_of(
-    table: CandidateTable, switches: SwitchTable, starts: StartPrices, kept: IntArray, *, dominance: bool = True
+    table: CandidateTable,
+    switches: SwitchTable,
+    starts: StartPrices,
+    training: TrainingTable,
+    kept: IntArray,
+    *,
+    dominance: bool = True,
 ) -> Columns:
     """Lay out the columns for the candidates ``kept``; ``dominance`` says whether dominated offers are left out."""
     candidate, offer = _pairs(table, kept)
     if dominance:
-        needed = undominated_pairs(table, switches, starts, candidate, offer)
+        needed = undominated_pairs(table, switches, starts, candidate, offer, training.shared_offers)
         candidate, offer = candidate[needed], offer[needed]
         needed = ~crowded_pairs(table, starts, candidate, offer)
         candidate, offer = candidate[needed], offer[needed]
-        needed = ~outpriced_pairs(table, switches, starts, candidate, offer)
+        needed = ~outpriced_pairs(table, switches, starts, candidate, offer, training.shared_offers)
         candidate, offer = candidate[needed], offer[needed]
     pools, pool = np.unique(np.stack([candidate, table.offers.region[offer]]), axis=1, return_inverse=True)
     order = np.lexsort((offer, pool))
@@ -195,13 +226,14 @@ def columns_of(
     most = _most(table, pools[0])
     most = np.broadcast_to(most.max(axis=1, keepdims=True), most.shape) if len(starts) else most
     shared, shared_period, shared_upper = _shared(table, pools[0][pool], offer[pair], pair, period, most[pool[pair], period])
-    switch = np.flatnonzero(switches.of_pools(pools[0], pools[1]).any(axis=1))
-    commit, commit_upper = _commitments(table, pools[0][pool], pool, offer, most)
-    whole = len(pair) + len(shared) + len(commit) + len(switch)
+    used = switches.of_pools(pools[0], pools[1]).any(axis=1) | _switch_runs(switches, training).any(axis=1)
+    switch = np.flatnonzero(used)
+    commit, commit_upper = _commitments(table, pools[0][pool], pool, offer, most, training)
+    whole = len(pair) + len(shared) + len(commit) + len(switch) + len(training)
     room = _most_instances(table)
     held = room[offer[pair]] * (table.offers.size[offer[pair]] // table.size[pools[0][pool[pair]]])
     upper = [np.minimum(most[pool[pair], period], held), np.minimum(shared_upper, room[shared])]
-    upper += [np.minimum(commit_upper, room[commit]), np.ones(len(switch) + len(routing_pool))]
+    upper += [np.minimum(commit_upper, room[commit]), np.ones(len(switch) + len(training) + len(routing_pool))]
     changing = start_columns(table, starts, pool[pair], pools[0][pool[pair]], offer[pair], period)
     upper.append(upper[0][changing.risen])
     return Columns(
@@ -216,6 +248,7 @@ def columns_of(
         commit_offer=commit,
         switches=switches,
         switch=switch,
+        training=training,
         routing_pool=routing_pool,
         routing_class=routing_class,
         routing_period=routing_period,
@@ -267,13 +300,23 @@ def _shared(
     return slots // periods, slots % periods, upper
 
 
+def _switch_runs(switches: SwitchTable, training: TrainingTable) -> npt.NDArray[np.bool_]:
+    """Say which training runs each switch belongs to; shape (n_switches, n_runs)."""
+    fits = [training.matching(s.when) for s in switches.switches]
+    return np.array(fits, dtype=bool).reshape(len(switches), len(training))
+
+
 def _commitments(
-    table: CandidateTable, candidate: IntArray, pool: IntArray, offer: IntArray, most: IntArray
+    table: CandidateTable, candidate: IntArray, pool: IntArray, offer: IntArray, most: IntArray, training: TrainingTable
 ) -> tuple[IntArray, npt.NDArray[np.float64]]:
     """Give the reserved and owned offers in use, and the most instances of each that could ever be needed."""
-    committed = np.unique(offer[table.offers.committed[offer]])
+    committed = np.unique(np.concatenate([offer[table.offers.committed[offer]], np.flatnonzero(training.shared_offers)]))
     count = np.zeros(len(table.offers))
     np.add.at(count, offer, np.ceil(most[pool].max(axis=1) * table.size[candidate] / table.offers.size[offer]))
+    for job in np.unique(training.job):
+        largest, mine = np.zeros(len(table.offers)), np.flatnonzero(training.job == job)
+        np.maximum.at(largest, training.offer[mine], training.instances[mine])
+        count += largest
     return committed, count[committed]
 
 

@@ -14,11 +14,12 @@ import numpy.typing as npt
 
 from optimizer.compile.candidates import CandidateTable, candidate_table
 from optimizer.compile.columns import Columns, columns_of
-from optimizer.compile.dominance import dominated_candidates
+from optimizer.compile.dominance import dominated_candidates, dominated_ways
 from optimizer.compile.objective import objective
 from optimizer.compile.rows import ROW_FAMILIES, stacked
 from optimizer.compile.starts import StartPrices
 from optimizer.compile.switches import switch_table
+from optimizer.compile.training import training_table
 from optimizer.errors import InvalidInputError, Problem
 from optimizer.instance import Instance
 from solvers import Model, ModelError
@@ -30,24 +31,27 @@ __all__ = ["Compiled", "compile_instance", "compile_table"]
 class Compiled:
     """A planning question ready to be solved.
 
-    ``dominated_by`` has shape (n_candidates,): the candidate that replaces each, or -1. ``model`` minimises choice-dependent
+    ``dominated_by`` has shape (n_candidates,): the candidate that replaces each, or -1; ``dominated_runs`` (n_runs,) says which
+    ways to run a training job another one replaces. ``model`` minimises choice-dependent
     USD per hour.
     """
 
     instance: Instance
     candidates: CandidateTable
     dominated_by: npt.NDArray[np.int64]
+    dominated_runs: npt.NDArray[np.bool_]
     columns: Columns
     model: Model
 
     @property
     def counts(self) -> dict[str, int]:
         """Count candidates: considered, rejected (one entry a reason), dominated, kept."""
-        rejected = Counter(r.code for r in self.candidates.rejected)
-        total = len(self.candidates) + len(self.candidates.rejected)
-        dominated = int((self.dominated_by >= 0).sum())
+        runs = self.columns.training
+        rejected = Counter(r.code for r in (*self.candidates.rejected, *runs.rejected))
+        kept = len(self.candidates) + len(runs)
+        dominated = int((self.dominated_by >= 0).sum()) + int(self.dominated_runs.sum())
         reasons = {f"rejected: {code.replace('_', ' ')}": rejected[code] for code in sorted(rejected)}
-        return {"considered": total, **reasons, "dominated": dominated, "kept": len(self.candidates) - dominated}
+        return {"considered": kept + rejected.total(), **reasons, "dominated": dominated, "kept": kept - dominated}
 
 
 def compile_instance(instance: Instance, *, dominance: bool = True) -> Compiled:
@@ -63,15 +67,18 @@ def compile_instance(instance: Instance, *, dominance: bool = True) -> Compiled:
 
 def compile_table(table: CandidateTable, *, dominance: bool = True) -> Compiled:
     """Turn laid-out candidates into a model, whole arrays at a time."""
-    switches, starts = switch_table(table), StartPrices.of(table)
+    switches, starts, training = switch_table(table), StartPrices.of(table), training_table(table)
     dominated_by = dominated_candidates(table, switches, starts) if dominance else np.full(len(table), -1, dtype=np.int64)
-    columns = columns_of(table, switches, starts, np.flatnonzero(dominated_by < 0), dominance=dominance)
-    rows = stacked([family(table, columns) for family in ROW_FAMILIES])
+    columns = columns_of(table, switches, starts, training, np.flatnonzero(dominated_by < 0), dominance=dominance)
+    rows, cost = stacked([family(table, columns) for family in ROW_FAMILIES]), objective(table, columns)
+    dominated_runs = dominated_ways(columns, rows, cost) if dominance else np.zeros(len(training), dtype=bool)
+    upper = columns.upper.copy()
+    upper[columns.first_training + np.flatnonzero(dominated_runs)] = 0.0
     try:
         model = Model.from_triplets(
-            objective=objective(table, columns),
+            objective=cost,
             lower=0.0,
-            upper=columns.upper,
+            upper=upper,
             integer=columns.integer,
             row=rows.row,
             column=rows.column,
@@ -86,4 +93,4 @@ def compile_table(table: CandidateTable, *, dominance: bool = True) -> Compiled:
     except ModelError as error:
         problems = [Problem(None, "", problem, "") for problem in error.problems]
         raise InvalidInputError("the instance holds numbers too large or too far apart for any solver", problems) from error
-    return Compiled(table.instance, table, dominated_by, columns, model)
+    return Compiled(table.instance, table, dominated_by, dominated_runs, columns, model)

@@ -6,6 +6,8 @@ accelerators where supply is not limited.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,7 +16,11 @@ from optimizer.compile.starts import StartPrices
 from optimizer.compile.switches import SwitchTable
 from optimizer.instance import Aggregation
 
-__all__ = ["crowded_pairs", "dominated_candidates", "outpriced_pairs", "undominated_pairs"]
+if TYPE_CHECKING:
+    from optimizer.compile.columns import Columns
+    from optimizer.compile.rows.block import Rows
+
+__all__ = ["crowded_pairs", "dominated_candidates", "dominated_ways", "outpriced_pairs", "undominated_pairs"]
 
 CLEARLY = 1.0 - 1e-9
 """A replacement must be cheaper by more than rounding, so that no two candidates replace each other."""
@@ -91,8 +97,12 @@ def undominated_pairs(
     starts: StartPrices,
     candidate: npt.NDArray[np.int64],
     offer: npt.NDArray[np.int64],
+    shared: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.bool_]:
     """Say which (candidate, offer) pairs are needed; shape (n_pairs,).
+
+    ``shared`` says which commitments training jobs may occupy too, shape (n_offers,): one that stays for a job is free for
+    replicas when the job does not run, so replacing it saves nothing; these are needed.
 
     Offer p replaces offer o when both have the same accelerator, every candidate that may rent o may rent p, an accelerator-hour
     costs no more on p, p's size divides o's, every limit that counts p counts o too, limits on whole instances count p only if
@@ -117,6 +127,7 @@ def undominated_pairs(
         mine = offers.accelerator[offer] == accelerator
         uses[np.searchsorted(users, candidate[mine]), np.searchsorted(rows, offer[mine])] = 1
         replaces = (uses.T @ (1 - uses)).T == 0  # [p, o]: nobody who uses o may not use p
+        replaces &= ~shared[rows][None, :]
         replaces &= unit_price[rows][:, None] <= unit_price[rows][None, :]
         replaces &= offers.size[rows][None, :] % offers.size[rows][:, None] == 0
         replaces &= on_demand[rows][:, None] | (option[rows][:, None] == option[rows][None, :])
@@ -204,6 +215,7 @@ def outpriced_pairs(
     starts: StartPrices,
     candidate: npt.NDArray[np.int64],
     offer: npt.NDArray[np.int64],
+    held: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.bool_]:
     """Say which (candidate, offer) pairs cost more than replacing them outright; shape (n_pairs,).
 
@@ -213,8 +225,10 @@ def outpriced_pairs(
     keeps at least x's accuracy. A pair (x, o) is outpriced when m · c[y] is clearly less than x's share of o's price,
     size[x] / size[o] · price[o].
     Argument: drop the replicas of x on o and put their replacements on instances of their own. Capacity and average accuracy are
-    no worse, no limit counts more, transfer does not rise, and the rent falls: on an offer that several replicas share the pairs
-    go only all together, and the shares of whatever filled an instance sum to at most its price. A chain of replacements ends,
+    no worse, no limit counts more, transfer does not rise, and the rent falls: on an offer that several replicas share, at once
+    or (committed) one after the other, the pairs go only all together, and the shares of whatever filled an instance sum to at
+    most its price; a commitment that training jobs may occupy too (``held``, shape (n_offers,)) would be paid all the same and is
+    never outpriced. A chain of replacements ends,
     since costs fall strictly. Where spot has a cap, replicas on demand stay while the same pool may rent spot, whose share they
     hold down.
     """
@@ -229,8 +243,8 @@ def outpriced_pairs(
     replacement = _replacement_cost(table, np.unique(candidate), alone)
     share = offers.usd_per_hour[offer] * table.size[candidate] / offers.size[offer]
     outpriced = replacement[candidate] < share * CLEARLY
-    outpriced &= ~_holds_down_spot(table, candidate, offer, outpriced)
-    shared = table.size[candidate] < offers.size[offer]
+    outpriced &= ~_holds_down_spot(table, candidate, offer, outpriced) & ~held[offer]
+    shared = (table.size[candidate] < offers.size[offer]) | offers.committed[offer]
     kept_whole = np.zeros(len(offers), dtype=bool)
     kept_whole[offer[shared]] = True
     wanted = np.zeros(len(offers), dtype=bool)
@@ -263,3 +277,30 @@ def _holds_down_spot(
     stays = np.zeros(len(table), dtype=bool)
     stays[candidate[spot & ~outpriced]] = True
     return np.asarray(~spot & stays[candidate])
+
+
+def dominated_ways(columns: Columns, rows: Rows, cost: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Say which ways to run a training job another way of the same job replaces; shape (n_runs,).
+
+    Way a replaces way b when a costs no more and takes no more in any row that has an upper side, no less in any that has a lower
+    one. Argument: columns are 0 or 1 and one way of a job is 1, so putting a in b's place leaves every row holding. Among equals
+    the first stays.
+    """
+    first, runs = columns.first_training, columns.training
+    mine = np.flatnonzero((rows.column >= first) & (rows.column < first + len(runs)))
+    dominated = np.zeros(len(runs), dtype=bool)
+    for job in range(len(runs.jobs)):
+        ways = np.flatnonzero(runs.job == job)
+        entries = mine[runs.job[rows.column[mine] - first] == job]
+        numbers, at = np.unique(rows.row[entries], return_inverse=True)
+        taken = np.zeros((len(ways), len(numbers)))
+        taken[np.searchsorted(ways, rows.column[entries] - first), at.reshape(-1)] = rows.value[entries]
+        limited = [taken[:, np.isfinite(rows.upper[numbers])], -taken[:, np.isfinite(rows.lower[numbers])]]
+        taken = np.concatenate([cost[first + ways][:, None], *limited], axis=1)
+        stay: list[int] = []
+        for way in np.lexsort((np.arange(len(ways)), cost[first + ways])).tolist():
+            if (taken[stay] <= taken[way]).all(axis=1).any():
+                dominated[ways[way]] = True
+            else:
+                stay.append(way)
+    return dominated

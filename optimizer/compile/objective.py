@@ -12,18 +12,23 @@ __all__ = ["objective"]
 
 
 def objective(table: CandidateTable, columns: Columns) -> npt.NDArray[np.float64]:
-    """Give Σ_{o,t} hours_share[t] · price[o] · instances[o, t] + Σ_o price[o] · r[o] + Σ_s price[s] · y[s] + transfer.
+    """Give the coefficients of the sum of these; shape (n_columns,), USD per hour.
+
+    Σ_{o,t} hours_share[t] · price[o] · instances[o, t] + Σ_o price[o] · r[o] + Σ_s price[s] · y[s]
+    + Σ_{j,c} price[o] · use[c] · x[j, c] + Σ_{p,b,t} hours_share[t] · transfer[p, b, t] · f[p, b, t]
 
     ``price[o]`` is what an instance-hour costs under all heads that count instances: rent, unit licences, interruptions. Reserved
-    and owned offers are paid by the commitment r, in all periods, and not by use; starts and stops at the price of their
-    columns. Transfer is Σ_{p,b,t} hours_share[t] · transfer[p, b, t] · f[p, b, t]. Shape (n_columns,), USD per hour.
+    and owned offers are paid by the commitment r, in all periods, and not by use; so are training runs on them. Starts and stops
+    are paid at the price of their columns.
     """
     cost = np.zeros(len(columns.upper))
     price = np.where(table.offers.committed, 0.0, table.offers.usd_per_hour)
     cost[columns.rent_column] = price[columns.rent_offer] * table.hours_share[columns.rent_period]
     whole = table.offers.usd_per_hour * table.hours_share.sum()
     cost[columns.first_commit : columns.first_switch] = whole[columns.commit_offer]
-    cost[columns.first_switch : columns.first_routing] = [columns.switches.switches[s].usd_per_hour for s in columns.switch]
+    runs = columns.training
+    cost[columns.first_switch : columns.first_training] = [columns.switches.switches[s].usd_per_hour for s in columns.switch]
+    cost[columns.first_training : columns.first_routing] = price[runs.offer] * runs.use
     routed = columns.routing_usd_per_hour * table.hours_share[columns.routing_period]
     cost[columns.first_routing : columns.first_start] = routed
     cost[columns.first_start :] = columns.starts.usd_per_hour

@@ -27,7 +27,8 @@ class OfferTable:
 
     ``heads`` holds what one instance-hour costs by head of the bill (rent, unit licences, interruptions), ``usd_per_hour`` their
     sum; ``size`` (accelerators per instance), ``accelerator`` and ``region`` (indices into ``accelerators`` and
-    ``regions``) have shape (n_offers,); ``limited`` has shape (n_limits, n_offers): whether the offer part of a limit fits.
+    ``regions``) have shape (n_offers,); ``limited`` has shape (n_limits, n_offers): whether the offer part of a limit fits;
+    ``interrupted_per_hour`` (n_offers,) how often an instance is taken away.
     ``left_out`` holds (accelerator, offer label, reason) of what had no usable price.
     """
 
@@ -39,6 +40,7 @@ class OfferTable:
     accelerator: npt.NDArray[np.int64]
     region: npt.NDArray[np.int64]
     limited: npt.NDArray[np.bool_]
+    interrupted_per_hour: npt.NDArray[np.float64]
     accelerators: tuple[str, ...]
     regions: tuple[str, ...]
     left_out: tuple[tuple[str, str, str], ...]
@@ -97,6 +99,9 @@ def offer_table(instance: Instance) -> OfferTable:
         accelerator=np.array([at[r[0]] for r in rows], dtype=np.int64),
         region=np.array([where[f"{r[3].provider}/{r[3].region}"] for r in rows], dtype=np.int64),
         limited=np.array(limited, dtype=bool).reshape(len(instance.limits), len(rows)),
+        interrupted_per_hour=np.sum(
+            [np.zeros(len(rows)), *(x.per_hour * matching_offers(x.when, facts, len(rows)) for x in instance.interruptions)], axis=0
+        ),
         accelerators=tuple(names),
         regions=tuple(regions),
         left_out=tuple(left_out),

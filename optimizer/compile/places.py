@@ -23,7 +23,7 @@ def transfer_costs(
     shape (n_workloads, n_classes, n_regions), USD per hour; infinite where a class may not be served or a price is missing; zero
     for a class without demand
     """
-    classes = max(len(w.classes) for w in workloads)
+    classes = max((len(w.classes) for w in workloads), default=1)
     cost, unpriced = np.zeros((len(workloads), classes, len(regions))), dict[str, None]()
     for number, workload in enumerate(workloads):
         for b, c in enumerate(workload.classes):

@@ -12,6 +12,7 @@ from optimizer.decode.assumptions import assumptions_of, warnings_of
 from optimizer.decode.baselines import baselines_of
 from optimizer.decode.counts import choice_of
 from optimizer.decode.results import Results
+from optimizer.decode.training import training_of
 from optimizer.errors import AllocationError, InfeasibleError, InterruptedByUserError, NoPlanError
 from optimizer.instance import HOURS_PER_MONTH
 from optimizer.plan import (
@@ -46,7 +47,7 @@ def decode(
     _refuse_planless(solution)
     choice = choice_of(compiled, solution)
     table, told = compiled.candidates, Results(compiled, choice)
-    deployments, rentals = told.deployments(), told.rentals()
+    deployments, rentals, training = told.deployments(), told.rentals(), training_of(told)
     switches, heads = told.switches(), told.heads()
     usd_per_hour, limits = float(sum(heads.values())), told.limits()
     bound = _safe_bound(solution, usd_per_hour)
@@ -68,11 +69,12 @@ def decode(
         switches=switches,
         starts=told.starts,
         routing=told.routing(),
+        training=training,
         workloads=told.workloads(deployments, limits),
         limits=limits,
         baselines=baselines_of(compiled, usd_per_hour),
         quality_shares=_quality_shares(told, deployments, usd_per_hour),
-        oldest_price=min(r.price_as_of for r in rentals),
+        oldest_price=min([r.price_as_of for r in rentals] + [run.price_as_of for run in training]),
         assumptions=tuple(assumptions_of(table, deployments, rentals, limits)),
         candidates=compiled.counts,
         backend=solution.backend,
@@ -127,6 +129,8 @@ def _quality_shares(told: Results, deployments: Sequence[Deployment], usd_per_ho
     cost = {quality: sum(d.usd_per_hour * weight[d.period] for d in deployments if d.quality is quality) for quality in Quality}
     for r in told.rentals():
         cost[r.price_quality] += r.usd_per_hour * weight[r.period] * (r.accelerators_used == 0)
+    for run in training_of(told):
+        cost[run.quality] += run.usd_per_hour
     for quality, usd in told.charges_by_quality().items():
         cost[quality] += float(usd)
     return {quality.value: min(amount / max(usd_per_hour, 1e-9), 1.0) for quality, amount in cost.items()}

@@ -50,8 +50,8 @@ def baselines_of(compiled: Compiled, usd_per_hour: float) -> Baselines:
     good = [_cheapest(table, switches, starts, w, every) for w in range(len(table.workloads))]
     usual = [_cheapest(table, switches, starts, w, sixteen) or good[w] for w in range(len(table.workloads))]
     return Baselines(
-        good_practice=_baseline(table, switches, good, usd_per_hour),
-        usual_practice=_baseline(table, switches, usual, usd_per_hour),
+        good_practice=_baseline(compiled, good, _cheapest_ways(compiled, every=True), usd_per_hour),
+        usual_practice=_baseline(compiled, usual, _cheapest_ways(compiled, every=False), usd_per_hour),
     )
 
 
@@ -99,6 +99,29 @@ def _transfer(table: CandidateTable, workload: int) -> np.ndarray[tuple[int], np
     return np.asarray(np.where(weight > 0, table.transfer[workload] * weight, 0.0).sum(axis=0))
 
 
+def _cheapest_ways(compiled: Compiled, *, every: bool) -> dict[str, int]:
+    """Give each training job's cheapest way on demand within limits of its own; in 16 bits where it can, unless ``every``."""
+    runs, limits = compiled.columns.training, compiled.instance.limits
+    on_demand = np.array([price.option is Option.ON_DEMAND for price in runs.offers.prices], dtype=bool)[runs.offer]
+    for number, limit in enumerate(limits):
+        used = runs.accelerators if limit.match.speaks_of_replicas else runs.instances * runs.offers.size[runs.offer]
+        over = np.zeros(len(runs), dtype=bool) if limit.max_accelerators is None else used > limit.max_accelerators
+        over |= runs.instances > (np.inf if limit.max_instances is None else limit.max_instances)
+        on_demand &= ~(runs.limited[number] & over)
+    prices = [s.usd_per_hour for s in compiled.columns.switches.switches]
+    switched = np.array(prices, dtype=np.float64)[compiled.columns.switch] @ compiled.columns.switch_runs
+    alone = np.where(on_demand, runs.use * runs.offers.usd_per_hour[runs.offer] + switched, np.inf)
+    plain = [run.form.precision in SIXTEEN_BIT and run.form.compression == "none" for run in runs.runs]
+    found = {}
+    for number, job in enumerate(runs.jobs):
+        mine = np.flatnonzero((runs.job == number) & np.isfinite(alone))
+        usual = mine[np.array(plain, dtype=bool)[mine]]
+        if len(mine):
+            among = usual if len(usual) and not every else mine
+            found[job.name] = int(among[np.argmin(alone[among])])
+    return found
+
+
 def _even(
     table: CandidateTable, workload: int, load: np.ndarray[tuple[int], np.dtype[np.float64]]
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -140,22 +163,26 @@ def _within_limits(
     return fits
 
 
-def _baseline(table: CandidateTable, switches: SwitchTable, singles: list[_Single | None], usd_per_hour: float) -> Baseline:
+def _baseline(compiled: Compiled, singles: list[_Single | None], ways: dict[str, int], usd_per_hour: float) -> Baseline:
+    table, switches, runs = compiled.candidates, compiled.columns.switches, compiled.columns.training
     found = {w.name: s for w, s in zip(table.workloads, singles, strict=True) if s is not None}
     chosen = [(s.candidate, int(table.offers.region[s.offer])) for s in found.values()]
     belongs = switches.of_pools(np.array([k for k, _ in chosen], np.int64), np.array([r for _, r in chosen], np.int64))
-    used = [switches.switches[at] for at in np.flatnonzero(belongs.any(axis=1))]
+    by_jobs = [bool(runs.matching(s.when)[list(ways.values())].any()) for s in switches.switches]
+    used = [switches.switches[at] for at in np.flatnonzero(belongs.any(axis=1) | np.array(by_jobs, dtype=bool))]
     switched = sum(s.usd_per_hour for s in used)
-    total = sum(s.usd_per_hour for s in found.values()) + switched
+    costs = {name: s.usd_per_hour for name, s in found.items()}
+    costs |= {name: float(runs.use[n] * runs.offers.usd_per_hour[runs.offer[n]]) for name, n in ways.items()}
+    total = sum(costs.values()) + switched
     return Baseline(
         usd_per_hour=total,
         saving_usd_per_hour=total - usd_per_hour,
         saving_fraction=(total - usd_per_hour) / max(total, 1e-9),
-        workloads={name: _told(table, s) for name, s in found.items()},
-        usd_per_hour_by_workload={name: s.usd_per_hour for name, s in found.items()},
+        workloads={name: _told(table, s) for name, s in found.items()} | {name: runs.label(n) for name, n in ways.items()},
+        usd_per_hour_by_workload=costs,
         switched_usd_per_hour=switched,
-        missing=tuple(w.name for w, s in zip(table.workloads, singles, strict=True) if s is None),
-        limits_broken_together=tuple(_broken(table, list(found.values()))),
+        missing=tuple(w.name for w in (*table.workloads, *runs.jobs) if w.name not in costs),
+        limits_broken_together=tuple(_broken(compiled, list(found.values()), list(ways.values()))),
     )
 
 
@@ -163,14 +190,16 @@ def _told(table: CandidateTable, single: _Single) -> str:
     return f"{single.replicas} x {table.configuration(single.candidate).label} on {table.offers.label(single.offer)}"
 
 
-def _broken(table: CandidateTable, singles: list[_Single]) -> list[str]:
+def _broken(compiled: Compiled, singles: list[_Single], ways: list[int]) -> list[str]:
     """Name the limits that the workloads, each within them alone, break together."""
-    broken = []
+    table, runs, broken = compiled.candidates, compiled.columns.training, list[str]()
     for number, limit in enumerate(table.instance.limits):
         mine = [s for s in singles if table.offers.limited[number, s.offer] and table.limited[number, s.candidate]]
-        accelerators = sum(s.instances * int(table.offers.size[s.offer]) for s in mine)
+        jobs = [(int(runs.instances[n]), int(table.offers.size[runs.offer[n]])) for n in ways if runs.limited[number, n]]
+        accelerators = sum(n * size for n, size in [*((s.instances, int(table.offers.size[s.offer])) for s in mine), *jobs])
+        instances = sum(s.instances for s in mine) + sum(n for n, _ in jobs)
         over = limit.max_accelerators is not None and accelerators > limit.max_accelerators
-        over |= limit.max_instances is not None and sum(s.instances for s in mine) > limit.max_instances
+        over |= limit.max_instances is not None and instances > limit.max_instances
         if over:
             broken.append(limit.name)
     return broken

@@ -34,13 +34,15 @@ FloatArray = npt.NDArray[np.float64]
 class Choice:
     """What was chosen: ``replicas`` per replica column, ``shares`` per routing column in SHARE_UNITs.
 
-    ``used`` accelerators and rented ``instances`` have shape (n_offers, n_periods); committed offers have one count for all.
+    ``used`` accelerators and rented ``instances`` have shape (n_offers, n_periods); committed offers have one count for all,
+    training jobs that run on them included; what jobs rent by use is told by ``ways`` alone, the way of each; shape (n_jobs,).
     """
 
     replicas: IntArray
     used: IntArray
     instances: IntArray
     shares: IntArray
+    ways: IntArray
 
 
 def choice_of(compiled: Compiled, solution: Solution) -> Choice:
@@ -53,12 +55,32 @@ def choice_of(compiled: Compiled, solution: Solution) -> Choice:
     if solution.values is None:
         raise AllocationError("a solution without values cannot be decoded")
     columns = compiled.columns
-    replicas = _whole(compiled, solution.values[: columns.first_instance])
+    replicas = _whole(solution.values[: columns.first_instance], compiled)
     shares = np.clip(solution.values[columns.first_routing : columns.first_start], 0.0, 1.0)
     shares = _balanced(compiled, replicas, np.where(shares < SMALLEST_SHARE, 0.0, shares))
     exact = _exact(compiled, shares)
-    used = _used(compiled, replicas)
-    return Choice(replicas, used, _instances(compiled, used), exact)
+    ways = _ways(compiled, solution.values[columns.first_training : columns.first_routing])
+    used, instances = _used(compiled, replicas), _instances(compiled, _used(compiled, replicas), ways)
+    np.add.at(used, *_on_committed(compiled, ways, columns.training.accelerators))
+    return Choice(replicas, used, instances, exact, ways)
+
+
+def _ways(compiled: Compiled, values: FloatArray) -> IntArray:
+    """Give the one way chosen of each training job."""
+    runs, chosen = compiled.columns.training, np.flatnonzero(_whole(values, compiled, compiled.columns.first_training))
+    if runs.job[chosen].tolist() != list(range(len(runs.jobs))):
+        raise AllocationError("a training job has not exactly one way in the solver's answer")
+    return chosen
+
+
+def _on_committed(
+    compiled: Compiled, ways: IntArray, amount: FloatArray
+) -> tuple[tuple[IntArray, IntArray], npt.NDArray[np.int64]]:
+    """Give where the chosen runs occupy committed offers, as (offers, periods), and how much of ``amount`` each does."""
+    runs = compiled.columns.training
+    run, period = runs.touched
+    mine = np.isin(run, ways) & runs.offers.committed[runs.offer[run]]
+    return (runs.offer[run[mine]], period[mine]), amount[run[mine]].astype(np.int64)
 
 
 def _used(compiled: Compiled, replicas: IntArray) -> IntArray:
@@ -69,19 +91,20 @@ def _used(compiled: Compiled, replicas: IntArray) -> IntArray:
     return used
 
 
-def _instances(compiled: Compiled, used: IntArray) -> IntArray:
+def _instances(compiled: Compiled, used: IntArray, ways: IntArray) -> IntArray:
     """Count the instances that hold what is used; reserved and owned ones are held in all periods alike."""
     offers = compiled.candidates.offers
     needed = -(-used // offers.size[:, None])
+    np.add.at(needed, *_on_committed(compiled, ways, compiled.columns.training.instances))
     return np.where(offers.committed[:, None], needed.max(axis=1, keepdims=True), needed)
 
 
-def _whole(compiled: Compiled, values: FloatArray) -> IntArray:
+def _whole(values: FloatArray, compiled: Compiled, first: int = 0) -> IntArray:
     counts = np.rint(values)
     off = np.abs(values - counts)
     if (off > INTEGRALITY_TOLERANCE).any():
         worst = int(np.argmax(off))
-        label = compiled.model.column_label(worst)
+        label = compiled.model.column_label(first + worst)
         raise AllocationError(f"column {label}: {values[worst]!r} is not whole within {INTEGRALITY_TOLERANCE:g}")
     return counts.astype(np.int64)
 
@@ -90,7 +113,7 @@ def _balanced(compiled: Compiled, replicas: IntArray, shares: FloatArray) -> Flo
     """Make shares sum to one over cells that exist, and move what overloads a cell to where there is room."""
     columns = compiled.columns
     cell, key, load = columns.routing_cell, columns.routing_demand, columns.routing_load
-    room = np.bincount(columns.replica_cell, weights=replicas, minlength=int(cell.max()) + 1).astype(np.float64)
+    room = np.bincount(columns.replica_cell, weights=replicas, minlength=int(cell.max(initial=-1)) + 1).astype(np.float64)
     shares = np.where(room[cell] > 0, shares, 0.0)
     total = np.bincount(key, weights=shares)
     if (total[key] <= 0.5).any():
@@ -135,7 +158,7 @@ def _exact(compiled: Compiled, shares: FloatArray) -> IntArray:
     key = compiled.columns.routing_demand
     units = np.where(shares < SMALLEST_SHARE, 0, np.rint(shares * SHARE_UNIT).astype(np.int64))
     order = np.lexsort((-units, key))
-    first = order[np.r_[True, key[order][1:] != key[order][:-1]]]
+    first = order[np.r_[True, key[order][1:] != key[order][:-1]][: len(order)]]
     sums = np.zeros(int(key.max(initial=-1)) + 1, dtype=np.int64)
     np.add.at(sums, key, units)
     units[first] += SHARE_UNIT - sums[key[first]]

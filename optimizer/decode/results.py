@@ -124,7 +124,7 @@ class Results(Told):
                 )
             if limit.max_instances is not None:
                 instances, most = (
-                    int(self.choice.instances[self.table.offers.limited[number]].sum(axis=0).max()),
+                    int(self.occupied[self.table.offers.limited[number]].sum(axis=0).max()),
                     limit.max_instances,
                 )
                 found.append(_use(limit.name, "instances", instances, most, instances + 1 > most, limit.quality, limit.reason))
@@ -143,23 +143,31 @@ class Results(Told):
         counted, price = offers.limited[number], offers.usd_per_hour
         if not match.speaks_of_replicas:
             spent = float((self.choice.instances @ table.hours_share * price)[counted].sum())
+            spent += sum(float(instances) * price[o] for _, o, instances in self.paid_by_use if counted[o])
             return spent * HOURS_PER_MONTH, least
         mine = table.limited[number, columns.pool_candidate[columns.replica_pool]] & counted[columns.replica_offer]
         share = columns.replica_size / offers.size[columns.replica_offer] * table.hours_share[columns.replica_period]
-        return float((self.choice.replicas * share * price[columns.replica_offer])[mine].sum()) * HOURS_PER_MONTH, least
+        spent = float((self.choice.replicas * share * price[columns.replica_offer])[mine].sum())
+        runs, ways = columns.training, self.choice.ways[columns.training.limited[number, self.choice.ways]]
+        return (spent + float(runs.use[ways] @ price[runs.offer[ways]])) * HOURS_PER_MONTH, least
 
     def _counted(self, number: int) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], int]:
         """Give the accelerators a limit counts in each period, and the fewest that one more of anything would add."""
         columns, table = self.compiled.columns, self.table
         limit, counted, size = table.instance.limits[number], table.offers.limited[number], table.offers.size
         if not limit.match.speaks_of_replicas:
-            unit = size[columns.rent_offer[counted[columns.rent_offer]]]
-            return (self.choice.instances * size[:, None])[counted].sum(axis=0), int(unit.min()) if len(unit) else 0
+            held = columns.held[1]
+            unit = size[held[counted[held]]]
+            return (self.occupied * size[:, None])[counted].sum(axis=0), int(unit.min()) if len(unit) else 0
         mine = table.limited[number, columns.pool_candidate[columns.replica_pool]]
         mine &= counted[columns.replica_offer]
         used = np.zeros(columns.n_periods, dtype=np.int64)
         np.add.at(used, columns.replica_period[mine], (self.choice.replicas * columns.replica_size)[mine])
-        return used, int(columns.replica_size[mine].min()) if mine.any() else 0
+        runs, (run, period) = columns.training, columns.training.touched
+        ran = np.isin(run, self.choice.ways) & runs.limited[number, run]
+        np.add.at(used, period[ran], runs.accelerators[run[ran]].astype(np.int64))
+        sizes = [*columns.replica_size[mine], *runs.accelerators[runs.limited[number]]]
+        return used, int(min(sizes, default=0))
 
 
 def _use(name: str, unit: str, used: float, most: float, binding: bool, quality: Quality, reason: str) -> LimitUse:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from optimizer.catalog import Quality, worst
 from optimizer.compile import CandidateTable, Compiled
 from optimizer.decode.changes import period_changes
-from optimizer.decode.counts import SHARE_UNIT, Choice
+from optimizer.decode.counts import SHARE_UNIT, Choice, IntArray
 from optimizer.instance import HOURS_PER_MONTH
 from optimizer.plan import (
     Deployment,
@@ -110,16 +110,48 @@ class Told:
         periods = self.table.instance.periods
         return [Fraction(repr(p.hours)) * Fraction(repr(p.per_month)) / Fraction(HOURS_PER_MONTH) for p in periods]
 
+    def run_rent(self, n: int) -> Fraction:
+        """Give the rent of a training run: by use, or its share of a commitment by accelerators; USD per hour of the month."""
+        runs, offers = self.compiled.columns.training, self.table.offers
+        run, price = runs.runs[n], Fraction(repr(offers.prices[runs.runs[n].offer].usd_per_hour))
+        if not offers.committed[run.offer]:
+            return price * run.instances * self.run_hours(n)
+        held, used = self.choice.instances[run.offer], self.choice.used[run.offer]
+        shares = (self.month_share[t] * int(held[t]) * run.gang * run.gangs / int(used[t]) for t in run.periods)
+        return price * sum(shares, Fraction(0))
+
+    @property
+    def occupied(self) -> IntArray:
+        """Give the instances occupied per offer and period: what is rented, and what training jobs rent by use on top."""
+        runs, found = self.compiled.columns.training, self.choice.instances.copy()
+        for n, o, _ in self.paid_by_use:
+            found[o, list(runs.runs[n].periods)] += runs.runs[n].instances * runs.runs[n].gangs
+        return found
+
+    def run_hours(self, n: int) -> Fraction:
+        """Give the hours in the month that a training job runs, per hour of the month."""
+        runs = self.compiled.columns.training
+        monthly = Fraction(repr(runs.jobs[runs.runs[n].job].runs_per_month))
+        return Fraction(repr(runs.runs[n].hours)) * monthly / Fraction(HOURS_PER_MONTH)
+
+    @property
+    def paid_by_use(self) -> list[tuple[int, int, Fraction]]:
+        """Give (way, offer, mean instances over the month) of the training jobs that are paid by use."""
+        runs, committed = self.compiled.columns.training, self.table.offers.committed
+        mine = [(int(n), runs.runs[n].offer) for n in self.choice.ways]
+        return [(n, o, runs.runs[n].instances * self.run_hours(n)) for n, o in mine if not committed[o]]
+
     def switches(self) -> tuple[SwitchUse, ...]:
-        """Tell each switch that routed traffic turns on, with the pools that do."""
+        """Tell each switch that routed traffic or a training job turns on, with the pools and jobs that do."""
         columns = self.compiled.columns
         routed = np.zeros(len(columns.pool_candidate), dtype=bool)
         routed[columns.routing_pool[self.choice.shares > 0]] = True
-        belongs = columns.switch_pools & routed
+        belongs, runs, jobs = columns.switch_pools & routed, columns.switch_runs[:, self.choice.ways], columns.training.jobs
         found = []
-        for at in np.flatnonzero(belongs.any(axis=1)):
+        for at in np.flatnonzero(belongs.any(axis=1) | runs.any(axis=1)):
             s = columns.switches.switches[int(columns.switch[at])]
             pools = tuple(self.pool_name(int(p)) for p in np.flatnonzero(belongs[at]))
+            pools += tuple(jobs[int(j)].name for j in np.flatnonzero(runs[at]))
             found.append(
                 SwitchUse(name=s.name, head=s.head, usd_per_hour=s.usd_per_hour, pools=pools, quality=s.quality, source=s.source)
             )
@@ -136,6 +168,8 @@ class Told:
         for o, t in np.argwhere(self.choice.instances):
             price = Fraction(repr(self.table.offers.prices[o].usd_per_hour))
             heads["compute"] += price * int(self.choice.instances[o, t]) * self.month_share[t]
+        for n, _, _ in self.paid_by_use:
+            heads["compute"] += self.run_rent(n)
         transfer = self.routing_usd_per_hour * self.table.hours_share[self.compiled.columns.routing_period]
         heads["transfer"] = sum((Fraction(float(x)) for x in transfer[transfer > 0]), Fraction(0))
         for s in self.switches():
@@ -147,6 +181,8 @@ class Told:
         """Add up what is charged for each rented instance beside its rent."""
         rates = {head: rate for head, rate in self.table.offers.heads.items() if head != "compute"}
         hours = self.choice.instances @ self.table.hours_share
+        for _, o, instances in self.paid_by_use:
+            hours[o] += float(instances)
         return {head: sum((Fraction(float(x)) for x in rate * hours), Fraction(0)) for head, rate in rates.items()}
 
     @property

@@ -37,6 +37,15 @@ from optimizer.instance.priced import (
     StartPrice,
     UnitLicence,
 )
+from optimizer.instance.training import (
+    Checkpoint,
+    Kept,
+    Scaling,
+    TrainingLayout,
+    TrainingMemory,
+    TrainingPrecision,
+    Work,
+)
 from optimizer.instance.whole import SCHEMA_VERSION, Catalogs, Instance
 
 __all__ = [
@@ -47,10 +56,12 @@ __all__ = [
     "Balancer",
     "BatchWorkload",
     "Catalogs",
+    "Checkpoint",
     "DataSet",
     "FlatLicence",
     "Instance",
     "Interruption",
+    "Kept",
     "LatencyTarget",
     "Licence",
     "Limit",
@@ -61,11 +72,16 @@ __all__ = [
     "Rate",
     "RequestClass",
     "RoutePrice",
+    "Scaling",
     "ServingWorkload",
     "SetupPrices",
     "StartPrice",
     "Stated",
+    "TrainingLayout",
+    "TrainingMemory",
+    "TrainingPrecision",
     "TrainingWorkload",
     "UnitLicence",
+    "Work",
     "Workload",
 ]

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from optimizer.catalog import Quality, Quantity, Record
 from optimizer.catalog.record import Fraction01, Name, NonNegative, Positive, PositiveInt, Text
+from optimizer.instance.training import Checkpoint, Scaling, TrainingLayout, TrainingMemory, TrainingPrecision, Work
 
 __all__ = [
     "HOURS_PER_MONTH",
@@ -196,12 +197,43 @@ class BatchWorkload(_Demand):
 
 
 class TrainingWorkload(_Demand):
-    """Work by a deadline on gangs of accelerators; part B builds it."""
+    """Work by a deadline on one gang of accelerators: one configuration, gang and offer for all runs of the job.
+
+    A run may start with any period from ``start`` (the first one if null) on, once round, and goes on without a break; it must
+    end within ``deadline_hours`` of the start of ``start``. ``max_spot_fraction`` 1 allows spot, for the whole gang. ``layouts``
+    come in order of preference; the first that fits is used. Without a ``checkpoint`` nothing may be interrupted.
+    """
 
     kind: Literal["training"]
-    work: dict[str, Any]
-    gangs: tuple[PositiveInt, ...] = ()
+    work: Work
+    gangs: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
     deadline_hours: Positive
+    start: Name | None = None
+    runs_per_month: Annotated[float, Field(gt=0, le=1e5)] = 1.0
+    scaling: Scaling | None = None
+    precisions: Annotated[tuple[TrainingPrecision, ...], Field(min_length=1)] = (TrainingPrecision(precision="bf16"),)
+    layouts: Annotated[tuple[TrainingLayout, ...], Field(min_length=1)] = (TrainingLayout(),)
+    memory: TrainingMemory = TrainingMemory()
+    checkpoint: Checkpoint | None = None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> TrainingWorkload:
+        if self.latency:
+            raise ValueError("a deadline, no latency targets")
+        if 0 < self.max_spot_fraction < 1:
+            raise ValueError("max_spot_fraction 0 or 1, since a gang is on one offer as a whole")
+        if self.scaling is None and len(set(self.gangs)) > 1:
+            raise ValueError("gangs of several sizes with the scaling between them")
+        if (
+            self.scaling is not None
+            and self.scaling.table
+            and (missing := set(self.gangs) - {row.gang for row in self.scaling.table})
+        ):
+            raise ValueError(f"a row of the scaling table for every gang, also {', '.join(map(str, sorted(missing)))}")
+        forms = [(p.precision, p.compression) for p in self.precisions]
+        if len(set(forms)) < len(forms) or len(set(self.gangs)) < len(self.gangs):
+            raise ValueError("each precision and each gang once")
+        return self
 
 
 Workload = Annotated[ServingWorkload | BatchWorkload | TrainingWorkload, Field(discriminator="kind")]

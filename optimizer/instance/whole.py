@@ -15,7 +15,7 @@ from optimizer.catalog import Accelerator, Model, Offer, Profile, Record, Region
 from optimizer.catalog.efficiencies import Efficiencies
 from optimizer.catalog.record import Day, Name, Text
 from optimizer.errors import InvalidInputError, Problem
-from optimizer.instance.demand import HOURS_PER_MONTH, BatchWorkload, Period, ServingWorkload, Workload
+from optimizer.instance.demand import HOURS_PER_MONTH, BatchWorkload, Period, ServingWorkload, TrainingWorkload, Workload
 from optimizer.instance.limits import Limit
 from optimizer.instance.places import RoutePrice
 from optimizer.instance.policy import Policy
@@ -105,6 +105,11 @@ class Instance(Record):
     def batches(self) -> frozenset[str]:
         """Give the names of the batch workloads, whose shares sum to one over all periods together."""
         return frozenset(w.name for w in self.workloads if isinstance(w, BatchWorkload))
+
+    @cached_property
+    def jobs(self) -> tuple[TrainingWorkload, ...]:
+        """Give the training workloads, in order of name."""
+        return tuple(sorted((w for w in self.workloads if isinstance(w, TrainingWorkload)), key=lambda w: w.name))
 
     @cached_property
     def accelerators(self) -> Mapping[str, Accelerator]:

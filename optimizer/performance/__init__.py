@@ -3,5 +3,16 @@
 from optimizer.performance.figures import Kind, OptionTable, Rejection, RejectionCode, ReplicaEstimate
 from optimizer.performance.options import Performance
 from optimizer.performance.profiles import Configuration
+from optimizer.performance.training import RunEstimate, run_estimate
 
-__all__ = ["Configuration", "Kind", "OptionTable", "Performance", "Rejection", "RejectionCode", "ReplicaEstimate"]
+__all__ = [
+    "Configuration",
+    "Kind",
+    "OptionTable",
+    "Performance",
+    "Rejection",
+    "RejectionCode",
+    "ReplicaEstimate",
+    "RunEstimate",
+    "run_estimate",
+]

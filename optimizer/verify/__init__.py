@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from optimizer.instance import Instance
 from optimizer.plan import Plan, Verification
-from optimizer.verify import changes, charges, identity, money, places, service, supply
+from optimizer.verify import changes, charges, identity, money, places, service, supply, training
 from optimizer.verify.facts import LOAD_TOLERANCE, Facts
 
 __all__ = ["LOAD_TOLERANCE", "RULES", "verify_plan"]
@@ -42,6 +42,10 @@ RULES: dict[str, Callable[[Facts], Iterator[str]]] = {
     "baselines": money.baselines_rule,
     "quality shares": money.quality_shares_rule,
     "candidates": identity.candidates_rule,
+    "jobs": training.jobs_rule,
+    "gangs": training.gangs_rule,
+    "hours": training.hours_rule,
+    "runs' rent": training.runs_rent_rule,
 }
 """Every rule by name: a function that yields what is wrong; its docstring says what must hold."""
 

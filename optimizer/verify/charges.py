@@ -60,6 +60,7 @@ def _expected(facts: Facts) -> dict[tuple[str, str], tuple[_Due, set[str]]]:
         if due.usd_per_hour == 0:
             continue
         pools = {d.pool for d, w, o, _ in facts.known if d.pool in routed and pool_fits(due.when, d, w, o, facts)}
+        pools |= {run.job for run, job, o, _ in facts.runs if pool_fits(due.when, run, job, o, facts)}
         if pools:
             found[due.head, due.name] = (due, pools)
     return found
@@ -86,6 +87,9 @@ def unit_charges(facts: Facts) -> dict[str, Fraction]:
         if key[:2] in facts.sold:
             for head, usd in _beside_rent(facts, *key[:2]).items():
                 found[head] += usd * r.instances * facts.weight(r.period)
+    for run, _, _, _ in facts.runs:
+        for head, usd in _beside_rent(facts, run.offer, run.option).items():
+            found[head] += usd * facts.run_use(run)
     return found
 
 

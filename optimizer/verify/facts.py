@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from datetime import date
 from fractions import Fraction
 from functools import cached_property
 
 from optimizer.catalog import Layout, Offer, Price
-from optimizer.instance import HOURS_PER_MONTH, Instance, ServingWorkload
+from optimizer.instance import HOURS_PER_MONTH, Instance, ServingWorkload, TrainingWorkload
 from optimizer.performance import Configuration, Performance, ReplicaEstimate
-from optimizer.plan import Deployment, Plan, Rental
+from optimizer.plan import Deployment, Plan, Rental, TrainingRun
 
-__all__ = ["LOAD_TOLERANCE", "MONEY_TOLERANCE", "Facts", "differs", "fraction"]
+__all__ = ["COMMITTED", "LOAD_TOLERANCE", "MONEY_TOLERANCE", "Facts", "differs", "fraction"]
+
+COMMITTED = ("reserved", "owned")
+"""Options that are paid for all periods alike."""
 
 LOAD_TOLERANCE = Fraction(1, 10**9)
 """Relative overload of a pool that rounding of shares may leave."""
@@ -47,6 +51,41 @@ class Facts:
     def workloads(self) -> dict[str, ServingWorkload]:
         """Workloads by name, batches as their volume."""
         return {w.name: w for w in self.instance.demands}
+
+    @cached_property
+    def jobs(self) -> dict[str, TrainingWorkload]:
+        """Training jobs by name."""
+        return {w.name: w for w in self.instance.jobs}
+
+    @cached_property
+    def runs(self) -> list[tuple[TrainingRun, TrainingWorkload, Offer, Price]]:
+        """Training runs whose job and offer exist."""
+        known = [(run, self.jobs.get(run.job), self.sold.get((run.offer, run.option))) for run in self.plan.training]
+        return [(run, job, *sold) for run, job, sold in known if job is not None and sold is not None]
+
+    def run_use(self, run: TrainingRun) -> Fraction:
+        """Give the mean number of instances over the month that a run pays for by use; none on a commitment."""
+        if run.option in COMMITTED or run.job not in self.jobs:
+            return Fraction(0)
+        monthly = fraction(self.jobs[run.job].runs_per_month) / Fraction(HOURS_PER_MONTH)
+        return run.instances * fraction(run.hours) * monthly
+
+    def run_rent(self, run: TrainingRun) -> Fraction:
+        """Give what a run costs: by use, or its share of the commitment by accelerators in use; USD per hour of the month."""
+        price = fraction(run.usd_per_instance_hour)
+        if run.option not in COMMITTED:
+            return price * self.run_use(run)
+        held = [self.rentals.get((run.offer, run.option, period)) for period in run.periods]
+        taken = run.gang * run.gangs_at_once
+        shares = (
+            Fraction(taken * r.instances, max(r.accelerators_used, 1)) * self.weight(r.period) for r in held if r is not None
+        )
+        return price * sum(shares, Fraction(0))
+
+    def is_too_old(self, price: Price) -> bool:
+        """Say whether a price is older than the policy allows."""
+        age = (date.fromisoformat(self.instance.as_of) - date.fromisoformat(price.as_of)).days
+        return age > self.instance.policy.max_price_age_days
 
     @cached_property
     def sold(self) -> dict[tuple[str, str], tuple[Offer, Price]]:
@@ -130,4 +169,5 @@ class Facts:
     def rent(self) -> Fraction:
         """The exact rent of all instances at the instance's prices, USD per hour of the month."""
         sold = ((self.sold.get((r.offer, r.option)), r.instances * self.weight(r.period)) for r in self.plan.rentals)
-        return sum((fraction(pair[1].usd_per_hour) * count for pair, count in sold if pair is not None), Fraction(0))
+        rent = sum((fraction(pair[1].usd_per_hour) * count for pair, count in sold if pair is not None), Fraction(0))
+        return sum((fraction(price.usd_per_hour) * self.run_use(run) for run, _, _, price in self.runs), rent)

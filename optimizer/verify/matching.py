@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from optimizer.catalog import Offer
-from optimizer.instance import Match, ServingWorkload
-from optimizer.plan import Deployment
+from optimizer.instance import Match, ServingWorkload, TrainingWorkload
+from optimizer.plan import Deployment, TrainingRun
 from optimizer.verify.facts import Facts
 
 __all__ = ["offer_fits", "pool_fits", "replica_fits"]
@@ -26,8 +26,8 @@ def offer_fits(match: Match, offer: Offer, option: str, facts: Facts) -> bool:
     return all(_among(wanted, fact) for wanted, fact in pairs)
 
 
-def replica_fits(match: Match, d: Deployment, workload: ServingWorkload) -> bool:
-    """Say whether a deployment is what the match asks of replicas: by whom, and what they serve."""
+def replica_fits(match: Match, d: Deployment | TrainingRun, workload: ServingWorkload | TrainingWorkload) -> bool:
+    """Say whether a deployment or training run is what the match asks of replicas: by whom, and what they serve."""
     pairs = (
         (match.workload, workload.name),
         (match.team, workload.team),
@@ -38,8 +38,10 @@ def replica_fits(match: Match, d: Deployment, workload: ServingWorkload) -> bool
     return all(_among(wanted, fact) for wanted, fact in pairs)
 
 
-def pool_fits(match: Match, d: Deployment, workload: ServingWorkload, offer: Offer, facts: Facts) -> bool:
-    """Say whether a deployment's pool is what the match asks of pools."""
+def pool_fits(
+    match: Match, d: Deployment | TrainingRun, workload: ServingWorkload | TrainingWorkload, offer: Offer, facts: Facts
+) -> bool:
+    """Say whether a deployment's pool or a training run is what the match asks of pools."""
     return replica_fits(match, d, workload) and offer_fits(match, offer, d.option, facts)
 
 

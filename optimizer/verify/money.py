@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
 from fractions import Fraction
 
 from optimizer.catalog import Quality, worst
 from optimizer.plan import HEADS, HOURS_PER_MONTH, PROVED_GAP, Baseline
 from optimizer.verify.changes import start_charges
 from optimizer.verify.charges import charge_quality, heads, unit_charges
-from optimizer.verify.facts import MONEY_TOLERANCE, Facts, differs, fraction
+from optimizer.verify.facts import COMMITTED, MONEY_TOLERANCE, Facts, differs, fraction
 from optimizer.verify.places import transfer_usd_per_hour
 
 
@@ -25,9 +24,8 @@ def price_rule(facts: Facts) -> Iterator[str]:
             yield f"{r.offer} {r.option}: costs {price.usd_per_hour} USD/h, the plan says {r.usd_per_instance_hour}"
         if (r.price_as_of, r.price_quality, r.price_source) != (price.as_of, price.quality, price.source):
             yield f"{r.offer} {r.option}: the price's date, quality or source is told wrongly"
-        age = (date.fromisoformat(facts.instance.as_of) - date.fromisoformat(price.as_of)).days
-        if age > facts.instance.policy.max_price_age_days:
-            yield f"{r.offer} {r.option}: the price is {age} days old"
+        if facts.is_too_old(price):
+            yield f"{r.offer} {r.option}: the price of {price.as_of} is too old"
 
 
 def rent_rule(facts: Facts) -> Iterator[str]:
@@ -38,6 +36,11 @@ def rent_rule(facts: Facts) -> Iterator[str]:
             yield f"{r.offer} {r.option}: {r.instances} instances cost {float(exact)} USD/h, the plan says {r.usd_per_hour}"
         mine = [d for d in facts.plan.deployments if (d.offer, d.option, d.period) == key]
         used = sum(d.replicas * d.accelerators_per_replica for d in mine)
+        used += sum(
+            x.gang * x.gangs_at_once
+            for x in facts.plan.training
+            if x.option in COMMITTED and key[:2] == (x.offer, x.option) and key[2] in x.periods
+        )
         for d in mine:
             share = exact * d.replicas * d.accelerators_per_replica / used
             if differs(d.usd_per_hour, share):
@@ -100,7 +103,7 @@ def baselines_rule(facts: Facts) -> Iterator[str]:
         share = saving / max(total, Fraction(1, 10**9))
         if off > MONEY_TOLERANCE * max(total, Fraction(1)) or abs(fraction(told.saving_fraction) - share) > MONEY_TOLERANCE:
             yield f"{name}: the saving is {float(saving)} USD/h, the plan tells otherwise"
-        if set(told.usd_per_hour_by_workload) | set(told.missing) != set(facts.workloads) or set(told.workloads) & set(
+        if set(told.usd_per_hour_by_workload) | set(told.missing) != {*facts.workloads, *facts.jobs} or set(told.workloads) & set(
             told.missing
         ):
             yield f"{name}: does not tell each workload once"
@@ -116,12 +119,14 @@ def quality_shares_rule(facts: Facts) -> Iterator[str]:
     for quality in Quality:
         mine = [d for d in facts.plan.deployments if d.quality is quality]
         share = sum((fraction(d.usd_per_hour) * facts.weight(d.period) for d in mine), charges[quality])
+        share += sum((fraction(x.usd_per_hour) for x in facts.plan.training if x.quality is quality), Fraction(0))
         idle = [r for r in facts.plan.rentals if r.price_quality is quality and r.accelerators_used == 0]
         share += sum((fraction(r.usd_per_hour) * facts.weight(r.period) for r in idle), Fraction(0))
         share = sum((fraction(s.usd_per_hour) for s in facts.plan.switches if s.quality is quality), share) / total
         told = facts.plan.quality_shares.get(quality.value)
         if told is None or differs(told, min(share, Fraction(1))):
             yield f"{float(share):.9f} of the cost rests on {quality} figures, the plan says {told}"
-    oldest = min((r.price_as_of for r in facts.plan.rentals), default=facts.plan.oldest_price)
+    dates = [r.price_as_of for r in facts.plan.rentals] + [run.price_as_of for run in facts.plan.training]
+    oldest = min(dates, default=facts.plan.oldest_price)
     if facts.plan.oldest_price != oldest:
         yield f"the oldest price is of {oldest}, the plan says {facts.plan.oldest_price}"

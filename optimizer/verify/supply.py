@@ -10,11 +10,8 @@ from itertools import pairwise
 from optimizer.instance import HOURS_PER_MONTH, Limit, Match
 from optimizer.plan import LimitUse
 from optimizer.verify.charges import heads, instance_usd_per_hour
-from optimizer.verify.facts import Facts, differs, fraction
+from optimizer.verify.facts import COMMITTED, Facts, differs, fraction
 from optimizer.verify.matching import offer_fits, replica_fits
-
-COMMITTED = ("reserved", "owned")
-"""Options that are paid for all periods alike."""
 
 
 def instances_rule(facts: Facts) -> Iterator[str]:
@@ -24,17 +21,19 @@ def instances_rule(facts: Facts) -> Iterator[str]:
     for d in facts.plan.deployments:
         used[d.offer, d.option, d.period] += d.replicas * d.accelerators_per_replica
         sizes[d.offer, d.option].add(d.accelerators_per_replica)
+    held, running = _held_by_runs(facts)
     if len(facts.rentals) != len(facts.plan.rentals):
         yield "an offer is rented in two lines"
-    for key in used.keys() - facts.rentals.keys():
+    for key in (used.keys() | held.keys()) - facts.rentals.keys():
         yield f"{key[0]} {key[1]}: replicas run there in {key[2]} and nothing is rented"
     for key, r in facts.rentals.items():
         offer = facts.sold[key[:2]][0] if key[:2] in facts.sold else None
         size = offer.accelerators_per_instance if offer is not None else r.accelerators_per_instance
         named = facts.instance.accelerators[offer.accelerator].name if offer is not None else r.accelerator
-        if (r.accelerators_used, r.accelerators_per_instance, r.accelerator) != (used[key], size, named):
-            yield f"{r.offer} {r.option}: {used[key]} of {size} {named} each are used in {r.period}, the plan tells otherwise"
-        needed = -(-_needed(used, key, facts) // size)
+        working = used[key] + running[key]
+        if (r.accelerators_used, r.accelerators_per_instance, r.accelerator) != (working, size, named):
+            yield f"{r.offer} {r.option}: {working} of {size} {named} each are used in {r.period}, the plan tells otherwise"
+        needed = _needed(used, held, key, size, facts)
         if r.instances != needed:
             yield f"{r.offer} {r.option}: {needed} instances are needed in {r.period}, not {r.instances}"
         chain = [*sorted(sizes[key[:2]]), size]
@@ -43,11 +42,24 @@ def instances_rule(facts: Facts) -> Iterator[str]:
     yield from _uneven(facts)
 
 
-def _needed(used: Counter[tuple[str, str, str]], key: tuple[str, str, str], facts: Facts) -> int:
-    """Give the accelerators to rent for: those in use, or for a commitment the most in use in any period."""
+def _needed(
+    used: Counter[tuple[str, str, str]], held: Counter[tuple[str, str, str]], key: tuple[str, str, str], size: int, facts: Facts
+) -> int:
+    """Give the instances to rent: for what is in use, or for a commitment the most in any period, training jobs included."""
     if key[1] not in COMMITTED:
-        return used[key]
-    return max(used[key[0], key[1], period] for period in facts.month_share)
+        return -(-used[key] // size)
+    return max(-(-used[key[0], key[1], period] // size) + held[key[0], key[1], period] for period in facts.month_share)
+
+
+def _held_by_runs(facts: Facts) -> tuple[Counter[tuple[str, str, str]], Counter[tuple[str, str, str]]]:
+    """Count the instances of commitments that training jobs occupy, and the accelerators at work there."""
+    held: Counter[tuple[str, str, str]] = Counter()
+    running: Counter[tuple[str, str, str]] = Counter()
+    for run in facts.plan.training:
+        for period in run.periods if run.option in COMMITTED else ():
+            held[run.offer, run.option, period] += run.instances * run.gangs_at_once
+            running[run.offer, run.option, period] += run.gang * run.gangs_at_once
+    return held, running
 
 
 def _uneven(facts: Facts) -> Iterator[str]:
@@ -65,14 +77,18 @@ def _used(limit: Limit, facts: Facts) -> tuple[int, int]:
 def _used_in(limit: Limit, period: str, facts: Facts) -> tuple[int, int]:
     rented = [(r, facts.sold[key[:2]][0]) for key, r in facts.rentals.items() if key[:2] in facts.sold and r.period == period]
     mine = [(r, o) for r, o in rented if offer_fits(limit.match, o, r.option, facts)]
+    fits = [(x, w, o) for x, w, o, _ in facts.runs if period in x.periods and offer_fits(limit.match, o, x.option, facts)]
+    by_use = [(x.instances * x.gangs_at_once, o) for x, _, o in fits if x.option not in COMMITTED]
     accelerators = sum(r.instances * o.accelerators_per_instance for r, o in mine)
+    accelerators += sum(n * o.accelerators_per_instance for n, o in by_use)
     if limit.match.speaks_of_replicas:
         accelerators = sum(
             d.replicas * d.accelerators_per_replica
             for d, w, o, p in facts.known
             if d.period == period and offer_fits(limit.match, o, p.option.value, facts) and replica_fits(limit.match, d, w)
         )
-    return accelerators, sum(r.instances for r, _ in mine)
+        accelerators += sum(x.gang * x.gangs_at_once for x, w, _ in fits if replica_fits(limit.match, x, w))
+    return accelerators, sum(r.instances for r, _ in mine) + sum(n for n, _ in by_use)
 
 
 def limits_rule(facts: Facts) -> Iterator[str]:
@@ -123,11 +139,16 @@ def _spent(limit: Limit, facts: Facts) -> Fraction:
         for key, r in facts.rentals.items():
             if key[:2] in facts.sold and offer_fits(limit.match, facts.sold[key[:2]][0], r.option, facts):
                 total += instance_usd_per_hour(facts, *key[:2]) * r.instances * facts.weight(r.period)
-        return total
+        mine = [run for run, _, o, _ in facts.runs if offer_fits(limit.match, o, run.option, facts)]
+        return sum((instance_usd_per_hour(facts, run.offer, run.option) * facts.run_use(run) for run in mine), total)
     for d, w, o, p in facts.known:
         if offer_fits(limit.match, o, p.option.value, facts) and replica_fits(limit.match, d, w):
             share = Fraction(d.replicas * d.accelerators_per_replica, o.accelerators_per_instance)
             total += instance_usd_per_hour(facts, o.label, p.option.value) * share * facts.weight(d.period)
+    for run, job, o, _ in facts.runs:
+        if offer_fits(limit.match, o, run.option, facts) and replica_fits(limit.match, run, job):
+            hours = fraction(run.hours) * fraction(job.runs_per_month) / Fraction(HOURS_PER_MONTH)
+            total += instance_usd_per_hour(facts, run.offer, run.option) * run.instances * hours
     return total
 
 

@@ -278,13 +278,9 @@ def test_what_is_no_schema_version_is_refused(tmp_path, version):
     refused(tmp_path, "/schema_version", version)
 
 
-TRAINING = {"name": "t", "kind": "training", "model": "m", "work": {}, "deadline_hours": 1}
-
-
 @pytest.mark.parametrize(
     ("parts", "pointer"),
     [
-        ({"workloads": [TRAINING]}, "/workloads/0/kind"),
         ({"workloads": [workload("w", 1, redundancy={"zones": 1})]}, "/workloads/0/redundancy"),
         ({"workloads": [workload("w", 1, revenue={"usd": 1})]}, "/workloads/0/revenue"),
         ({"sites": [{"name": "x"}]}, "/sites"),

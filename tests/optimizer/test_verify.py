@@ -16,6 +16,7 @@ from optimizer.instance import Instance
 from optimizer.pipeline import Options, allocate
 from optimizer.plan import Plan
 from optimizer.verify import RULES, verify_plan
+from tests.optimizer.test_training import MUTATIONS as TRAINING_MUTATIONS
 from tests.optimizer.tiny import FLOOR, accelerator, instance, model, offer, profile, variant, workload
 
 Mutation = Callable[[dict[str, Any]], None]
@@ -288,4 +289,4 @@ def test_rule_refuses_a_plan_of_an_easier_question(
 def test_every_rule_has_a_mutation() -> None:
     from tests.optimizer.test_verify_money import MUTATIONS as MONEY
 
-    assert {m[0] for m in MUTATIONS + ELSEWHERE + MONEY} == set(RULES)
+    assert {m[0] for m in MUTATIONS + TRAINING_MUTATIONS + ELSEWHERE + MONEY} == set(RULES)

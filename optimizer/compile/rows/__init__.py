@@ -4,6 +4,7 @@ from optimizer.compile.rows.block import RowBlock, stacked
 from optimizer.compile.rows.change import start_rows
 from optimizer.compile.rows.demand import accuracy_rows, capacity_rows, demand_rows, switching_rows, use_rows
 from optimizer.compile.rows.supply import budget_rows, commitment_rows, instance_rows, limit_rows, spot_rows
+from optimizer.compile.rows.training import train_rows, train_use_rows
 
 __all__ = ["ROW_FAMILIES", "RowBlock", "stacked"]
 
@@ -19,4 +20,6 @@ ROW_FAMILIES = (
     budget_rows,
     spot_rows,
     start_rows,
+    train_rows,
+    train_use_rows,
 )

@@ -38,16 +38,17 @@ def instance_rows(table: CandidateTable, columns: Columns) -> RowBlock:
 
 def commitment_rows(table: CandidateTable, columns: Columns) -> RowBlock:
     """commitment[o, t]:  instances[o, t] ≤ r[o]   for reserved and owned offers: what runs was committed for all periods."""
-    mine = np.flatnonzero(table.offers.committed[columns.rent_offer])
-    slot = columns.rent_offer[mine] * columns.n_periods + columns.rent_period[mine]
+    column, offer, period, instances = columns.held
+    mine = np.flatnonzero(table.offers.committed[offer])
+    slot = offer[mine] * columns.n_periods + period[mine]
     slots, row = np.unique(slot, return_inverse=True)
     rows = np.arange(len(slots))
     commit = columns.first_commit + np.searchsorted(columns.commit_offer, slots // columns.n_periods)
     return RowBlock(
         group="commitment",
         row=np.concatenate([row, rows]),
-        column=np.concatenate([columns.rent_column[mine], commit]),
-        value=np.concatenate([np.ones(len(mine)), -np.ones(len(slots))]),
+        column=np.concatenate([column[mine], commit]),
+        value=np.concatenate([instances[mine], -np.ones(len(slots))]),
         lower=np.full(len(slots), -np.inf),
         upper=np.zeros(len(slots)),
         name=lambda r: _slot_name(table, int(slots[r])),
@@ -89,18 +90,24 @@ def _limit_terms(table: CandidateTable, columns: Columns, number: int, period: i
     found: list[_Terms] = []
     if limit.match.speaks_of_replicas:
         counted = table.limited[number, columns.pool_candidate[columns.replica_pool]]
-        column = np.flatnonzero(fits[columns.replica_offer] & counted & (columns.replica_period == period))
-        accelerators = columns.replica_size[column].astype(np.float64)
+        replicas = np.flatnonzero(fits[columns.replica_offer] & counted & (columns.replica_period == period))
+        run, when = columns.training.touched
+        mine = run[columns.training.limited[number, run] & (when == period)]
+        column = np.concatenate([replicas, columns.first_training + mine])
+        accelerators = np.concatenate([columns.replica_size[replicas], columns.training.accelerators[mine]]).astype(np.float64)
+        count = np.ones(len(column))
     else:
-        floating = fits[columns.rent_offer] & ~table.offers.committed[columns.rent_offer] & (columns.rent_period == period)
+        column, offer, when, count = columns.held
+        floating = fits[offer] & ~table.offers.committed[offer] & (when == period)
         held = np.flatnonzero(fits[columns.commit_offer])
-        column = np.concatenate([columns.rent_column[floating], columns.first_commit + held])
-        accelerators = size[np.concatenate([columns.rent_offer[floating], columns.commit_offer[held]])].astype(np.float64)
+        column = np.concatenate([column[floating], columns.first_commit + held])
+        count = np.concatenate([count[floating], np.ones(len(held))])
+        accelerators = count * size[np.concatenate([offer[floating], columns.commit_offer[held]])]
     name = limit.name + (f",{table.instance.periods[period].name}" if columns.n_periods > 1 else "")
     if limit.max_accelerators is not None:
         found.append(_Terms(name, column, accelerators, limit.max_accelerators))
     if limit.max_instances is not None:
-        found.append(_Terms(f"{name} (instances)", column, np.ones(len(column)), limit.max_instances))
+        found.append(_Terms(f"{name} (instances)", column, count, limit.max_instances))
     return [t for t in found if len(t.column)]
 
 
@@ -132,14 +139,18 @@ def _covered(table: CandidateTable, columns: Columns, match: Match) -> npt.NDArr
         return cost
     number = [limit.match for limit in table.instance.limits].index(match)
     fits, covered = table.offers.limited[number], np.zeros(len(cost))
+    runs = columns.first_training + np.arange(len(columns.training))
     if not match.speaks_of_replicas:
         rented, held = columns.rent_column, columns.first_commit + np.arange(len(columns.commit_offer))
         covered[rented] = cost[rented] * fits[columns.rent_offer]
         covered[held] = cost[held] * fits[columns.commit_offer]
+        covered[runs] = cost[runs] * fits[columns.training.offer]
         return covered
     counted = table.limited[number, columns.pool_candidate[columns.replica_pool]] & fits[columns.replica_offer]
     share = columns.replica_size / table.offers.size[columns.replica_offer] * table.hours_share[columns.replica_period]
     covered[: columns.first_instance] = table.offers.usd_per_hour[columns.replica_offer] * share * counted
+    paid = table.offers.usd_per_hour[columns.training.offer] * columns.training.use
+    covered[runs] = paid * columns.training.limited[number]
     return covered
 
 
