@@ -113,7 +113,7 @@ def _show(plan: Plan, form: str, output: Path | None, quiet: bool, follow: str) 
 
 def _show_rejected(question: Instance, workload: str, form: str) -> None:
     """Tell the rejected candidates of a workload: on stdout beside a table, on stderr beside what a program reads."""
-    from optimizer.compile import candidate_table
+    from optimizer.compile import candidate_table, training_table
     from optimizer.errors import InfeasibleError
     from optimizer.problems import nearest
     from optimizer.report import render_rejected
@@ -122,7 +122,8 @@ def _show_rejected(question: Instance, workload: str, form: str) -> None:
     if workload not in names:
         raise UsageError(f"--rejected {workload!r}: no such workload; {nearest(workload, names)}")
     try:
-        found = candidate_table(question).rejected
+        table = candidate_table(question)
+        found = (*table.rejected, *training_table(table).rejected)
     except InfeasibleError:
         return  # the solve that follows tells it, candidate by candidate
     click.echo(render_rejected(found, workload, markdown=form == "markdown"), err=form in ("json", "csv"))

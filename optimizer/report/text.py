@@ -53,9 +53,13 @@ def _opening(plan: Plan) -> list[str]:
 
 
 def _tables(plan: Plan, *, markdown: bool) -> list[str]:
-    parts = [_deployments(plan, markdown), _bill(plan, markdown), _workloads(plan, markdown)]
+    parts = [_bill(plan, markdown)]
+    if plan.deployments:
+        parts = [_deployments(plan, markdown), *parts, _workloads(plan, markdown)]
     if plan.switches:
         parts.insert(2, _switches(plan, markdown))
+    if plan.training:
+        parts.insert(1, _training(plan, markdown))
     if plan.limits:
         parts.append(_limits(plan, markdown))
     return [text for part in parts for text in (part, "")]
@@ -82,6 +86,40 @@ def _deployments(plan: Plan, markdown: bool) -> str:
         for d in plan.deployments
     ]
     return _table("Deployments", head, rows, markdown=markdown, right=("replicas", "USD/h"))
+
+
+def _training(plan: Plan, markdown: bool) -> str:
+    head = [
+        "job",
+        "precision",
+        "gang",
+        "tensor x pipeline x data",
+        "GiB each",
+        "offer",
+        "option",
+        "hours a run",
+        "ends / deadline",
+    ]
+    head += ["overhead", "runs/month", "USD/h", "rests on"]
+    rows = [
+        [
+            run.job,
+            run.precision if run.compression == "none" else f"{run.precision}+{run.compression}",
+            f"{run.gang} x {run.accelerator}" + (f" ({run.gangs_at_once} at once)" if run.gangs_at_once > 1 else ""),
+            f"{run.tensor} x {run.pipeline} x {run.data_parallel}",
+            f"{run.memory_gib:.1f}",
+            f"{run.instances} x {run.offer}",
+            run.option.replace("_", "-"),
+            f"{run.hours:,.1f}",
+            f"{run.finish_hours:,.1f} / {run.deadline_hours:,.0f}",
+            f"{run.checkpoint_hours:.1f} h written, {run.lost_hours:.1f} h lost to {run.interruptions:.2f} interruptions",
+            f"{run.runs_per_month:g}",
+            f"{run.usd_per_hour:,.2f}",
+            run.quality.value,
+        ]
+        for run in plan.training
+    ]
+    return _table("Training", head, rows, markdown=markdown, right=("hours a run", "runs/month", "USD/h"))
 
 
 def _bill(plan: Plan, markdown: bool) -> str:

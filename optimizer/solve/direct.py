@@ -85,7 +85,20 @@ def start_from(compiled: Compiled, plan: Plan) -> npt.NDArray[np.float64]:
         number = names.index(route.request_class) if route.request_class in names else -1
         if (j := classes.get((pool, number, periods.get(route.period, -1)))) is not None:
             start[columns.first_routing + j] = route.share
+    runs = {_run_key(compiled, n): n for n in range(len(columns.training) - 1, -1, -1)} if plan.training else {}
+    for run in plan.training:
+        form = (run.job, run.precision, run.compression, run.accelerator, run.gang)
+        if (n := runs.get((*form, run.offer, run.option, run.periods[0]))) is not None:
+            start[columns.first_training + n] = 1.0
     return _completed(compiled, start)
+
+
+def _run_key(compiled: Compiled, n: int) -> tuple[object, ...]:
+    runs = compiled.columns.training
+    run, offers = runs.runs[n], compiled.candidates.offers
+    form = (runs.jobs[run.job].name, run.form.precision, run.form.compression, run.accelerator, run.gang)
+    sold = (offers.offers[run.offer].label, offers.prices[run.offer].option.value)
+    return (*form, *sold, compiled.instance.periods[run.periods[0]].name)
 
 
 def _completed(compiled: Compiled, start: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -95,10 +108,14 @@ def _completed(compiled: Compiled, start: npt.NDArray[np.float64]) -> npt.NDArra
     np.add.at(used, (columns.replica_offer, columns.replica_period), start[: columns.first_instance] * columns.replica_size)
     instances = np.ceil(used / offers.size[:, None])
     start[columns.first_instance : columns.first_commit] = instances[columns.instance_offer, columns.instance_period]
+    chosen = start[columns.first_training : columns.first_routing] > 0
+    run, period = columns.training.touched
+    np.add.at(instances, (columns.training.offer[run], period), (columns.training.instances * chosen)[run])
     start[columns.first_commit : columns.first_switch] = instances.max(axis=1)[columns.commit_offer]
     routed = np.zeros(len(columns.pool_candidate), dtype=bool)
     routed[columns.routing_pool[start[columns.first_routing : columns.first_start] > 0]] = True
-    start[columns.first_switch : columns.first_routing] = columns.switch_pools[:, routed].any(axis=1)
+    switched = columns.switch_pools[:, routed].any(axis=1) | columns.switch_runs[:, chosen].any(axis=1)
+    start[columns.first_switch : columns.first_training] = switched
     start[columns.first_start :] = columns.starts.of_replicas(start[: columns.first_instance])
     return start
 

@@ -26,7 +26,7 @@ def full_instance(seed: int) -> Instance:
     ]
     profiles += [profile(m, "a", 5.0) for m in ("m", "n") if not any(p["model"] == m for p in profiles)]
     unique = {(p["model"], p["accelerator"], p["precision"]): p for p in profiles}
-    workloads = [_serving(rng, "w0", "m"), _serving(rng, "w1", "n"), _batch(rng)]
+    workloads = [_serving(rng, "w0", "m"), _serving(rng, "w1", "n"), _batch(rng), *_training(seed)]
     return instance(
         accelerators=[accelerator(card, family=f"family-{card}") for card in CARDS],
         offers=_offers(rng),
@@ -93,6 +93,23 @@ def _batch(rng: np.random.Generator) -> dict[str, Any]:
     volume = float(rng.integers(2, 30)) * 3600 * 10
     base = {"name": "batch", "kind": "batch", "model": "m", "volume_requests": volume, "unit": "queries", "team": "team-w0"}
     return {**base, "deadline_hours": float(rng.choice([14.0, 24.0])), "max_spot_fraction": float(rng.choice([0.0, 1.0]))}
+
+
+def _training(seed: int) -> list[dict[str, Any]]:
+    """Draw a nightly job and a rare one, from numbers of their own so that the rest of an instance stays as it was."""
+    rng, found = np.random.default_rng(90_000 + seed), []
+    for name, model_name, runs in (("job", "m", 365 / 12), ("rare", "n", 1.5)):
+        hours = {card: float(rng.integers(4, 40)) for card in CARDS}
+        fast = {"precision": "fp8", "speed_ratio": 1.5, "over": "fp16", "quality": "measured", "source": "made up"}
+        job: dict[str, Any] = {"name": name, "kind": "training", "model": model_name, "team": "team-w0", "gangs": [1, 2, 3]}
+        job |= {"work": {"accelerator_hours_on": hours, "precision": "fp16", "quality": "measured"}, "runs_per_month": runs}
+        job |= {"scaling": {"kept_per_doubling": 0.9, "quality": "measured"}, "precisions": [{"precision": "fp16"}, fast]}
+        job |= {"memory": {"parameters_b": 1.0}, "deadline_hours": float(rng.choice([20.0, 24.0, 40.0]))}
+        job |= {"start": str(rng.choice(["day", "night"])), "max_spot_fraction": float(rng.choice([0.0, 1.0]))}
+        if rng.random() < 0.7:
+            job["checkpoint"] = {"write_seconds": 90.0, "interval_hours": 1.0, "restart_seconds": 600.0}
+        found += [job] if rng.random() < 0.5 else []
+    return found
 
 
 def _limits(rng: np.random.Generator) -> list[dict[str, Any]]:

@@ -51,6 +51,7 @@ def test_the_draw_uses_every_feature(costs: dict[int, float]) -> None:
             | {"binding"} & {"binding" * any(x.binding for x in plan.limits)}
         )
     families = {"demand", "capacity", "switch", "use", "accuracy", "instances", "commitment", "limit", "budget", "spot", "start"}
+    families |= {"train", "train_use"}
     assert families <= set(groups)
     assert {"on_demand", "spot", "reserved", "people", "licence", "transfer", "binding"} <= set(kinds)
     assert sum(map(math.isfinite, costs.values())) >= 2 * len(SEEDS) / 3
@@ -93,6 +94,13 @@ def more_volume(document: dict[str, Any]) -> None:
     document["workloads"][2]["volume_requests"] *= 1.5
 
 
+def more_work(document: dict[str, Any]) -> None:
+    for entry in document["workloads"]:
+        if entry["kind"] == "training":
+            hours = entry["work"]["accelerator_hours_on"]
+            entry["work"]["accelerator_hours_on"] = {name: value * 1.2 for name, value in hours.items()}
+
+
 def tighter_limits(document: dict[str, Any]) -> None:
     for limit in document["limits"]:
         for field in ("max_accelerators", "max_instances"):
@@ -115,7 +123,7 @@ def dearer_starts(document: dict[str, Any]) -> None:
         entry.update({field: entry[field] * 2 for field in ("usd_per_start", "usd_per_stop", "warm_up_hours")})
 
 
-HARDER = [dearer, more_demand, more_volume, tighter_limits, dearer_people, dearer_places, dearer_starts]
+HARDER = [dearer, more_demand, more_volume, more_work, tighter_limits, dearer_people, dearer_places, dearer_starts]
 
 
 @pytest.mark.parametrize("harder", HARDER)

@@ -12,6 +12,7 @@ import pytest
 from optimizer.compile import compile_instance
 from optimizer.pipeline import Options, allocate
 from solvers import to_lp
+from tests.optimizer.test_training import JOB, ON_A
 from tests.optimizer.tiny import FLOOR, accelerator, instance, model, offer, profile, two_types, variant, workload
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -43,7 +44,25 @@ def rich() -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(("name", "parts"), [("two_types", two_types(10.0)), ("rich", rich())], ids=["two_types", "rich"])
+def training() -> dict[str, Any]:
+    """Give a job beside serving: two gangs, spot, a commitment, a limit and an engineer that both share."""
+    fixed = offer("b", 4, 3.0, spot=1.5)
+    fixed["prices"].append({"option": "reserved", "usd_per_hour": 2.0, "as_of": "2026-11-01", "source": "made up"})
+    job = JOB | {"gangs": [4, 8], "max_spot_fraction": 1.0, "work": ON_A | {"accelerator_hours_on": {"a": 500.0, "b": 900.0}}}
+    return {
+        "accelerators": [accelerator("a"), accelerator("b")],
+        "offers": [offer("a", 4, 8.0), fixed],
+        "profiles": [profile("m", "a", 20.0, size=4), profile("m", "b", 8.0, size=2)],
+        "workloads": [workload("w", 10.0), job | {"deadline_hours": 150.0}],
+        "limits": [{"name": "b quota", "match": {"accelerator": "b"}, "max_accelerators": 8}],
+        "people": [{"name": "b engineer", "when": {"accelerator": "b"}, "people": 0.01, "usd_per_person_hour": 73.0}],
+    }
+
+
+MODELS = {"two_types": two_types(10.0), "rich": rich(), "training": training()}
+
+
+@pytest.mark.parametrize(("name", "parts"), MODELS.items(), ids=MODELS)
 def test_the_model_is_the_reviewed_one(name: str, parts: dict[str, Any]) -> None:
     """To renew: ALLOCATE_RENEW_GOLDEN=1, then read the diff beside FORMULATION.md."""
     text, path = to_lp(compile_instance(instance(**parts)).model), GOLDEN / f"{name}.lp"
@@ -53,8 +72,21 @@ def test_the_model_is_the_reviewed_one(name: str, parts: dict[str, Any]) -> None
 
 
 def test_every_row_family_of_the_formulation_is_in_the_golden_model() -> None:
-    groups = set(compile_instance(instance(**rich())).model.row_groups())
-    assert groups == {"demand", "capacity", "switch", "accuracy", "instances", "limit", "spot"}
+    groups = {group for parts in (rich(), training()) for group in compile_instance(instance(**parts)).model.row_groups()}
+    families = {
+        "demand",
+        "capacity",
+        "switch",
+        "use",
+        "accuracy",
+        "instances",
+        "commitment",
+        "limit",
+        "spot",
+        "train",
+        "train_use",
+    }
+    assert groups == families
     formulation = (Path(__file__).parents[3] / "optimizer/compile/FORMULATION.md").read_text()
     assert all(f"`{group}[" in formulation for group in groups)
 
