@@ -100,7 +100,8 @@ def offer_table(instance: Instance) -> OfferTable:
         region=np.array([where[f"{r[3].provider}/{r[3].region}"] for r in rows], dtype=np.int64),
         limited=np.array(limited, dtype=bool).reshape(len(instance.limits), len(rows)),
         interrupted_per_hour=np.sum(
-            [np.zeros(len(rows)), *(x.per_hour * matching_offers(x.when, facts, len(rows)) for x in instance.interruptions)], axis=0
+            [np.zeros(len(rows)), *(x.per_hour * matching_offers(x.when, facts, len(rows)) for x in instance.interruptions)],
+            axis=0,
         ),
         accelerators=tuple(names),
         regions=tuple(regions),
