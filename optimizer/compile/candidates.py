@@ -118,12 +118,13 @@ class CandidateTable:
 
     def configuration(self, k: int) -> Configuration:
         """Give the configuration of candidate ``k``."""
-        configuration: Configuration = self.options[self.workload[k]].configurations[self.option_row[k]]
+        options = self.options[self.workload[k]]
+        configuration: Configuration = options.forms[options.form[self.option_row[k]]]
         return configuration
 
     def quality(self, k: int) -> Quality:
         """Give the quality of candidate ``k``'s rates."""
-        quality: Quality = self.options[self.workload[k]].quality[self.option_row[k]]
+        quality: Quality = tuple(Quality)[self.options[self.workload[k]].rank[self.option_row[k]]]
         return quality
 
 

@@ -82,8 +82,8 @@ class Results(Told):
         places = zip(columns.routing_pool[routed].tolist(), columns.routing_class[routed].tolist(), strict=True)
         for pool, b in dict.fromkeys(places):
             k = int(columns.pool_candidate[pool])
-            workload, options = table.workloads[table.workload[k]], table.options[table.workload[k]]
-            row = int(table.option_row[k])
+            workload = table.workloads[table.workload[k]]
+            estimate = table.options[table.workload[k]].estimate(int(table.option_row[k]))
             found += [
                 LatencyFigure(
                     request_class=workload.classes[b].name,
@@ -91,8 +91,8 @@ class Results(Told):
                     quantity=target.quantity.value,
                     statistic=target.statistic,
                     target_ms=target.at_most_ms,
-                    value_ms=float(options.latency_ms[row, b, number]),
-                    basis=options.kind[row].value,
+                    value_ms=float(estimate.latency_ms[b, number]),
+                    basis=estimate.kind.value,
                 )
                 for number, target in enumerate(workload.latency)
             ]

@@ -54,8 +54,7 @@ class Told:
         c, workload = table.configuration(k), table.workloads[table.workload[k]]
         taken = int(self.choice.replicas[j]) * c.accelerators_per_replica
         rent = Fraction(repr(offers.prices[o].usd_per_hour)) * int(self.choice.instances[o, t])
-        option = table.options[table.workload[k]]
-        row = int(table.option_row[k])
+        estimate = table.options[table.workload[k]].estimate(int(table.option_row[k]))
         return Deployment(
             pool=self.pool_name(pool),
             workloads=(workload.name,),
@@ -77,9 +76,9 @@ class Told:
             offer=offers.offers[o].label,
             option=offers.prices[o].option.value,
             period=table.instance.periods[t].name,
-            quality=worst([option.quality[row], offers.prices[o].quality]),
+            quality=worst([estimate.quality, offers.prices[o].quality]),
             usd_per_hour=float(rent * taken / int(self.choice.used[o, t])),
-            basis=option.basis[row],
+            basis=estimate.basis,
         )
 
     def rentals(self) -> tuple[Rental, ...]:

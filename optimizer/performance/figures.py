@@ -5,9 +5,11 @@ Rates are per second in each class's own unit, before any utilization cap; times
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -87,22 +89,39 @@ Answer = ReplicaEstimate | Rejection
 
 @dataclass(frozen=True, eq=False)
 class OptionTable:
-    """All configurations of a workload's model: the kept ones as columns, the others with their reason.
+    """All configurations of a workload's model: the kept ones as columns, the others with their reason, made when asked for.
 
     Attributes
     ----------
+    forms : the configurations that this table and others of the model choose from
+    form : shape (n_configurations,), the place among ``forms`` of each kept one
     rate_per_s : shape (n_configurations, n_classes)
-    latency_ms : shape (n_configurations, n_classes, n_targets)
+    rank : shape (n_configurations,), the rank of each one's quality
+    refused : how many were rejected, by code
     """
 
-    configurations: tuple[Configuration, ...]
+    forms: tuple[Configuration, ...]
+    form: npt.NDArray[np.int64]
     rate_per_s: FloatArray
-    latency_ms: FloatArray
-    quality: tuple[Quality, ...]
-    kind: tuple[Kind, ...]
-    basis: tuple[str, ...]
-    sources: tuple[str, ...]
-    rejected: tuple[tuple[Configuration, Rejection], ...]
+    rank: npt.NDArray[np.int64]
+    refused: Mapping[RejectionCode, int]
+    estimate: Callable[[int], ReplicaEstimate]
+    reasons: Callable[[], tuple[tuple[Configuration, Rejection], ...]]
+
+    @cached_property
+    def configurations(self) -> tuple[Configuration, ...]:
+        """Give the kept configurations."""
+        return tuple(self.forms[f] for f in self.form.tolist())
+
+    @cached_property
+    def estimates(self) -> tuple[ReplicaEstimate, ...]:
+        """Give every kept configuration's estimate with its evidence."""
+        return tuple(self.estimate(row) for row in range(len(self.form)))
+
+    @cached_property
+    def rejected(self) -> tuple[tuple[Configuration, Rejection], ...]:
+        """Give every other configuration with its reason."""
+        return self.reasons()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,16 +186,14 @@ def table_of(answers: Iterable[tuple[Configuration, Answer]], question: Question
             rejected.append((configuration, verdict))
         else:
             kept.append(verdict)
-    shape = len(kept), len(question.classes), len(question.targets)
     return OptionTable(
-        configurations=tuple(e.configuration for e in kept),
-        rate_per_s=np.array([e.rate_per_s for e in kept], dtype=np.float64).reshape(shape[:2]),
-        latency_ms=np.array([e.latency_ms for e in kept], dtype=np.float64).reshape(shape),
-        quality=tuple(e.quality for e in kept),
-        kind=tuple(e.kind for e in kept),
-        basis=tuple(e.basis for e in kept),
-        sources=tuple(e.source for e in kept),
-        rejected=tuple(rejected),
+        forms=tuple(e.configuration for e in kept),
+        form=np.arange(len(kept)),
+        rate_per_s=np.array([e.rate_per_s for e in kept], dtype=np.float64).reshape(len(kept), len(question.classes)),
+        rank=np.array([e.quality.rank for e in kept], dtype=np.int64),
+        refused=Counter(why.code for _, why in rejected),
+        estimate=kept.__getitem__,
+        reasons=lambda: tuple(rejected),
     )
 
 

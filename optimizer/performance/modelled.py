@@ -138,7 +138,7 @@ def requests_in_memory(
             f"needs {needed:.1f} GiB of weights and {largest:.2f} GiB for one request on each accelerator, {most:.1f} usable"
         )
         refused[int(row)] = Rejection(RejectionCode.MEMORY, message, needed + largest, most)
-    return fitting, refused
+    return np.where(room[:, None] <= 0, 0.0, fitting), refused
 
 
 def predicted(roofline: Roofline, configurations: Sequence[Configuration], shapes: Sequence[Shape]) -> Times:

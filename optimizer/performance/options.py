@@ -9,9 +9,10 @@ zero weights can always be run as the full one), or times a speed-up where a sou
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from optimizer.catalog import Accelerator, Layout, Model, Profile, Quality, Variant, worst
+from optimizer.catalog import Accelerator, Layout, Model, Profile, Variant, worst
 from optimizer.instance import BatchWorkload, Instance, ServingWorkload, TrainingWorkload
 from optimizer.performance.encoders import encoder_answers
 from optimizer.performance.figures import (
@@ -25,11 +26,13 @@ from optimizer.performance.figures import (
     table_of,
     transferred,
 )
-from optimizer.performance.held import held_answers
+from optimizer.performance.held import KINDS, held_answers
 from optimizer.performance.modelled import configurations_of, not_supported
-from optimizer.performance.profiles import Configuration, Curve, curves_by_configuration
+from optimizer.performance.profiles import Configuration, Curve, Shape, curves_by_configuration
 from optimizer.performance.roofline import Roofline
-from optimizer.performance.serving import measured_answers, modelled_answers
+from optimizer.performance.serving import measured_answers, modelled_answers, roofline_source, sources_of
+from optimizer.performance.sheets import Column, Sheet, classes_of, columns_at, sheet_of
+from optimizer.performance.variants import base_of, carriage, forms_of, place_of
 
 __all__ = ["Performance"]
 
@@ -58,15 +61,24 @@ class Performance:
             self._profiles[self._models[profile.model].name].append(profile)
         self._named: dict[str, tuple[Profile, ...]] = {}
         self._curves: dict[str, Mapping[Configuration, tuple[Curve, ...]]] = {}
+        self._sheets: dict[tuple[str, bool], Sheet] = {}
 
     def options(self, workload: AnyWorkload) -> OptionTable:
         """Give every configuration of the workload's model, kept or rejected, in a fixed order."""
         question, model = self._question(workload)
-        return table_of(self._answers(question, model, tuple(self._catalog.values())).items(), question)
+
+        def answers() -> OptionTable:
+            return table_of(self._answers(question, model, tuple(self._catalog.values())).items(), question)
+
+        sheet = self._sheet(question, model)
+        return answers() if sheet is None else sheet.table(question, lambda: answers().rejected)
 
     def estimate(self, workload: AnyWorkload, configuration: Configuration) -> ReplicaEstimate | Rejection:
         """Give one configuration's estimate or rejection, by the same path as ``options``."""
         question, model = self._question(workload)
+        sheet = self._sheet(question, model)
+        if sheet is not None and (found := sheet.estimate(question, configuration)) is not None:
+            return found
         accelerator = self._accelerators.get(configuration.accelerator)
         if accelerator is None:
             return Rejection(RejectionCode.NO_FIGURE, f"no accelerator {configuration.accelerator!r} in the catalog")
@@ -74,6 +86,36 @@ class Performance:
         if answer is None:
             return Rejection(RejectionCode.NO_FIGURE, f"{configuration.label} is not among the configurations of {model.name}")
         return judged(answer, question)
+
+    def _sheet(self, question: Question, model: Model) -> Sheet | None:
+        """Give the sheet that answers for all workloads of a model, where nothing in an answer hangs on all classes together.
+
+        Encoders and rates held at stated lengths are answered one by one.
+        """
+        held = [p for p in self._profiles_of(model.name) if p.load.kind in KINDS]
+        if model.architecture == "encoder" or not question.has_lengths or any(p.input_tokens and p.output_tokens for p in held):
+            return None
+        key = model.name, question.include_preview
+        if key not in self._sheets:
+            self._sheets[key] = self._new_sheet(question, model, held)
+        return self._sheets[key]
+
+    def _new_sheet(self, question: Question, model: Model, held: Sequence[Profile]) -> Sheet:
+        curves = self._curves_of(model.name)
+        usable = {c: f for c, f in curves.items() if c.availability != "preview" or question.include_preview}
+        measured = {place_of(c) for c in usable}
+        kept, refused = configurations_of(model, forms_of(model), tuple(self._catalog.values()))
+        unmeasured = [c for c in kept if place_of(c) not in measured]
+        settled: Answers = {c: PREVIEW for c in curves if c not in usable}
+        settled |= {c: why for c, why in refused.items() if place_of(c) not in measured} | held_answers(question, held)
+
+        def work_out(asked: Question, shapes: Sequence[Shape]) -> list[Column]:
+            return columns_at(
+                replace(asked, classes=classes_of(shapes)), usable, unmeasured, model, self._catalog, self._roofline
+            )
+
+        sources = [*(sources_of(f) for f in usable.values()), *[roofline_source(model)] * len(unmeasured)]
+        return sheet_of(model, [*usable, *unmeasured], settled, sources, self._catalog, work_out)
 
     def _question(self, workload: AnyWorkload) -> tuple[Question, Model]:
         model = self._models[workload.model]
@@ -94,7 +136,7 @@ class Performance:
         elif question.has_lengths:
             answers = self._served(question, model, accelerators, size) | answers
         else:
-            forms = [(accelerator, precision) for accelerator in accelerators for precision in _forms(model)]
+            forms = [(accelerator, precision) for accelerator in accelerators for precision in forms_of(model)]
             bare = {_bare(model, a, p): not_supported(a, p) or NO_LENGTHS for a, p in forms}
             measured: Answers = {c: OTHER_LENGTHS for c in self._curves_of(model.name) if c.accelerator in names}
             answers = measured | _elsewhere(bare, answers) | answers
@@ -111,16 +153,16 @@ class Performance:
         usable = {c: f for c, f in curves.items() if c.availability != "preview" or question.include_preview}
         answers: Answers = measured_answers(question, usable, self._roofline)
         answers |= {c: PREVIEW for c in curves if c not in usable}
-        measured = {_place(c) for c in usable}
-        kept, refused = configurations_of(model, _forms(model), accelerators)
-        unmeasured = [c for c in kept if _place(c) not in measured and _is_of_size(c, size)]
+        measured = {place_of(c) for c in usable}
+        kept, refused = configurations_of(model, forms_of(model), accelerators)
+        unmeasured = [c for c in kept if place_of(c) not in measured and _is_of_size(c, size)]
         answers |= modelled_answers(question, model, unmeasured, self._catalog, self._roofline)
-        return answers | {c: why for c, why in refused.items() if _place(c) not in measured}
+        return answers | {c: why for c, why in refused.items() if place_of(c) not in measured}
 
     def _encoded(self, question: Question, model: Model, accelerators: tuple[Accelerator, ...], held: Answers) -> Answers:
         """Answer for an encoder on formats and accelerators on which its own rate was not held."""
         encoders = [(m, self._profiles_of(m.name)) for m in self._encoders]
-        return _elsewhere(encoder_answers(question, model, _forms(model), accelerators, encoders, self._catalog), held)
+        return _elsewhere(encoder_answers(question, model, forms_of(model), accelerators, encoders, self._catalog), held)
 
     def _profiles_of(self, model: str) -> tuple[Profile, ...]:
         """Give the profiles of a model, with the catalog's own names for it and for the accelerators."""
@@ -154,34 +196,18 @@ def _is_of_size(configuration: Configuration, size: int | None) -> bool:
     return size is None or configuration.accelerators_per_replica == size
 
 
-def _place(configuration: Configuration) -> tuple[str, str, str, int]:
-    return (*configuration.variant, configuration.accelerator, configuration.accelerators_per_replica)
-
-
-def _forms(model: Model) -> tuple[str, ...]:
-    """Give the formats in which the uncompressed network is needed: its own, and those that compressed variants start from."""
-    return tuple(dict.fromkeys(_base(variant)[0] for variant in model.variants))
-
-
-def _base(variant: Variant) -> tuple[str, str]:
-    """Give the form whose figures a variant takes: what its speed-up is over, else the same format uncompressed."""
-    if variant.speedup is not None:
-        return variant.speedup.over_precision, variant.speedup.over_compression
-    return variant.precision, "none"
-
-
 def _add_compressed(model: Model, answers: Answers, catalog: Mapping[str, Accelerator]) -> None:
     """Add answers for compressed variants that have no estimate of their own in a place where their base form has an answer."""
     by_variant: dict[tuple[str, str], list[tuple[Configuration, Answer]]] = defaultdict(list)
     for configuration, answer in answers.items():
         by_variant[configuration.variant].append((configuration, answer))
-    for variant in sorted(model.variants, key=lambda v: _base(v)[1] != "none"):
+    for variant in sorted(model.variants, key=lambda v: base_of(v)[1] != "none"):
         if variant.compression == "none":
             continue
         mine = by_variant[variant.precision, variant.compression]
-        own = {_place(c)[2:] for c, answer in mine if isinstance(answer, ReplicaEstimate)}
-        for base, answer in by_variant[_base(variant)]:
-            if own and _place(base)[2:] in own:
+        own = {place_of(c)[2:] for c, answer in mine if isinstance(answer, ReplicaEstimate)}
+        for base, answer in by_variant[base_of(variant)]:
+            if own and place_of(base)[2:] in own:
                 continue
             configuration = base.of_variant(variant.precision, variant.compression)
             if configuration not in answers:
@@ -192,16 +218,9 @@ def _add_compressed(model: Model, answers: Answers, catalog: Mapping[str, Accele
 
 def _carried(variant: Variant, configuration: Configuration, answer: Answer, accelerator: Accelerator) -> Answer:
     """Give a compressed variant the figures of its base form."""
-    if (why := not_supported(accelerator, variant.precision)) is not None:
-        return why
-    if (speedup := variant.speedup) is not None:
-        qualities = [Quality.MODELLED, speedup.quality]
-        because = f"{speedup.factor:g} x the {speedup.over_precision} form ({speedup.source})"
-    elif variant.size_fraction <= 1:
-        qualities, because = [Quality.MODELLED], f"as the uncompressed {variant.precision} form, no speed-up being cited"
-    else:
-        message = f"{variant.size_fraction:g} times the parameters of the base form and no figure of its own"
-        return Rejection(RejectionCode.NO_FIGURE, message, variant.size_fraction, 1.0)
-    if isinstance(answer, ReplicaEstimate):
-        qualities.append(answer.quality)
-    return transferred(answer, configuration, 1.0 if speedup is None else speedup.factor, worst(qualities), because)
+    found = carriage(variant, accelerator)
+    if isinstance(found, Rejection):
+        return found
+    factor, quality, because = found
+    whole = worst([quality, answer.quality]) if isinstance(answer, ReplicaEstimate) else quality
+    return transferred(answer, configuration, factor, whole, because)

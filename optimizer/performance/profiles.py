@@ -27,7 +27,9 @@ __all__ = [
     "Shape",
     "central_times_ms",
     "configuration_of",
+    "corners_of",
     "curve_at_shape",
+    "curves_at_shape",
     "curves_by_configuration",
     "is_same_shape",
 ]
@@ -203,9 +205,7 @@ def curve_at_shape(
     ``fewest`` points take part, and the result has as many.
     """
     usable = [curve for curve in curves if len(curve.concurrency) >= fewest]
-    if not usable:
-        return None
-    corners = _corners(tuple(curve.shape for curve in usable), (input_tokens, output_tokens))
+    corners = corners_of(tuple(curve.shape for curve in usable), (input_tokens, output_tokens))
     if len(corners) == 1:
         return usable[corners[0][0]], Quality.MEASURED
     if not corners:
@@ -214,12 +214,46 @@ def curve_at_shape(
     return None if len(blended.concurrency) < fewest else (blended, Quality.INTERPOLATED)
 
 
+def curves_at_shape(
+    alike: Sequence[Sequence[Curve]], input_tokens: int, output_tokens: int, *, fewest: int = MIN_CONCURRENCIES
+) -> tuple[FloatArray, FloatArray, Shape, Quality] | None:
+    """Give what ``curve_at_shape`` says of many configurations that were measured at the same lengths and concurrencies.
+
+    Returns
+    -------
+    concurrencies; TTFT and TPOT (ms), shape (2, n_configurations, n_points); the lengths they were measured at or stand for
+    """
+    first = curve_at_shape(alike[0], input_tokens, output_tokens, fewest=fewest)
+    if first is None:
+        return None
+    curve, quality = first
+    usable = [k for k, c in enumerate(alike[0]) if len(c.concurrency) >= fewest]
+    corners = [
+        (usable[k], weight) for k, weight in corners_of(tuple(alike[0][k].shape for k in usable), (input_tokens, output_tokens))
+    ]
+    grids = [alike[0][k].concurrency for k, _ in corners]
+    if not all(np.array_equal(grid, curve.concurrency) for grid in grids):  # corners of different loads: one by one
+        each = [curve_at_shape(mine, input_tokens, output_tokens, fewest=fewest) for mine in alike]
+        found = np.array([[c.ttft_ms, c.tpot_ms] for c, _ in filter(None, each)]).transpose(1, 0, 2)
+    else:
+        stacks = [np.array([[mine[k].ttft_ms, mine[k].tpot_ms] for mine in alike]).transpose(1, 0, 2) for k, _ in corners]
+        found = stacks[0]
+        if len(corners) > 1:
+            total = np.zeros_like(found)
+            for (_, weight), times in zip(corners, stacks, strict=True):
+                total += weight * np.log(np.exp(np.log(times)))
+            found = np.exp(total)
+    return curve.concurrency, found, curve.shape, quality
+
+
 @lru_cache(maxsize=4096)  # many configurations are measured at the same shapes
-def _corners(measured: tuple[Shape, ...], shape: Shape) -> tuple[tuple[int, float], ...]:
+def corners_of(measured: tuple[Shape, ...], shape: Shape) -> tuple[tuple[int, float], ...]:
     """Give the measured shapes that speak for one and their weights: the nearest alone if it is the same, else those around it.
 
     Around it: the pair or triangle of least spread; nothing outside the hull.
     """
+    if not measured:
+        return ()
     shapes, wanted = np.log(np.array(measured, dtype=np.float64)), np.log(np.array(shape, dtype=np.float64))
     distance = np.abs(shapes - wanted).max(axis=1)
     if distance.min() <= _LOG_TOLERANCE:

@@ -9,7 +9,7 @@ largest rate of any measured point of the same shape, however few there are. Rat
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan
 
@@ -20,20 +20,29 @@ from optimizer.catalog import Accelerator, Model, Quality, worst
 from optimizer.performance.chain import chains, largest_rates
 from optimizer.performance.figures import Answer, Kind, Question, Rejection, RejectionCode, ReplicaEstimate
 from optimizer.performance.modelled import CONCURRENCIES, Anchor, anchored, predicted, requests_in_memory
-from optimizer.performance.profiles import MIN_CONCURRENCIES, Configuration, Curve, Shape, curve_at_shape
+from optimizer.performance.profiles import MIN_CONCURRENCIES, Configuration, Curve, Shape, curves_at_shape
 from optimizer.performance.roofline import Roofline
 
-__all__ = ["measured_answers", "modelled_answers"]
+__all__ = [
+    "Results",
+    "measured_answers",
+    "measured_results",
+    "modelled_answers",
+    "modelled_results",
+    "roofline_source",
+    "sources_of",
+]
 
 FloatArray = npt.NDArray[np.float64]
-
+_Places = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], FloatArray, FloatArray]
+"""Rows, columns, concurrencies, and TTFT and TPOT (ms), shape (2, n_places, n_concurrencies)."""
 
 BATCH = 256
 """Chains solved together: few enough for their states to stay in a core's cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Results:
+class Results:
     """What chains say of some configurations: shapes (n_configurations, n_classes[, n_targets]); NaN until known."""
 
     rate_per_s: FloatArray
@@ -43,7 +52,8 @@ class _Results:
     basis: list[list[str]] = field(default_factory=list)
 
     @classmethod
-    def empty(cls, question: Question, count: int) -> _Results:
+    def empty(cls, question: Question, count: int) -> Results:
+        """Give results of which nothing is known yet."""
         shape = count, len(question.classes)
         times = np.full((*shape, len(question.targets)), np.nan)
         blank = [[Quality.MEASURED] * shape[1] for _ in range(count)]
@@ -75,30 +85,45 @@ def measured_answers(
     question: Question, curves: Mapping[Configuration, Sequence[Curve]], roofline: Roofline
 ) -> dict[Configuration, Answer]:
     """Answer for every configuration with closed-loop points."""
-    configurations = list(curves)
-    results = _Results.empty(question, len(configurations))
-    by_grid: dict[tuple[float, ...], list[tuple[int, int, Curve]]] = defaultdict(list)
+    results = measured_results(question, curves, roofline)
+    return {
+        configuration: _answer(question, results, row, configuration, sources_of(mine))
+        for row, (configuration, mine) in enumerate(curves.items())
+    }
+
+
+def measured_results(question: Question, curves: Mapping[Configuration, Sequence[Curve]], roofline: Roofline) -> Results:
+    """Give what every configuration with closed-loop points does with each class.
+
+    Configurations measured alike (at the same lengths and concurrencies) are worked out together.
+    """
+    results, fewest = Results.empty(question, len(curves)), MIN_CONCURRENCIES if question.targets else 1
+    configurations, alike = list(curves), defaultdict[Hashable, list[int]](list)
+    for row, mine in enumerate(curves.values()):
+        alike[tuple((curve.shape, curve.concurrency.tobytes()) for curve in mine)].append(row)
+    by_grid: dict[bytes, list[_Places]] = defaultdict(list)
     anchors: list[tuple[int, int, Anchor]] = []
-    for row, configuration in enumerate(configurations):
-        mine = curves[configuration]
+    for rows in alike.values():
+        group = [curves[configurations[row]] for row in rows]
         for column, shape in enumerate(question.shapes):
-            match = curve_at_shape(mine, *shape, fewest=MIN_CONCURRENCIES if question.targets else 1)
+            match = curves_at_shape(group, *shape, fewest=fewest)
             if match is None:
-                anchors.append((row, column, Anchor(configuration, _nearest(mine, shape), shape)))
+                anchors += [
+                    (r, column, Anchor(configurations[r], _nearest(m, shape), shape)) for r, m in zip(rows, group, strict=True)
+                ]
                 continue
-            curve, results.quality[row][column] = match
-            results.basis[row][column] = _curve_words(curve, match[1], question)
-            by_grid[tuple(curve.concurrency.tolist())].append((row, column, curve))
-    for grid, group in by_grid.items():
-        where = np.array([row for row, _, _ in group]), np.array([column for _, column, _ in group])
-        times = np.stack([c.ttft_ms for _, _, c in group]), np.stack([c.tpot_ms for _, _, c in group])
-        results.solve(question, where, np.array(grid), times)
+            grid, times_ms, measured_at, quality = match
+            words = _curve_words(grid, measured_at, quality, question)
+            for row in rows:
+                results.quality[row][column], results.basis[row][column] = quality, words
+            by_grid[grid.tobytes()].append((np.array(rows), np.full(len(rows), column), grid, times_ms))
+    for places in by_grid.values():
+        where = np.concatenate([p[0] for p in places]), np.concatenate([p[1] for p in places])
+        times = np.concatenate([p[3] for p in places], axis=1)
+        results.solve(question, where, places[0][2], (times[0], times[1]))
     if anchors:
         _anchor(question, results, anchors, roofline)
-    return {
-        configuration: _answer(question, results, row, configuration, _sources(curves[configuration]))
-        for row, configuration in enumerate(configurations)
-    }
+    return results
 
 
 def _nearest(curves: Sequence[Curve], shape: Shape) -> Curve:
@@ -107,7 +132,7 @@ def _nearest(curves: Sequence[Curve], shape: Shape) -> Curve:
     return curves[int(np.abs(measured - np.log(shape)).max(axis=1).argmin())]
 
 
-def _anchor(question: Question, results: _Results, anchors: Sequence[tuple[int, int, Anchor]], roofline: Roofline) -> None:
+def _anchor(question: Question, results: Results, anchors: Sequence[tuple[int, int, Anchor]], roofline: Roofline) -> None:
     """Fill (row, column) places of measured configurations from the roofline, anchored to the nearest measured shape of each."""
     times = anchored(roofline, [anchor for _, _, anchor in anchors])
     for (row, column, anchor), quality in zip(anchors, times.quality, strict=True):
@@ -133,25 +158,40 @@ def modelled_answers(
     answers: dict[Configuration, Answer] = {configurations[row]: why for row, why in refused.items()}
     rows = [row for row in range(len(configurations)) if row not in refused]
     kept = [configurations[row] for row in rows]
-    results = _Results.empty(question, len(kept))
-    times = predicted(roofline, kept, question.shapes)
-    for row in range(len(kept)):
-        results.quality[row][:] = [worst([Quality.MODELLED, times.quality[row]])] * len(question.classes)
-        results.basis[row][:] = [_roofline_words(None)] * len(question.classes)
-    where = np.divmod(np.arange(len(kept) * len(question.classes)), len(question.classes))
-    flat = (len(kept) * len(question.classes), len(CONCURRENCIES))
-    safe_ttft, safe_tpot = (safe.reshape(flat) for safe in times.safe_ms())
-    limit = np.where(np.isfinite(most[rows]), most[rows], np.inf).reshape(-1)
-    results.solve(question, where, CONCURRENCIES, (safe_ttft, safe_tpot), limit)
-    source = f"roofline; {model.source}"
+    results = modelled_results(question, kept, most[rows], roofline)
+    source = roofline_source(model)
     return answers | {c: _answer(question, results, row, c, source) for row, c in enumerate(kept)}
 
 
-def _curve_words(curve: Curve, quality: Quality, question: Question) -> str:
-    load = f"{curve.concurrency[0]:g} to {curve.concurrency[-1]:g} in flight"
+def modelled_results(
+    question: Question, configurations: Sequence[Configuration], most: FloatArray, roofline: Roofline
+) -> Results:
+    """Give what the roofline says of each class; NaN where ``most``, the requests that fit into memory, is below one."""
+    results = Results.empty(question, len(configurations))
+    if not configurations:
+        return results
+    times = predicted(roofline, configurations, question.shapes)
+    for row, quality in enumerate(times.quality):
+        results.quality[row][:] = [worst([Quality.MODELLED, quality])] * len(question.classes)
+        results.basis[row][:] = [_roofline_words(None)] * len(question.classes)
+    rows, classes = np.nonzero(~(most < 1))
+    where = rows, classes
+    safe_ttft, safe_tpot = (safe[where] for safe in times.safe_ms())
+    limit = np.where(np.isfinite(most), most, np.inf)[where]
+    results.solve(question, where, CONCURRENCIES, (safe_ttft, safe_tpot), limit)
+    return results
+
+
+def roofline_source(model: Model) -> str:
+    """Say where modelled figures are from."""
+    return f"roofline; {model.source}"
+
+
+def _curve_words(grid: FloatArray, shape: Shape, quality: Quality, question: Question) -> str:
+    load = f"{grid[0]:g} to {grid[-1]:g} in flight"
     how = "measured" if quality is Quality.MEASURED else "log-linear between measured shapes"
-    what = f"chain on {len(curve.concurrency)} concurrencies, {load}" if question.targets else f"largest rate, {load}"
-    return f"{what}, {curve.input_tokens}/{curve.output_tokens} tokens, {how}"
+    what = f"chain on {len(grid)} concurrencies, {load}" if question.targets else f"largest rate, {load}"
+    return f"{what}, {shape[0]}/{shape[1]} tokens, {how}"
 
 
 def _roofline_words(nearest: Curve | None) -> str:
@@ -159,13 +199,13 @@ def _roofline_words(nearest: Curve | None) -> str:
     return f"chain on the roofline{anchor}, low end of its band"
 
 
-def _sources(curves: Iterable[Curve]) -> str:
+def sources_of(curves: Iterable[Curve]) -> str:
     """Give the first source and how many more points stand behind a configuration."""
     sources = list(dict.fromkeys(source for curve in curves for source in curve.sources))
     return sources[0] + (f" and {len(sources) - 1} more points" if len(sources) > 1 else "")
 
 
-def _answer(question: Question, results: _Results, row: int, configuration: Configuration, source: str) -> Answer:
+def _answer(question: Question, results: Results, row: int, configuration: Configuration, source: str) -> Answer:
     """Turn one row of results into an estimate, or into the reason that decided."""
     rates = results.rate_per_s[row].tolist()
     unknown = next((shape for shape, rate in zip(question.shapes, rates, strict=True) if isnan(rate)), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,10 @@ from optimizer.catalog import (
 )
 from optimizer.instance import Catalogs, Instance, LatencyTarget, Policy, Rate, RequestClass, ServingWorkload, Stated
 from optimizer.performance import Configuration, Kind, OptionTable, Performance, Rejection, RejectionCode, ReplicaEstimate
+from optimizer.performance.figures import table_of
 from optimizer.performance.roofline import Points, Predictions
+from optimizer.read import load_instance, shipped_folder
+from optimizer.synthetic import synthetic_document
 
 
 class FakeRoofline:
@@ -143,16 +147,16 @@ def test_three_concurrencies_of_one_configuration_are_derived_and_fewer_are_not(
     workload = asking(("ttft", "p50", 200.0))
     table = options(workload, FLAT)
     row = table.configurations.index(next(c for c in table.configurations if c.engine == "vllm" and c.compression == "none"))
-    assert (table.kind[row], table.quality[row]) == (Kind.DERIVED, Quality.DERIVED)
+    assert (table.estimates[row].kind, table.estimates[row].quality) == (Kind.DERIVED, Quality.DERIVED)
     assert 0.8 * 16 / 1.09 < table.rate_per_s[row, 0] < 16 / 1.09
-    assert table.latency_ms[row].tolist() == [[pytest.approx(100.0)]]
+    assert table.estimates[row].latency_ms.tolist() == [[pytest.approx(100.0)]]
     fewer = options(workload, FLAT[:2])
-    assert "fp8 on 1 x gpu (vllm)" not in by_label(fewer) or Kind.DERIVED not in fewer.kind
+    assert "fp8 on 1 x gpu (vllm)" not in by_label(fewer) or Kind.DERIVED not in {e.kind for e in fewer.estimates}
 
 
 def test_points_of_two_versions_do_not_add_up_to_a_curve() -> None:
     mixed = FLAT[:2] + points([100.0] * 3, [10.0] * 3, engine_version="0.9")[2:]
-    assert Kind.DERIVED not in options(asking(("ttft", "p50", 200.0)), mixed).kind
+    assert Kind.DERIVED not in {e.kind for e in options(asking(("ttft", "p50", 200.0)), mixed).estimates}
 
 
 def test_token_units_count_the_output() -> None:
@@ -176,7 +180,7 @@ def test_another_shape_of_a_measured_configuration_is_modelled_and_anchored() ->
     """
     table = options(asking(("ttft", "p50", 10000.0), shape=(2000, 100)), FLAT)
     row = [c.label for c in table.configurations].index("fp8 on 1 x gpu (vllm)")
-    assert (table.kind[row], table.quality[row]) == (Kind.MODELLED, Quality.MODELLED)
+    assert (table.estimates[row].kind, table.estimates[row].quality) == (Kind.MODELLED, Quality.MODELLED)
     refused = options(asking(("ttft", "p50", 99.0), shape=(2000, 100)), FLAT)
     rejected = {c.label: r for c, r in refused.rejected}["fp8 on 1 x gpu (vllm)"]
     assert (rejected.number, rejected.limit) == (pytest.approx(100.0), 99.0)
@@ -187,7 +191,7 @@ def test_without_targets_the_largest_measured_rate_counts_even_of_one_point() ->
     table = options(asking(), FLAT[:1])
     row = [c.label for c in table.configurations].index("fp8 on 1 x gpu (vllm)")
     assert table.rate_per_s[row, 0] == pytest.approx(4 / 1.09)
-    assert (table.kind[row], table.quality[row]) == (Kind.THROUGHPUT, Quality.MEASURED)
+    assert (table.estimates[row].kind, table.estimates[row].quality) == (Kind.THROUGHPUT, Quality.MEASURED)
 
 
 def test_what_nobody_measured_is_modelled_where_format_layout_and_memory_allow() -> None:
@@ -219,7 +223,7 @@ def test_a_variant_that_only_keeps_fewer_weights_runs_as_the_full_one_and_no_fas
     found = by_label(table)
     assert found["fp8+2:4 on 1 x gpu (vllm)"] == found["fp8 on 1 x gpu (vllm)"]
     row = [c.label for c in table.configurations].index("fp8+2:4 on 1 x gpu (vllm)")
-    assert (table.kind[row], table.quality[row]) == (Kind.MODELLED, Quality.MODELLED)
+    assert (table.estimates[row].kind, table.estimates[row].quality) == (Kind.MODELLED, Quality.MODELLED)
     assert reasons(table)["fp16+wider on 1 x gpu (modelled)"] is RejectionCode.NO_FIGURE
     assert "int4-awq on 1 x gpu (vllm)" not in found, "another format never borrows a measured speed"
 
@@ -242,7 +246,7 @@ def test_a_cited_speed_up_multiplies_the_rate_and_lends_its_quality() -> None:
     found = by_label(table)
     assert found["fp8+distilled on 1 x gpu (vllm)"] == pytest.approx(2 * found["fp8 on 1 x gpu (vllm)"])
     row = [c.label for c in table.configurations].index("fp8+distilled on 1 x gpu (vllm)")
-    assert table.quality[row] is Quality.ASSUMED
+    assert table.estimates[row].quality is Quality.ASSUMED
     strict = options(workload.model_copy(update={"allowed_quality": (Quality.DERIVED,)}), FLAT, models=(faster,))
     assert reasons(strict)["fp8+distilled on 1 x gpu (vllm)"] is RejectionCode.QUALITY
 
@@ -281,7 +285,8 @@ def test_one_configuration_is_answered_by_the_path_that_answers_all() -> None:
         one = able.estimate(workload, configuration)
         assert isinstance(one, ReplicaEstimate)
         assert one.rate_per_s.tolist() == table.rate_per_s[row].tolist()
-        assert (one.quality, one.kind, one.basis) == (table.quality[row], table.kind[row], table.basis[row])
+        same = table.estimates[row]
+        assert (one.quality, one.kind, one.basis) == (same.quality, same.kind, same.basis)
     for configuration, rejection in table.rejected:
         assert able.estimate(workload, configuration) == rejection
 
@@ -294,3 +299,23 @@ def test_an_unknown_configuration_is_refused_by_name() -> None:
         answer = able.estimate(workload, strange)
         assert isinstance(answer, Rejection)
         assert answer.code is RejectionCode.NO_FIGURE
+
+
+@pytest.mark.parametrize("where", ["nlp", "synthetic"])
+def test_a_sheet_answers_like_the_path_that_words_every_reason(where: str) -> None:
+    if where == "nlp":
+        instance = load_instance(shipped_folder() / "nlp.json")
+    else:
+        instance = Instance.model_validate_json(json.dumps(synthetic_document(2, 3)))
+    able, everywhere = Performance(instance), instance.catalogs.accelerators
+    for workload in instance.demands[:4]:
+        question, model = able._question(workload)
+        told, table = table_of(able._answers(question, model, everywhere).items(), question), able.options(workload)
+        mine, theirs = ({e.configuration: e for e in t.estimates} for t in (table, told))
+        assert dict(table.refused) == dict(told.refused)
+        assert set(mine) == set(theirs)
+        for configuration, e in mine.items():
+            other = theirs[configuration]
+            assert (e.quality, e.kind, e.basis, e.source) == (other.quality, other.kind, other.basis, other.source)
+            np.testing.assert_array_equal(e.rate_per_s, other.rate_per_s)
+            np.testing.assert_array_equal(e.latency_ms, other.latency_ms)
