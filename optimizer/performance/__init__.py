@@ -1,11 +1,13 @@
 """What one replica can do: measured profiles, curves derived from them, and the roofline for what nobody measured."""
 
+from optimizer.performance.data import ClassCurve
 from optimizer.performance.figures import Kind, OptionTable, Rejection, RejectionCode, ReplicaEstimate
 from optimizer.performance.options import Performance
 from optimizer.performance.profiles import Configuration
 from optimizer.performance.training import RunEstimate, run_estimate
 
 __all__ = [
+    "ClassCurve",
     "Configuration",
     "Kind",
     "OptionTable",

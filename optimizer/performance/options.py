@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from optimizer.catalog import Accelerator, Layout, Model, Profile, Variant, worst
 from optimizer.instance import BatchWorkload, Instance, ServingWorkload, TrainingWorkload
+from optimizer.performance.data import ClassCurve, class_curves
 from optimizer.performance.encoders import encoder_answers
 from optimizer.performance.figures import (
     Answer,
@@ -116,6 +117,26 @@ class Performance:
 
         sources = [*(sources_of(f) for f in usable.values()), *[roofline_source(model)] * len(unmeasured)]
         return sheet_of(model, [*usable, *unmeasured], settled, sources, self._catalog, work_out)
+
+    def curves(self, workload: ServingWorkload, configuration: Configuration) -> tuple[ClassCurve, ...] | None:
+        """Give the curves behind a derived or modelled estimate, one a class; None where it rests on none.
+
+        A compressed form without points of its own has its base form's times, over its speed-up.
+        """
+        question, model = self._question(workload)
+        measured = self._curves_of(model.name)
+        if model.architecture == "encoder" or not (question.has_lengths and question.targets):
+            return None
+        factor, variant = 1.0, model.variant(*configuration.variant)
+        while configuration not in measured and variant is not None and variant.compression != "none":
+            factor *= 1.0 if variant.speedup is None else variant.speedup.factor
+            configuration = configuration.of_variant(*base_of(variant))
+            variant = model.variant(*configuration.variant)
+        if configuration.engine is not None and configuration not in measured:
+            return None
+        mine = measured.get(configuration, ())
+        found = class_curves(question, model, configuration, mine, self._catalog, self._roofline)
+        return tuple(replace(c, ttft_ms=c.ttft_ms / factor, tpot_ms=c.tpot_ms / factor) for c in found)
 
     def _question(self, workload: AnyWorkload) -> tuple[Question, Model]:
         model = self._models[workload.model]

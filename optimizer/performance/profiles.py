@@ -32,6 +32,7 @@ __all__ = [
     "curves_at_shape",
     "curves_by_configuration",
     "is_same_shape",
+    "nearest_curve",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -244,6 +245,12 @@ def curves_at_shape(
                 total += weight * np.log(np.exp(np.log(times)))
             found = np.exp(total)
     return curve.concurrency, found, curve.shape, quality
+
+
+def nearest_curve(curves: Sequence[Curve], shape: Shape) -> Curve:
+    """Give the curve whose lengths are nearest, the larger of the two ratios counting."""
+    measured = np.log(np.array([curve.shape for curve in curves], dtype=np.float64))
+    return curves[int(np.abs(measured - np.log(shape)).max(axis=1).argmin())]
 
 
 @lru_cache(maxsize=4096)  # many configurations are measured at the same shapes

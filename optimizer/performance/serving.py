@@ -20,7 +20,7 @@ from optimizer.catalog import Accelerator, Model, Quality, worst
 from optimizer.performance.chain import chains, largest_rates
 from optimizer.performance.figures import Answer, Kind, Question, Rejection, RejectionCode, ReplicaEstimate
 from optimizer.performance.modelled import CONCURRENCIES, Anchor, anchored, predicted, requests_in_memory
-from optimizer.performance.profiles import MIN_CONCURRENCIES, Configuration, Curve, Shape, curves_at_shape
+from optimizer.performance.profiles import MIN_CONCURRENCIES, Configuration, Curve, Shape, curves_at_shape, nearest_curve
 from optimizer.performance.roofline import Roofline
 
 __all__ = [
@@ -109,7 +109,8 @@ def measured_results(question: Question, curves: Mapping[Configuration, Sequence
             match = curves_at_shape(group, *shape, fewest=fewest)
             if match is None:
                 anchors += [
-                    (r, column, Anchor(configurations[r], _nearest(m, shape), shape)) for r, m in zip(rows, group, strict=True)
+                    (r, column, Anchor(configurations[r], nearest_curve(m, shape), shape))
+                    for r, m in zip(rows, group, strict=True)
                 ]
                 continue
             grid, times_ms, measured_at, quality = match
@@ -124,12 +125,6 @@ def measured_results(question: Question, curves: Mapping[Configuration, Sequence
     if anchors:
         _anchor(question, results, anchors, roofline)
     return results
-
-
-def _nearest(curves: Sequence[Curve], shape: Shape) -> Curve:
-    """Give the curve whose lengths are nearest, the larger of the two ratios counting."""
-    measured = np.log(np.array([curve.shape for curve in curves], dtype=np.float64))
-    return curves[int(np.abs(measured - np.log(shape)).max(axis=1).argmin())]
 
 
 def _anchor(question: Question, results: Results, anchors: Sequence[tuple[int, int, Anchor]], roofline: Roofline) -> None:

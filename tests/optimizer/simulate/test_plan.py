@@ -1,0 +1,108 @@
+"""Plans put through their requests, by the library and by the command line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from optimizer import allocate
+from optimizer.errors import CheckFailedError, InvalidInputError, UsageError
+from optimizer.instance import Balancer, Instance
+from optimizer.simulate import Bursty, LossAt, simulate_plan
+from optimizer.simulate.run import Loss
+from tests.optimizer.simulate.small import question
+
+REQUESTS = 20_000
+
+
+def read(document) -> Instance:
+    return Instance.model_validate_json(json.dumps(document))
+
+
+@pytest.fixture(scope="module")
+def solved():
+    instance = read(question())
+    return instance, allocate(instance)
+
+
+def fewer(plan, count):
+    """Give the plan with some replicas of its first pool taken away, as nobody should."""
+    first = plan.deployments[0]
+    return plan.model_copy(update={"deployments": (first.model_copy(update={"replicas": count}), *plan.deployments[1:])})
+
+
+def test_a_plan_keeps_its_promise_and_tells_what_rests_on_held_rates(solved):
+    instance, plan = solved
+    found = simulate_plan(instance, plan, requests=REQUESTS)
+    (pool,) = found.pools
+    assert found.holds
+    assert pool.remedy is None
+    assert pool.requests_per_s == 77.0
+    assert [f"{f.statistic} {f.quantity}" for f in pool.figures] == ["p95 ttft", "p95 tpot"]
+    assert all(f.low_ms < f.value_ms < f.high_ms < f.target_ms and f.requests >= REQUESTS for f in pool.figures)
+    assert [(r.pool.split(":")[0], r.why) for r in found.not_simulated] == [("held", "held")]
+    busy = pool.utilization * pool.replicas
+    assert found.held_share == pytest.approx(1.0 / (1.0 + busy))
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(solved):
+    one, same, other = (simulate_plan(*solved, requests=2000, seed=seed).to_json() for seed in (5, 5, 6))
+    assert one == same != other
+
+
+def test_a_plan_sized_on_means_misses_and_the_remedy_holds(solved):
+    """4 replicas could ever keep up, 96 % busy: the p95 misses, and the replicas that the remedy names mend it; 3 are refused."""
+    instance, plan = solved
+    found = simulate_plan(instance, fewer(plan, 4), requests=REQUESTS)
+    (pool,) = found.pools
+    assert not found.holds
+    assert 4 < pool.remedy.replicas <= plan.deployments[0].replicas
+    assert simulate_plan(instance, fewer(plan, pool.remedy.replicas), requests=REQUESTS).holds
+    with pytest.raises(CheckFailedError, match="unstable load") as refused:
+        simulate_plan(instance, fewer(plan, 3), requests=REQUESTS)
+    assert "4 replicas would keep up" in str(refused.value)
+
+
+def test_bursts_and_worse_balancers_are_slower(solved):
+    def slowest(**options):
+        return simulate_plan(*solved, requests=REQUESTS, **options).pools[0].figures[0].value_ms
+
+    calm = slowest()
+    assert slowest(arrivals=Bursty(1.25, 5.0)) > calm
+    assert slowest(balancer=Balancer.RANDOM) > slowest(balancer=Balancer.POWER_OF_TWO) > calm
+
+
+def test_a_lost_replica_is_felt_and_too_many_are_refused(solved):
+    instance, plan = solved
+    name, count = plan.deployments[0].pool, plan.deployments[0].replicas
+    calm = simulate_plan(instance, plan, requests=REQUESTS).pools[0].figures[0]
+    hit = simulate_plan(instance, plan, requests=REQUESTS, lose=(LossAt(name, Loss(1, 5.0)),)).pools[0]
+    assert hit.lost_replicas == 1
+    assert hit.figures[0].value_ms > calm.value_ms
+    for lost in (count - 1, count, count + 3):
+        with pytest.raises(CheckFailedError, match=r"unstable load|nothing is left"):
+            simulate_plan(instance, plan, requests=REQUESTS, lose=(LossAt(name, Loss(lost, 5.0)),))
+
+
+def test_a_plan_of_another_instance_is_refused(solved):
+    _, plan = solved
+    with pytest.raises(InvalidInputError, match="another instance"):
+        simulate_plan(read(question(78.0)), plan)
+
+
+@pytest.mark.parametrize("options", [{"requests": 10}, {"requests": 10**9}, {"lose": (LossAt("chat", Loss(1, 1.0)),)}])
+def test_what_cannot_be_simulated_is_usage(solved, options):
+    with pytest.raises(UsageError):
+        simulate_plan(*solved, **options)
+
+
+@pytest.mark.parametrize("text", ["pool", "@3", "pool@", "pool@x", "pool@-1", "pool@5*0", "pool@nan"])
+def test_a_loss_without_meaning_is_refused(text):
+    with pytest.raises(UsageError, match="POOL@SECONDS"):
+        LossAt.read(text)
+
+
+def test_a_loss_is_read_from_words():
+    assert LossAt.read("chat: fp16 in r@60") == LossAt("chat: fp16 in r", Loss(1, 60.0))
+    assert LossAt.read("a@b@1.5*3") == LossAt("a@b", Loss(3, 1.5))
