@@ -178,6 +178,8 @@ def _doubles(document: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _twice(regions, "one entry a region")
     way = ("provider", "region", "to")
     yield from _twice(((p, tuple(map(route.get, way))) for p, route in _items(document, "routes")), "one price a route")
+    kept = ((p, (x.get("provider"), x.get("region"))) for p, x in _items(document, "storage"))
+    yield from _twice(kept, "one price a region")
     for path, offer in offers:
         yield from _twice(((path + p, price.get("option")) for p, price in _items(offer, "prices")), "one price an option")
     for path, model in _items(document, "catalogs", "models"):
@@ -307,9 +309,14 @@ def _match_references(document: Mapping[str, Any], known: Known, *, offers_read:
         for field, wanted in match.items():
             for name in _listed(wanted) or (wanted,):
                 yield from _unknown([*path, field], name, fits.get(field), f"a known {field.replace('_', ' ')}")
-    for path, route in _items(document, "routes"):
+    for path, route in (*_items(document, "routes"), *_items(document, "storage")):
         for field in ("provider", "region"):
             yield from _unknown([*path, field], route.get(field), fits.get(field), f"a known {field}")
+    places = [(x.get("provider"), x.get("region")) for _, x in _items(document, "storage")]
+    for path, entry in _items(document, "data"):
+        provider, _, region = str(entry.get("kept_in")).partition("/")
+        if entry.get("kept_gib") and not any(p in (None, provider) and r in (None, region) for p, r in places):
+            yield [*path, "kept_in"], _shown(entry.get("kept_in")), "a place that storage has a price for", ""
     for path, limit in _items(document, "limits"):
         if not any(limit.get(f) is not None for f in limit if str(f).startswith("max_")):
             yield path, "a limit that limits nothing", "max_accelerators, max_instances or max_usd_per_month", ""

@@ -20,6 +20,7 @@ from optimizer.compile.places import transfer_costs
 from optimizer.errors import InfeasibleError, Problem
 from optimizer.instance import AccuracyFloor, Aggregation, Instance, Limit, Match, ServingWorkload, TrainingWorkload
 from optimizer.performance import Configuration, OptionTable, Performance
+from optimizer.performance.modelled import weights_gib
 
 __all__ = ["CandidateTable", "Rejected", "accuracy_judged", "allowed_offers", "candidate_table", "concerns", "kept_accuracy"]
 
@@ -202,6 +203,8 @@ def _judged(
         accuracy, why = accuracy_judged(instance, workload.accuracy, configuration)
         name = instance.accelerators[configuration.accelerator].name
         sizes = rentable.get(name, set())
+        if why is None and instance.storage:
+            why = _weights_judged(instance, configuration)
         if why is None and not any(size % configuration.accelerators_per_replica == 0 for size in sizes):
             why = _no_offer(workload, offers, name, configuration.accelerators_per_replica, sizes)
         if why is None:
@@ -227,6 +230,13 @@ def accuracy_judged(
             f"keeps {accuracy:.4f} of the baseline's {floor.metric}, the floor is {wanted:.4f}",
         )
     return accuracy, None
+
+
+def _weights_judged(instance: Instance, configuration: Configuration) -> tuple[str, str] | None:
+    """Say why a variant cannot be kept at a price: its size is not known."""
+    model = instance.models[configuration.model]
+    gib = weights_gib(model, model.variant(configuration.precision, configuration.compression), configuration.precision)
+    return None if gib > 0 else ("weights_unknown", "storage is priced, but neither its weights_gib nor its parameters are known")
 
 
 def _no_offer(workload: ServingWorkload, offers: OfferTable, name: str, size: int, sizes: set[int]) -> tuple[str, str]:

@@ -106,12 +106,13 @@ def undominated_pairs(
 
     Offer p replaces offer o when both have the same accelerator, every candidate that may rent o may rent p, an accelerator-hour
     costs no more on p, p's size divides o's, every limit that counts p counts o too, limits on whole instances count p only if
-    the sizes are equal, every switch p's region belongs to o's belongs to, every class may be served in p's region that may be in
-    o's, at no more for sending its answers, no start on p costs more than on o, p is on demand or bought as o is, and p is in o's
-    region or spot shares are safe (``_moves_whole_pools``). Argument: swap each instance of o for size(o)/size(p) instances of p.
-    Accelerators, and with them what the replicas hold, are equal; rent and transfer are no higher; no limit counts more; spot
-    shares stay within their caps; replicas that join others on p start and stop no more often. Among equals the first region in
-    canonical order stays, and in it the first offer.
+    the sizes are equal, what p's region switches on beside o's is clearly less than the difference of rent (``_switched_on``),
+    every class may be served in p's region that may be in o's, at no more for sending its answers, no start on p costs more than
+    on o, p is on demand or bought as o is, and p is in o's region or spot shares are safe (``_moves_whole_pools``). Argument:
+    swap each instance of o for size(o)/size(p) instances of p. Accelerators, and with them what the replicas hold, are equal;
+    rent, with what is newly switched on, and transfer are no higher; no limit counts more; spot shares stay within their caps;
+    replicas that join others on p start and stop no more often. Among equals the first region in canonical order stays, and in
+    it the first offer.
     """
     offers, limits = table.offers, table.instance.limits
     by_instances = np.array([limit.max_instances is not None for limit in limits], dtype=bool)
@@ -133,8 +134,8 @@ def undominated_pairs(
         replaces &= on_demand[rows][:, None] | (option[rows][:, None] == option[rows][None, :])
         counted = offers.limited[:, rows]
         replaces &= ~(counted[:, :, None] & ~counted[:, None, :]).any(axis=0)
-        placed = switches.region[:, offers.region[rows]]
-        replaces &= ~(placed[:, :, None] & ~placed[:, None, :]).any(axis=0)
+        dearer = _switched_on(table, switches, users)[np.ix_(offers.region[rows], offers.region[rows])]
+        replaces &= (dearer == 0) | (dearer < (unit_price[rows][None, :] - unit_price[rows][:, None]) * CLEARLY)
         replaces &= _no_farther(table, np.unique(table.workload[users]))[np.ix_(offers.region[rows], offers.region[rows])]
         replaces &= starts.no_dearer[np.ix_(rows, rows)]
         whole = counted[by_instances].any(axis=0)
@@ -144,6 +145,25 @@ def undominated_pairs(
         rank = np.argsort(np.lexsort((np.arange(len(rows)), offers.region[rows])))
         keep[rows[(replaces & (~equal | (rank[:, None] < rank[None, :]))).any(axis=0)]] = False
     return keep[offer]
+
+
+def _switched_on(table: CandidateTable, switches: SwitchTable, users: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Give the most that moving from region s to region r switches on, USD per accelerator-hour; shape (n_regions, n_regions).
+
+    [r, s]: of a candidate k, the switches that it belongs to in r and not in s, over size[k] and the shortest period's share of
+    the month. A pool that moves pays once for what it switches on, and has at least one replica in one period to save it with.
+    """
+    found = np.zeros((switches.region.shape[1],) * 2)
+    if not len(switches):
+        return found
+    alike, which = np.unique(switches.candidate[:, users], axis=1, return_inverse=True)
+    smallest = np.full(alike.shape[1], np.inf)
+    np.minimum.at(smallest, which.reshape(-1), table.size[users])
+    price = np.array([s.usd_per_hour for s in switches.switches])
+    for column, size in zip(alike.T, smallest, strict=True):
+        on = (price[column, None] * switches.region[column]).T @ ~switches.region[column]
+        found = np.maximum(found, on / (size * table.hours_share.min()))
+    return found
 
 
 def _no_farther(table: CandidateTable, workloads: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
@@ -220,26 +240,25 @@ def outpriced_pairs(
     """Say which (candidate, offer) pairs cost more than replacing them outright; shape (n_pairs,).
 
     Let c[y] be the price of an instance that one replica of y has to itself, the cheapest on demand that no limit counts, where
-    y belongs to no switch and starts for free, and from where no class costs more to serve than from any other region. One
-    replica of x can be replaced by m[x, y] = ⌈max_b load[y, b] / load[x, b]⌉ replicas of y if y serves the same workload and
-    keeps at least x's accuracy. A pair (x, o) is outpriced when m · c[y] is clearly less than x's share of o's price,
-    size[x] / size[o] · price[o].
+    y starts for free, and from where no class costs more to serve than from any other region, with all that y switches on there,
+    over the shortest period's share of the month. One replica of x can be replaced by m[x, y] = ⌈max_b load[y, b] / load[x, b]⌉
+    replicas of y if y serves the same workload and keeps at least x's accuracy. A pair (x, o) is outpriced when m · c[y] is
+    clearly less than x's share of o's price, size[x] / size[o] · price[o].
     Argument: drop the replicas of x on o and put their replacements on instances of their own. Capacity and average accuracy are
-    no worse, no limit counts more, transfer does not rise, and the rent falls: on an offer that several replicas share, at once
-    or (committed) one after the other, the pairs go only all together, and the shares of whatever filled an instance sum to at
-    most its price; a commitment that training jobs may occupy too (``held``, shape (n_offers,)) would be paid all the same and is
-    never outpriced. A chain of replacements ends,
-    since costs fall strictly. Where spot has a cap, replicas on demand stay while the same pool may rent spot, whose share they
-    hold down.
+    no worse, no limit counts more, transfer does not rise, and the rent falls by more than what is newly switched on: on an offer
+    that several replicas share, at once or (committed) one after the other, the pairs go only all together, and the shares of
+    whatever filled an instance sum to at most its price; a commitment that training jobs may occupy too (``held``, shape
+    (n_offers,)) would be paid all the same and is never outpriced. A chain of replacements ends, since costs fall strictly. Where
+    spot has a cap, replicas on demand stay while the same pool may rent spot, whose share they hold down.
     """
     offers = table.offers
     free = ~offers.limited.any(axis=0) & np.array([price.option.value == "on_demand" for price in offers.prices], dtype=bool)
-    able = free[offer] & ~switches.of_pools(candidate, offers.region[offer]).any(axis=0)
     nearest = (table.transfer <= table.transfer.min(axis=2, keepdims=True)).all(axis=1)  # (n_workloads, n_regions)
-    able &= nearest[table.workload[candidate], offers.region[offer]]
+    able = free[offer] & nearest[table.workload[candidate], offers.region[offer]]
     able &= np.sum(starts.of_pairs(table, candidate, offer), axis=0) == 0
+    switched = switches.usd_per_hour[candidate[able], offers.region[offer[able]]] / table.hours_share.min()
     alone = np.full(len(table), np.inf)
-    np.minimum.at(alone, candidate[able], offers.usd_per_hour[offer[able]])
+    np.minimum.at(alone, candidate[able], offers.usd_per_hour[offer[able]] + switched)
     replacement = _replacement_cost(table, np.unique(candidate), alone)
     share = offers.usd_per_hour[offer] * table.size[candidate] / offers.size[offer]
     outpriced = replacement[candidate] < share * CLEARLY

@@ -46,10 +46,14 @@ class StartPrices:
         entries = [s for s in entries if s.usd_per_start + s.usd_per_stop + s.warm_up_hours > 0]
         facts = offer_facts(list(zip(offers.offers, offers.prices, strict=True)), table.instance)
         rent = np.where(offers.committed, 0.0, offers.heads["compute"]) / np.maximum(offers.size, 1)
-        offer = np.array([matching_offers(s.when, facts, len(offers)) for s in entries], dtype=bool).reshape(len(entries), len(offers))
+        offer = np.array([matching_offers(s.when, facts, len(offers)) for s in entries], dtype=bool).reshape(
+            len(entries), len(offers)
+        )
         return cls(
             entries=tuple(entries),
-            candidate=np.array([table.matching(s.when, REPLICA_FIELDS) for s in entries], dtype=bool).reshape(len(entries), len(table)),
+            candidate=np.array([table.matching(s.when, REPLICA_FIELDS) for s in entries], dtype=bool).reshape(
+                len(entries), len(table)
+            ),
             offer=offer,
             warm=np.array([s.warm_up_hours for s in entries])[:, None] * rent * offer,
             usd_per_start=np.array([s.usd_per_start for s in entries], dtype=np.float64),

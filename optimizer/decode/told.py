@@ -169,8 +169,7 @@ class Told:
             heads["compute"] += price * int(self.choice.instances[o, t]) * self.month_share[t]
         for n, _, _ in self.paid_by_use:
             heads["compute"] += self.run_rent(n)
-        transfer = self.routing_usd_per_hour * self.table.hours_share[self.compiled.columns.routing_period]
-        heads["transfer"] = sum((Fraction(float(x)) for x in transfer[transfer > 0]), Fraction(0))
+        heads["transfer"] = self.answers_usd_per_hour
         for s in self.switches():
             heads[s.head] = heads.get(s.head, Fraction(0)) + Fraction(repr(s.usd_per_hour))
         heads["setup"] = sum((Fraction(repr(c.usd_per_hour)) for c in self.starts), heads.get("setup", Fraction(0)))
@@ -189,6 +188,12 @@ class Told:
         """Give what sending the answers of each routing column costs while its period lasts."""
         return np.asarray(self.compiled.columns.routing_usd_per_hour * self.choice.shares / SHARE_UNIT)
 
+    @property
+    def answers_usd_per_hour(self) -> Fraction:
+        """Give what sending all answers costs, USD per hour of the month."""
+        usd = self.routing_usd_per_hour * self.table.hours_share[self.compiled.columns.routing_period]
+        return sum((Fraction(float(x)) for x in usd[usd > 0]), Fraction(0))
+
     def charges_by_quality(self) -> dict[Quality, Fraction]:
         """Add up everything beside rent by its quality; unit charges are as good as the worst of their rates."""
         instance = self.table.instance
@@ -200,7 +205,7 @@ class Told:
         units = {"licence": [x.quality for x in instance.licences], "risk": [x.quality for x in instance.interruptions]}
         for head, usd in self.unit_charges().items():
             found[worst(units[head])] += usd
-        found[worst(x.quality for x in instance.routes)] += self.heads()["transfer"]
+        found[worst(x.quality for x in instance.routes)] += self.answers_usd_per_hour
         return found
 
     def routing(self) -> tuple[Route, ...]:

@@ -21,7 +21,7 @@ from optimizer.instance.limits import (
     Limit,
     Match,
 )
-from optimizer.instance.places import RoutePrice
+from optimizer.instance.places import RoutePrice, StoragePrice
 from optimizer.instance.policy import (
     Balancer,
     Policy,
@@ -77,6 +77,7 @@ __all__ = [
     "SetupPrices",
     "StartPrice",
     "Stated",
+    "StoragePrice",
     "TrainingLayout",
     "TrainingMemory",
     "TrainingPrecision",

@@ -1,11 +1,11 @@
-"""What moving data between places costs: prices of routes."""
+"""What keeping data in a place and moving it between places costs."""
 
 from __future__ import annotations
 
 from optimizer.catalog import Quality, Record
 from optimizer.catalog.record import Name, NonNegative, Text
 
-__all__ = ["RoutePrice"]
+__all__ = ["RoutePrice", "StoragePrice"]
 
 
 class RoutePrice(Record):
@@ -19,5 +19,16 @@ class RoutePrice(Record):
     region: Name | None = None
     to: Name | None = None
     usd_per_gib: NonNegative
+    quality: Quality = Quality.ASSUMED
+    source: Text = ""
+
+
+class StoragePrice(Record):
+    """What keeping a GiB in a region costs for a month, and fetching it there once; the entry that fits most closely holds."""
+
+    provider: Name | None = None
+    region: Name | None = None
+    usd_per_gib_month: NonNegative
+    usd_per_gib_fetched: NonNegative = 0.0
     quality: Quality = Quality.ASSUMED
     source: Text = ""

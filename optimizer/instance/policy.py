@@ -52,7 +52,10 @@ class Balancer(StrEnum):
 
 
 class Policy(Record):
-    """What holds for every workload unless it says otherwise."""
+    """What holds for every workload unless it says otherwise.
+
+    ``weight_versions_per_month`` is how often the weights of each variant in use are fetched anew into each of its regions.
+    """
 
     max_price_age_days: NonNegative = 730.0
     utilization_cap: Annotated[float, Field(ge=0.01, le=1)] = 0.8
@@ -60,3 +63,4 @@ class Policy(Record):
     include_preview: bool = False
     balancer: Balancer = Balancer.LEAST_WORK
     setup: SetupPrices | None = None
+    weight_versions_per_month: NonNegative = 0.0

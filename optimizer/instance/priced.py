@@ -76,13 +76,24 @@ Licence = Annotated[FlatLicence | UnitLicence, Field(discriminator="kind")]
 
 
 class DataSet(_Priced):
-    """Data that must be acquired and labelled once, for all that use it, paid off over some months."""
+    """Data that must be acquired and labelled once, for all that use it, paid off over some months.
+
+    ``kept_gib`` of it are kept in the region ``kept_in`` (``provider/region``) while anything that fits ``when`` is in use.
+    """
 
     items: NonNegative = 0.0
     usd_per_item: NonNegative = 0.0
     labelling_hours: NonNegative = 0.0
     usd_per_labelling_hour: NonNegative = 0.0
     horizon_months: Positive = 12.0
+    kept_gib: NonNegative = 0.0
+    kept_in: Annotated[Name, Field(pattern="/")] | None = None
+
+    @model_validator(mode="after")
+    def _is_kept_somewhere(self) -> Self:
+        if self.kept_gib and self.kept_in is None:
+            raise ValueError("kept_gib needs kept_in, the region that it is kept in")
+        return self
 
 
 class Interruption(Record):

@@ -17,7 +17,7 @@ from optimizer.catalog.record import Day, Name, Text
 from optimizer.errors import InvalidInputError, Problem
 from optimizer.instance.demand import HOURS_PER_MONTH, BatchWorkload, Period, ServingWorkload, TrainingWorkload, Workload
 from optimizer.instance.limits import Limit
-from optimizer.instance.places import RoutePrice
+from optimizer.instance.places import RoutePrice, StoragePrice
 from optimizer.instance.policy import Policy
 from optimizer.instance.priced import DataSet, Interruption, Licence, People, StartPrice
 from optimizer.problems import not_yet_problems, reference_problems, validation_problems
@@ -58,6 +58,7 @@ class Instance(Record):
     interruptions: tuple[Interruption, ...] = ()
     routes: tuple[RoutePrice, ...] = ()
     starts: tuple[StartPrice, ...] = ()
+    storage: tuple[StoragePrice, ...] = ()
     sites: tuple[dict[str, Any], ...] = ()
 
     @model_validator(mode="after")

@@ -8,10 +8,11 @@ from fractions import Fraction
 
 from optimizer.catalog import Quality, worst
 from optimizer.instance import HOURS_PER_MONTH, FlatLicence, Instance, Match, UnitLicence
+from optimizer.plan import Deployment
 from optimizer.verify.changes import start_charges
 from optimizer.verify.facts import Facts, differs, fraction
 from optimizer.verify.matching import offer_fits, pool_fits
-from optimizer.verify.places import transfer_usd_per_hour
+from optimizer.verify.places import storage_price, stored_gib, transfer_usd_per_hour
 
 __all__ = ["charge_quality", "heads", "instance_usd_per_hour", "switches_rule", "unit_charges"]
 
@@ -39,6 +40,9 @@ def _dues(instance: Instance) -> Iterator[_Due]:
     for d in instance.data:
         once = fraction(d.items) * fraction(d.usd_per_item) + fraction(d.labelling_hours) * fraction(d.usd_per_labelling_hour)
         yield _Due("data", d.name, once / (fraction(d.horizon_months) * MONTH), d.when, d.quality)
+        if d.kept_in is not None and (price := storage_price(instance, *d.kept_in.split("/", 1))) is not None:
+            hourly = fraction(d.kept_gib) * fraction(price.usd_per_gib_month) / MONTH
+            yield _Due("storage", d.name, hourly, d.when, worst([d.quality, price.quality]))
     for model in instance.catalogs.models:
         for v in model.variants:
             when = Match(model=model.name, precision=v.precision, compression=v.compression)
@@ -52,11 +56,28 @@ def _dues(instance: Instance) -> Iterator[_Due]:
                 yield _Due("setup", f"{model.name} {v.label}", hourly, when, quality)
 
 
+def _kept_weights(facts: Facts) -> Iterator[_Due]:
+    """Yield what keeping weights costs where they are in use; a missing price or size is told by the rule ``switches``."""
+    for model, precision, compression, provider, region in sorted({_kept(d) for d in facts.plan.deployments}):
+        gib, price = stored_gib(facts, model, precision, compression), storage_price(facts.instance, provider, region)
+        if gib is not None and price is not None:
+            when = Match(model=model, precision=precision, compression=compression, provider=provider, region=region)
+            name = f"{model} {precision}{'' if compression == 'none' else '+' + compression} in {provider}/{region}"
+            quality = worst([price.quality, gib[1]])
+            yield _Due("storage", name, gib[0] * fraction(price.usd_per_gib_month) / MONTH, when, quality)
+            fetched = fraction(price.usd_per_gib_fetched) * fraction(facts.instance.policy.weight_versions_per_month)
+            yield _Due("transfer", name, gib[0] * fetched / MONTH, when, quality)
+
+
+def _kept(d: Deployment) -> tuple[str, str, str, str, str]:
+    return d.model, d.precision, d.compression, d.provider, d.region
+
+
 def _expected(facts: Facts) -> dict[tuple[str, str], tuple[_Due, set[str]]]:
     """Give what routed traffic switches on, by (head, name), with the pools that do."""
     routed = {r.pool for r in facts.plan.routing if r.share > 0}
     found: dict[tuple[str, str], tuple[_Due, set[str]]] = {}
-    for due in _dues(facts.instance):
+    for due in (*_dues(facts.instance), *_kept_weights(facts)):
         if due.usd_per_hour == 0:
             continue
         pools = {d.pool for d, w, o, _ in facts.known if d.pool in routed and pool_fits(due.when, d, w, o, facts)}
@@ -68,6 +89,9 @@ def _expected(facts: Facts) -> dict[tuple[str, str], tuple[_Due, set[str]]]:
 
 def switches_rule(facts: Facts) -> Iterator[str]:
     """Check that exactly the costs are switched on that belong to pools in use, at the instance's amounts."""
+    for model, precision, compression, provider, region in {_kept(d) for d in facts.plan.deployments if facts.instance.storage}:
+        if not stored_gib(facts, model, precision, compression) or not storage_price(facts.instance, provider, region):
+            yield f"keeping {model} {precision} {compression} in {provider}/{region} has no price"
     expected, told = _expected(facts), {(s.head, s.name): s for s in facts.plan.switches}
     for key in expected.keys() | told.keys():
         if key not in told or key not in expected:

@@ -1,15 +1,17 @@
-"""What sending answers costs, worked out anew from origins, sizes and prices of routes."""
+"""What places cost, worked out anew: answers from origins, sizes and prices of routes; weights from their size and place."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
 
-from optimizer.instance import Instance, RequestClass
+from optimizer.catalog import Quality, worst
+from optimizer.instance import Instance, RequestClass, StoragePrice
+from optimizer.performance.modelled import weights_gib
 from optimizer.plan import Route
 from optimizer.verify.facts import Facts, differs, fraction
 
-__all__ = ["transfer_rule", "transfer_usd_per_hour"]
+__all__ = ["storage_price", "stored_gib", "transfer_rule", "transfer_usd_per_hour"]
 
 
 def transfer_rule(facts: Facts) -> Iterator[str]:
@@ -60,3 +62,20 @@ def _price(instance: Instance, provider: str, region: str, place: str) -> Fracti
             if (to, *here) in stated:
                 return stated[to, *here]
     return None
+
+
+def storage_price(instance: Instance, provider: str, region: str) -> StoragePrice | None:
+    """Give the price of keeping something: by region, then provider, then what holds everywhere."""
+    stated = {(x.region, x.provider): x for x in instance.storage}
+    found = (stated.get(here) for here in ((region, provider), (region, None), (None, provider), (None, None)))
+    return next((x for x in found if x is not None), None)
+
+
+def stored_gib(facts: Facts, model: str, precision: str, compression: str) -> tuple[Fraction, Quality] | None:
+    """Give the size of a variant's weights and how good that figure is; None where it is not known."""
+    if (of := facts.instance.models.get(model)) is None:
+        return None
+    variant = of.variant(precision, compression)
+    gib = weights_gib(of, variant, precision)
+    stated = variant is not None and variant.weights_gib is not None
+    return (fraction(gib), worst([of.quality, *([] if stated else [Quality.DERIVED])])) if gib > 0 else None

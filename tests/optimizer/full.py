@@ -34,7 +34,7 @@ def full_instance(seed: int) -> Instance:
         models=models,
         workloads=workloads,
         periods=PERIODS,
-        utilization_cap=float(rng.choice([0.5, 0.75, 1.0])),
+        policy={"utilization_cap": float(rng.choice([0.5, 0.75, 1.0])), "weight_versions_per_month": float(rng.integers(0, 9))},
         limits=_limits(rng),
         **_charges(rng),
         starts=_starts(np.random.default_rng(60_000 + seed)),
@@ -159,7 +159,12 @@ def _charges(rng: np.random.Generator) -> dict[str, Any]:
     routes = [{"usd_per_gib": 0.25}, {"usd_per_gib": float(rng.integers(1, 9)) / 8, "region": "s"}]
     routes += [{"usd_per_gib": 0.75, "region": "r", "to": "world"}] if rng.random() < 0.3 else []
     risk = risk if rng.random() < 0.6 else []
-    return {"people": people, "licences": licences, "data": data, "interruptions": risk, "routes": routes}
+    kept = [{"usd_per_gib_month": 73.0 * float(rng.integers(1, 9)), "usd_per_gib_fetched": float(rng.integers(0, 20))}]
+    kept += [{"usd_per_gib_month": float(rng.integers(1, 200)), "region": "s"}] if rng.random() < 0.5 else []
+    for entry in data:
+        entry |= {"kept_gib": 2.0, "kept_in": "p/r"}
+    storage = kept if data or rng.random() < 0.4 else []
+    return {"people": people, "licences": licences, "data": data, "interruptions": risk, "routes": routes, "storage": storage}
 
 
 def _starts(rng: np.random.Generator) -> list[dict[str, Any]]:

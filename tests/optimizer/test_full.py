@@ -53,7 +53,7 @@ def test_the_draw_uses_every_feature(costs: dict[int, float]) -> None:
     families = {"demand", "capacity", "switch", "use", "accuracy", "instances", "commitment", "limit", "budget", "spot", "start"}
     families |= {"train", "train_use"}
     assert families <= set(groups)
-    assert {"on_demand", "spot", "reserved", "people", "licence", "transfer", "binding"} <= set(kinds)
+    assert {"on_demand", "spot", "reserved", "people", "licence", "transfer", "storage", "binding"} <= set(kinds)
     assert sum(map(math.isfinite, costs.values())) >= 2 * len(SEEDS) / 3
 
 
@@ -116,6 +116,8 @@ def dearer_people(document: dict[str, Any]) -> None:
 def dearer_places(document: dict[str, Any]) -> None:
     for entry in document["routes"]:
         entry["usd_per_gib"] *= 2
+    for entry in document["storage"]:
+        entry["usd_per_gib_month"] *= 1.5
 
 
 def dearer_starts(document: dict[str, Any]) -> None:

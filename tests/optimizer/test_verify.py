@@ -53,10 +53,12 @@ def question() -> Instance:
             {"name": "suite", "kind": "unit", "when": {"accelerator": "b"}, "usd_per_accelerator_month": 7.3},
             {"name": "console", "kind": "flat", "usd_per_month": 73.0},
         ],
+        "storage": [{"usd_per_gib_month": 7.3, "usd_per_gib_fetched": 1.0}],
+        "policy": {"utilization_cap": 0.8, "weight_versions_per_month": 2.0},
         "routes": [{"usd_per_gib": 0.5, "to": "eu"}, {"usd_per_gib": 0.25}],
         "interruptions": [{"name": "spot", "when": {"option": "spot"}, "per_hour": 0.01, "usd_each": 2.0}],
     }
-    return instance(**parts, workloads=workloads, limits=limits, utilization_cap=0.8, **charges)
+    return instance(**parts, workloads=workloads, limits=limits, **charges)
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +142,13 @@ def swap_shares(document: dict[str, Any]) -> None:
     routes[0]["share"], routes[1]["share"] = routes[1]["share"], routes[0]["share"]
 
 
+def storage_forgotten(document: dict[str, Any]) -> None:
+    document["switches"] = [s for s in document["switches"] if s["head"] != "storage"]
+
+
+BILLED = {"bill", "objective", "baselines", "quality shares"}
+"""What fires with a cost that is no longer what the plan says."""
+
 MUTATIONS: list[tuple[str, str, Mutation, set[str]]] = [
     ("instance", "another hash", change("instance", "hash")("0" * 64), set()),
     ("instance", "another name", change("instance", "name")("else"), set()),
@@ -150,12 +159,12 @@ MUTATIONS: list[tuple[str, str, Mutation, set[str]]] = [
         change("deployments", 0, "workloads")(["ghost"]),
         {"shares", "switches", "workload figures"},
     ),
-    ("names", "another region", change("deployments", 0, "region")("s"), set()),
+    ("names", "another region", change("deployments", 0, "region")("s"), {"transfer", *BILLED}),
     (
         "names",
         "another model",
         everywhere("deployments", "model", "n", workloads=["one"]),
-        {"configuration", "latency"},
+        {"configuration", "latency", "switches", *BILLED},
     ),
     (
         "names",
@@ -186,11 +195,11 @@ MUTATIONS: list[tuple[str, str, Mutation, set[str]]] = [
         "shares",
         "to a pool without replicas",
         change("routing", 0, "pool")("nowhere"),
-        {"latency", "switches", "workload figures"},
+        {"latency", "workload figures"},
     ),
     ("transfer", "answers sent for nothing", everywhere("routing", "transfer_usd_per_hour", 0.0), set()),
     ("capacity", "one replica fewer", drop_replica, {"instances", "rent", "workload figures"}),
-    ("capacity", "a class on one pool", reroute, {"workload figures", "latency"}),
+    ("capacity", "a class on one pool", reroute, {"workload figures", "latency", "switches"}),
     (
         "instances",
         "one instance too many",
@@ -208,6 +217,7 @@ MUTATIONS: list[tuple[str, str, Mutation, set[str]]] = [
         change("deployments", 0, "usd_per_hour")(lambda x: x * 1.01),
         {"quality shares", "workload figures"},
     ),
+    ("switches", "weights kept for nothing", storage_forgotten, {"quality shares"}),
     ("switches", "people forgotten", lambda d: d["switches"].pop(), {"quality shares"}),
     ("switches", "a licence told too cheap", change("switches", 0, "usd_per_hour")(0.01), {"quality shares"}),
     ("switches", "a pool forgotten", change("switches", 0, "pools")([]), set()),
@@ -254,9 +264,10 @@ ELSEWHERE: list[tuple[str, str, Mutation, set[str]]] = [
         "transfer",
         "a class may not be there",
         lambda q: q["workloads"][0]["classes"][1].update(regions_allowed=["s"]),
-        {"bill", "objective", "baselines", "quality shares"},
+        BILLED,
     ),
-    ("transfer", "the route has no price", lambda q: q.update(routes=[]), {"bill", "objective", "baselines", "quality shares"}),
+    ("transfer", "the route has no price", lambda q: q.update(routes=[]), BILLED),
+    ("switches", "weights have no price here", lambda q: q["storage"][0].update(region="s"), BILLED),
     ("accuracy", "the floor rose", lambda q: q["workloads"][0]["accuracy"].update(metric="em"), set()),
     (
         "configuration",

@@ -9,7 +9,7 @@ import pytest
 from optimizer.errors import CheckFailedError, InfeasibleError, InvalidInputError
 from optimizer.pipeline import Options, allocate
 from optimizer.plan import Plan
-from tests.optimizer.tiny import accelerator, instance, offer, profile, workload
+from tests.optimizer.tiny import accelerator, instance, model, offer, profile, workload
 
 GIB_AN_HOUR = 1 / 3600
 """GiB a request that make a GiB an hour of one request a second."""
@@ -108,6 +108,8 @@ def test_a_class_that_may_be_served_nowhere_is_told() -> None:
         ({"sent": 1.0}, "/workloads/0/classes/0/gib_per_request"),
         ({"origins": {"x": 0.5}}, "/workloads/0/serving/origins"),
         ({"routes": [{"usd_per_gib": 1.0, "region": "nowhere"}]}, "/routes/0/region"),
+        ({"storage": [{"usd_per_gib_month": 1.0, "provider": "q"}]}, "/storage/0/provider"),
+        ({"data": [{"name": "d", "kept_gib": 1.0, "kept_in": "p/near"}]}, "/data/0/kept_in"),
         ({"routes": [{"usd_per_gib": 1.0}, {"usd_per_gib": 2.0}]}, "/routes/1"),
     ],
 )
@@ -116,3 +118,56 @@ def test_places_that_do_not_hold_together_are_refused(parts: dict[str, Any], poi
         instance(**two_regions(**parts))
     problems = getattr(told.value, "problems", None)
     assert pointer in ([p.pointer for p in problems] if problems else ["/" + "/".join(map(str, told.value.errors()[0]["loc"]))])
+
+
+def test_weights_are_kept_once_in_each_region_in_use(backend: str) -> None:
+    """Far: 2 x 0.5 and 2 GiB at 730 $/GiB-month, 2 $/h: 3. Near is 2 and, at 365, 1: 3; at 292 it is 2.8 and wins."""
+    kept = [{"usd_per_gib_month": 730.0}, {"usd_per_gib_month": 292.0, "region": "near"}]
+    forms = [model("m", {"precision": "fp16", "is_baseline": True, "weights_gib": 2.0})]
+    plan = solve(backend, storage=kept, models=forms)
+    assert plan.usd_per_hour == pytest.approx(2.8)
+    assert plan.costs["storage"].usd_per_hour == pytest.approx(0.8)
+    assert [s.name for s in plan.switches] == ["m fp16 in p/near"]
+    assert plan.baselines.good_practice.usd_per_hour == pytest.approx(2.8)
+
+
+def test_weights_shared_by_two_workloads_are_kept_once(backend: str) -> None:
+    """Two workloads of 10/s far: 2 x 1 and one copy of 1 GiB at 730 $: 3."""
+    asked = [workload("one", 10.0), workload("two", 10.0)]
+    assert solve(backend, workloads=asked, storage=[{"usd_per_gib_month": 730.0}]).usd_per_hour == pytest.approx(3.0)
+
+
+def test_each_version_of_the_weights_is_fetched_into_each_region_in_use(backend: str) -> None:
+    """73 $/GiB, ten times a month: 730 $ a month are 1 $/h, far; nothing near: 2 = 1 + 1, so at 80 near wins."""
+    kept = [{"usd_per_gib_month": 0.0}, {"usd_per_gib_month": 0.0, "usd_per_gib_fetched": 36.5, "region": "far"}]
+    plan = solve(backend, storage=kept, policy={"utilization_cap": 1.0, "weight_versions_per_month": 10.0})
+    assert (plan.usd_per_hour, plan.costs["transfer"].usd_per_hour) == pytest.approx((1.5, 0.5))
+    dearer = [kept[0], {**kept[1], "usd_per_gib_fetched": 80.0}]
+    plan = solve(backend, storage=dearer, policy={"utilization_cap": 1.0, "weight_versions_per_month": 10.0})
+    assert plan.usd_per_hour == pytest.approx(2.0)
+
+
+def test_weights_that_nobody_stated_follow_from_parameters_or_refuse_the_variant() -> None:
+    """2^30 / 1e9 billion parameters at 16 bits are 2 GiB; with neither figure the variant cannot be priced."""
+    plain = {"precision": "fp16", "is_baseline": True}
+    parts = two_regions(storage=[{"usd_per_gib_month": 365.0}], models=[{**model("m", plain), "parameters_b": 2**30 / 1e9}])
+    plan = allocate(instance(**parts), Options(relative_gap=1e-6))
+    assert plan.costs["storage"].usd_per_hour == pytest.approx(1.0)
+    assert plan.switches[0].quality == "assumed"  # the worst of price and size
+    with pytest.raises(InfeasibleError, match="rejected") as told:
+        allocate(instance(**parts | {"models": [model("m", plain)]}))
+    assert "weights_unknown" in told.value.problems[0].found
+
+
+def test_a_region_without_a_price_of_storage_is_left_out_and_told() -> None:
+    plan = solve("ortools", storage=[{"usd_per_gib_month": 73.0, "region": "near"}])
+    assert {d.region for d in plan.deployments} == {"near"}
+    assert any("keeping a GiB in p/far" in text for text in plan.warnings)
+
+
+def test_data_is_kept_where_it_is_said_to_be(backend: str) -> None:
+    """10 GiB at 73 $/GiB-month are 1 $/h beside 1 of rent; weights are free of charge here, since 0 GiB-months of them cost 0."""
+    kept = [{"usd_per_gib_month": 0.0}, {"usd_per_gib_month": 73.0, "region": "near"}]
+    data = [{"name": "images", "kept_gib": 10.0, "kept_in": "p/near"}]
+    plan = solve(backend, storage=kept, data=data)
+    assert (plan.usd_per_hour, plan.costs["storage"].usd_per_hour) == pytest.approx((2.0, 1.0))
