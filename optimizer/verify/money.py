@@ -101,7 +101,8 @@ def baselines_rule(facts: Facts) -> Iterator[str]:
             yield f"{name}: its workloads sum to {float(total)} USD/h, the plan says {told.usd_per_hour}"
         off = abs(fraction(told.saving_usd_per_hour) - saving)  # a difference of two rounded sums, as exact as they are
         share = saving / max(total, Fraction(1, 10**9))
-        if off > MONEY_TOLERANCE * max(total, Fraction(1)) or abs(fraction(told.saving_fraction) - share) > MONEY_TOLERANCE:
+        wrong = off > MONEY_TOLERANCE * max(total, Fraction(1))
+        if wrong or abs(fraction(told.saving_fraction) - share) > MONEY_TOLERANCE * max(abs(share), Fraction(1)):
             yield f"{name}: the saving is {float(saving)} USD/h, the plan tells otherwise"
         if set(told.usd_per_hour_by_workload) | set(told.missing) != {*facts.workloads, *facts.jobs} or set(told.workloads) & set(
             told.missing
