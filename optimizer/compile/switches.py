@@ -107,7 +107,8 @@ def _kept_weights(table: CandidateTable) -> Iterator[Switch]:
             if price is None:
                 continue
             provider, _, place = region.partition("/")
-            when = Match(provider=provider, region=place, model=name, precision=precision, compression=compression)
+            form = {"model": name, "precision": precision, "compression": compression}
+            when = Match(workload=tuple(w.name for w in table.workloads), provider=provider, region=place, **form)
             quality = worst([price.quality, model.quality, *([] if stated else [Quality.DERIVED])])
             stored = float(storage_usd_per_hour(gib, price.usd_per_gib_month))
             fetched = float(download_usd_per_hour(gib, price.usd_per_gib_fetched, versions / HOURS_PER_MONTH))

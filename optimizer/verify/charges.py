@@ -61,7 +61,8 @@ def _kept_weights(facts: Facts) -> Iterator[_Due]:
     for model, precision, compression, provider, region in sorted({_kept(d) for d in facts.plan.deployments}):
         gib, price = stored_gib(facts, model, precision, compression), storage_price(facts.instance, provider, region)
         if gib is not None and price is not None:
-            when = Match(model=model, precision=precision, compression=compression, provider=provider, region=region)
+            form = {"model": model, "precision": precision, "compression": compression}
+            when = Match(workload=tuple(facts.workloads), provider=provider, region=region, **form)
             name = f"{model} {precision}{'' if compression == 'none' else '+' + compression} in {provider}/{region}"
             quality = worst([price.quality, gib[1]])
             yield _Due("storage", name, gib[0] * fraction(price.usd_per_gib_month) / MONTH, when, quality)
