@@ -98,6 +98,28 @@ def _log_json() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole URLs, which may hold secrets
 
 
+@nightly_command.command("replay")
+@CONFIG
+@click.option("--days", type=click.IntRange(2, 366), default=30, show_default=True, help="Synthetic days.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of demand and prices.")
+@click.option("--quiet", is_flag=True, help="No line a day.")
+@output_option("FILE", "Write the days here, as CSV.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw the days here (.svg, .png, .html).")
+def replay_command(config: Path, days: int, seed: int, quiet: bool, output: Path | None, plot: Path | None) -> None:
+    """Replay synthetic days: the job against the first plan for ever and a new plan every night."""
+    night = _configured(config)
+    from optimizer.nightly.replay import replay, summary_of, to_csv
+    from optimizer.report.drawing import draw_replay
+
+    tell = (lambda line: None) if quiet else (lambda line: click.echo(line, err=True))
+    found = replay(night, days=days, seed=seed, tell=tell)
+    if output is not None:
+        emit(to_csv(found), output)
+    if plot is not None:
+        draw_replay(to_csv(found)).save(str(plot))
+    emit(summary_of(found))
+
+
 @click.group("history")
 def history_command() -> None:
     """Show what the nightly job did."""
