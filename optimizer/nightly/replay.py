@@ -125,10 +125,8 @@ def _in(folder: Path, config: NightlyConfig, world: World) -> NightlyConfig:
 
 
 def _anew(config: NightlyConfig, question: Instance) -> Plan:
-    policy = config.solve
-    return allocate(
-        question, Options(policy.backend, policy.time_limit_s, policy.gap, policy.method, policy.threads, policy.seed)
-    )
+    p = config.solve
+    return allocate(question, Options(p.backend, p.time_limit_s, p.gap, p.method, p.threads, p.seed))
 
 
 def _at_prices(plan: Plan, question: Instance) -> float:
