@@ -85,7 +85,7 @@ def allocate(
     ----------
     instance : the planning question
     options : backend, limits and gap
-    plan_in_force : a plan whose choices the solver starts from; it never changes the optimum
+    plan_in_force : a plan whose choices the solver starts from; it changes the optimum only as ``policy.change`` says
     on_progress : called now and then with a ``Progress``, from any thread
     cancel : polled; when set, the best plan so far is returned
 
@@ -99,7 +99,7 @@ def allocate(
     from optimizer.solve import solve_compiled
     from solvers import SolverError
 
-    compiled = compile_instance(instance)
+    compiled = compile_instance(instance, plan_in_force)
     missing = [Problem(None, a, f"{o}: {r}", "") for a, o, r in compiled.candidates.offers.left_out]
     missing += [Problem(None, "/routes", text, "") for text in compiled.candidates.unpriced]
     if options.strict_prices and missing:
@@ -110,14 +110,14 @@ def allocate(
     except SolverError as error:
         raise BackendFailedError(f"backend {options.backend}: {error}") from error
     plan = decode(compiled, solution, method=method, requested_gap=options.relative_gap, seed=options.seed)
-    return verified(plan, instance)
+    return verified(plan, instance, plan_in_force)
 
 
-def verified(plan: Plan, instance: Instance) -> Plan:
+def verified(plan: Plan, instance: Instance, plan_in_force: Plan | None = None) -> Plan:
     """Give the plan with its verification in it; raises VerificationError when a rule refuses it."""
     from optimizer.verify import verify_plan
 
-    verification = verify_plan(instance, plan)
+    verification = verify_plan(instance, plan, plan_in_force)
     if not verification.passed:
         raise VerificationError(
             "the plan found does not pass its own verification", [Problem(None, "", f, "") for f in verification.failures]

@@ -28,6 +28,8 @@ __all__ = [
     "PROVED_GAP",
     "Baseline",
     "Baselines",
+    "ChangeUse",
+    "Commitment",
     "Deployment",
     "HeadCost",
     "InstanceKey",
@@ -130,7 +132,10 @@ class SwitchUse(Record):
 
 
 class PeriodChange(Record):
-    """Replicas of a pool on an offer that start or stop when a period begins, and what that costs spread over the month."""
+    """Replicas of a pool on an offer in a period, before and after, and what the change costs spread over its time.
+
+    Before is the previous period where replicas start and stop, and the plan in force where plans are compared.
+    """
 
     pool: str
     offer: str
@@ -182,6 +187,34 @@ class TrainingRun(Record):
     price_quality: Quality
     quality: Quality
     basis: str
+
+
+class Commitment(Record):
+    """Reserved or owned instances of the plan in force, kept."""
+
+    offer: str
+    option: str
+    instances: PositiveInt
+
+
+class ChangeUse(Record):
+    """What a plan changes against the plan in force, under ``policy.change``.
+
+    ``moves`` are the replicas of each pool, offer and period that differ; ``gone`` what could not be kept. Replicas ``started``
+    and ``stopped`` are means over the month. ``usd`` is what the change costs once, ``usd_per_hour`` the same over the policy's
+    horizon. ``saving_asked_usd_per_hour`` is what changing anything had to save: it is in ``objective_usd``, not in the bill.
+    """
+
+    plan_in_force: str
+    moves: tuple[PeriodChange, ...]
+    gone: tuple[PeriodChange, ...]
+    started: NonNegative
+    stopped: NonNegative
+    changed_fraction: Fraction01
+    usd: NonNegative
+    usd_per_hour: NonNegative
+    saving_asked_usd_per_hour: NonNegative
+    commitments: tuple[Commitment, ...]
 
 
 class Route(Record):
@@ -283,6 +316,7 @@ class Plan(Record):
     rentals: tuple[Rental, ...]
     switches: tuple[SwitchUse, ...]
     starts: tuple[PeriodChange, ...] = ()
+    change: ChangeUse | None = None
     routing: tuple[Route, ...]
     training: tuple[TrainingRun, ...] = ()
     workloads: tuple[WorkloadResult, ...]

@@ -49,16 +49,20 @@ def validate_command(instance: Path, changes: tuple[str, ...], max_bytes: int, f
 @click.command("verify")
 @INSTANCE
 @click.argument("plan", type=FILE)
+@click.option("--plan-in-force", type=FILE, metavar="OLD", help="Check what PLAN says it changes against this plan.")
 @SET
 @MAX_BYTES
 @FORM
-def verify_command(instance: Path, plan: Path, changes: tuple[str, ...], max_bytes: int, form: str) -> None:
+def verify_command(
+    instance: Path, plan: Path, plan_in_force: Path | None, changes: tuple[str, ...], max_bytes: int, form: str
+) -> None:
     """Check PLAN against INSTANCE from first principles; exit 7 where a rule refuses it."""
     from optimizer.plan import load_plan
     from optimizer.read import load_instance
     from optimizer.verify import verify_plan
 
-    found = verify_plan(load_instance(instance, set_values=changes, max_bytes=max_bytes), load_plan(plan))
+    in_force = None if plan_in_force is None else load_plan(plan_in_force)
+    found = verify_plan(load_instance(instance, set_values=changes, max_bytes=max_bytes), load_plan(plan), in_force)
     if form == "json":
         emit(json.dumps(found.model_dump(mode="json"), indent=1) + "\n")
     elif found.passed:

@@ -37,7 +37,12 @@ BY_SUFFIX = {".json": "json", ".csv": "csv", ".md": "markdown"}
 @click.option("--method", type=click.Choice(["auto", "direct"]), default="auto", show_default=True, help="How to solve.")
 @click.option("--seed", default=0, show_default=True, metavar="N", help="Seed of the backend.")
 @click.option("--threads", default=1, show_default=True, metavar="N", help="Threads per solve.")
-@click.option("--plan-in-force", type=click.Path(path_type=Path), metavar="PLAN", help="Start from this plan.")
+@click.option(
+    "--plan-in-force",
+    type=click.Path(path_type=Path),
+    metavar="PLAN",
+    help="Start from this plan.",
+)
 @SET
 @click.option("--rejected", metavar="WORKLOAD", help="Also show what was rejected for this workload, and why.")
 @click.option("--strict-prices", is_flag=True, help="Refuse (exit 7) where an offer has no usable price.")

@@ -2,6 +2,7 @@
 
 from optimizer.compile.candidates import CandidateTable, Rejected, candidate_table, kept_accuracy
 from optimizer.compile.compiled import Compiled, compile_instance, compile_table
+from optimizer.compile.in_force import replica_key, replica_keys
 from optimizer.compile.training import training_table
 
 __all__ = [
@@ -12,5 +13,7 @@ __all__ = [
     "compile_instance",
     "compile_table",
     "kept_accuracy",
+    "replica_key",
+    "replica_keys",
     "training_table",
 ]

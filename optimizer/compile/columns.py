@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from optimizer.compile.candidates import SMALLEST_LOAD, CandidateTable
 from optimizer.compile.dominance import crowded_pairs, outpriced_pairs, undominated_pairs
-from optimizer.compile.starts import StartColumns, StartPrices, start_columns
+from optimizer.compile.in_force import Changes, Held, move_steps
+from optimizer.compile.starts import Steps, start_steps
 from optimizer.compile.switches import SwitchTable
 from optimizer.compile.training import TrainingTable
 from optimizer.errors import InvalidInputError, Problem
@@ -37,7 +38,9 @@ class Columns:
     ``y[s]``: the next ``len(switch)`` columns say whether switch ``switch[j]`` of ``switches`` is on.
     ``x[j, c]``: the next ``len(training)`` columns say whether job j runs in way c, in the order of ``training``.
     ``f[p, b, t]``: the next columns are the share of class ``routing_class`` of its workload sent to pool ``routing_pool``.
-    ``s[p, o, t]``: the remaining ``len(starts)`` columns count starts and stops of replicas into a period.
+    ``s[p, o, t]``: the next ``len(starts)`` columns count starts and stops of replicas into a period.
+    ``m[p, o, t]``: the next ``len(moves)`` columns count replicas more or fewer than the plan in force has.
+    ``c``: one more column says whether anything in force changes, if a change must save something.
     ``pool_candidate`` and ``pool_region`` have shape (n_pools,).
     """
 
@@ -56,7 +59,10 @@ class Columns:
     routing_pool: IntArray
     routing_class: IntArray
     routing_period: IntArray
-    starts: StartColumns
+    changes: Changes
+    starts: Steps
+    moves: Steps
+    lower: npt.NDArray[np.float64]
     upper: npt.NDArray[np.float64]
     integer: npt.NDArray[np.bool_]
 
@@ -89,6 +95,31 @@ class Columns:
     def first_start(self) -> int:
         """Give the index of the first column that counts starts or stops."""
         return self.first_routing + len(self.routing_pool)
+
+    @property
+    def first_move(self) -> int:
+        """Give the index of the first column that counts changes against the plan in force."""
+        return self.first_start + len(self.starts)
+
+    @property
+    def first_changed(self) -> int:
+        """Give the index of the column that says whether anything in force changes, if there is one."""
+        return self.first_move + len(self.moves)
+
+    @property
+    def gone(self) -> tuple[Held, ...]:
+        """Give what the plan in force runs and no column can: it stops, whatever is chosen."""
+        pairs = set(zip(self.pool_candidate[self.replica_pool].tolist(), self.replica_offer.tolist(), strict=True))
+        in_force = self.changes.in_force
+        return () if in_force is None else tuple(h for h in in_force.held if (h.candidate, h.offer) not in pairs)
+
+    @property
+    def constant_usd_per_hour(self) -> float:
+        """Give what is paid whatever is chosen, USD per hour: it is in the bill and not in the objective."""
+        if (in_force := self.changes.in_force) is None:
+            return 0.0
+        stopped = sum(float(h.replicas @ self.table.hours_share) for h in self.gone)
+        return stopped * in_force.policy.usd_per_replica_stop / in_force.policy.horizon_hours
 
     @property
     def switch_pools(self) -> npt.NDArray[np.bool_]:
@@ -191,51 +222,61 @@ class Columns:
         routes = zip(self.routing_pool, self.routing_class, self.routing_period, strict=True)
         f = [f"f[{pools[p]},{offers.regions[self.pool_region[p]]},{classes[p][b].name}{when[t]}]" for p, b, t in routes]
         x = [f"x[{self.training.label(run)}]" for run in range(len(self.training))]
-        changes = zip(self.starts.sign, self.starts.now, strict=True)
-        s = [("start" if sign > 0 else "stop") + n[now][1:] for sign, now in changes]
-        return n + i + r + y + x + f + s
+        s = [("start" if up > 0 else "stop") + n[now][1:] for up, now in zip(self.starts.sign, self.starts.now, strict=True)]
+        m = [("more" if up > 0 else "fewer") + n[now][1:] for up, now in zip(self.moves.sign, self.moves.now, strict=True)]
+        return n + i + r + y + x + f + s + m + ["changed"] * (len(self.upper) - self.first_changed)
 
 
 def columns_of(
     table: CandidateTable,
     switches: SwitchTable,
-    starts: StartPrices,
+    changes: Changes,
     training: TrainingTable,
     kept: IntArray,
     *,
     dominance: bool = True,
 ) -> Columns:
     """Lay out the columns for the candidates ``kept``; ``dominance`` says whether dominated offers are left out."""
+    starts, in_force = changes.starts, changes.in_force
     candidate, offer = _pairs(table, kept)
     if dominance:
-        needed = undominated_pairs(table, switches, starts, candidate, offer, training.shared_offers)
+        needed = undominated_pairs(table, switches, changes, candidate, offer, training.shared_offers)
         candidate, offer = candidate[needed], offer[needed]
-        needed = ~crowded_pairs(table, starts, candidate, offer)
+        needed = ~crowded_pairs(table, changes, candidate, offer)
         candidate, offer = candidate[needed], offer[needed]
-        needed = ~outpriced_pairs(table, switches, starts, candidate, offer, training.shared_offers)
+        needed = ~outpriced_pairs(table, switches, changes, candidate, offer, training.shared_offers)
         candidate, offer = candidate[needed], offer[needed]
     pools, pool = np.unique(np.stack([candidate, table.offers.region[offer]]), axis=1, return_inverse=True)
     order = np.lexsort((offer, pool))
     pool, offer = pool[order], offer[order]
     owner = table.workload[pools[0]]
     busy = (table.demand[:, :, None] * table.shape > 0)[owner] & np.isfinite(table.transfer[owner, :, pools[1]])[:, :, None]
-    pair, period = np.nonzero(busy.any(axis=1)[pool] | (len(starts) > 0))  # to keep a replica may be cheaper than to start it
+    held = np.zeros((len(pool), busy.shape[2]), dtype=np.int64)
+    held = held if in_force is None else in_force.of_pairs(pools[0][pool], offer, busy.shape[2])
+    kept = busy.any(axis=(1, 2))[pool, None] & (len(starts) > 0)  # to keep a replica may be cheaper than to start it
+    pair, period = np.nonzero(busy.any(axis=1)[pool] | (held > 0) | kept)
     order = np.lexsort((offer[pair], period, pool[pair]))
     pair, period = pair[order], period[order]
-    routing_pool, routing_class, routing_period = np.nonzero(busy)
+    held = held[pair, period]
     most = _most(table, pools[0])
     most = np.broadcast_to(most.max(axis=1, keepdims=True), most.shape) if len(starts) else most
-    shared, shared_period, shared_upper = _shared(table, pools[0][pool], offer[pair], pair, period, most[pool[pair], period])
+    count = np.maximum(most[pool[pair], period], held)
+    shared, shared_period, shared_upper = _shared(table, pools[0][pool], offer[pair], pair, period, count)
     used = switches.of_pools(pools[0], pools[1]).any(axis=1) | _switch_runs(switches, training).any(axis=1)
-    switch = np.flatnonzero(used)
-    commit, commit_upper = _commitments(table, pools[0][pool], pool, offer, most, training)
-    whole = len(pair) + len(shared) + len(commit) + len(switch) + len(training)
+    switch, routing = np.flatnonzero(used), np.nonzero(busy)
+    commit, commit_lower, commit_upper = _commitments(table, pools[0][pool[pair]], pair, offer[pair], count, changes, training)
     room = _most_instances(table)
-    held = room[offer[pair]] * (table.offers.size[offer[pair]] // table.size[pools[0][pool[pair]]])
-    upper = [np.minimum(most[pool[pair], period], held), np.minimum(shared_upper, room[shared])]
-    upper += [np.minimum(commit_upper, room[commit]), np.ones(len(switch) + len(training) + len(routing_pool))]
-    changing = start_columns(table, starts, pool[pair], pools[0][pool[pair]], offer[pair], period)
-    upper.append(upper[0][changing.risen])
+    fit = room[offer[pair]] * (table.offers.size[offer[pair]] // table.size[pools[0][pool[pair]]])
+    upper = [np.minimum(count, fit), np.minimum(shared_upper, room[shared])]
+    upper += [np.maximum(np.minimum(commit_upper, room[commit]), commit_lower)]
+    upper += [np.ones(len(switch) + len(training) + len(routing[0]))]
+    starting = start_steps(table, starts, pool[pair], pools[0][pool[pair]], offer[pair], period)
+    moving = move_steps(table, in_force, held, period)
+    upper += [starting.upper(upper[0]), moving.upper(upper[0]), np.ones(int(changes.saving_usd_per_hour > 0))]
+    whole = len(pair) + len(shared) + len(commit) + len(switch) + len(training)
+    column = np.arange(sum(map(len, upper)))
+    lower = np.zeros(len(column))
+    lower[len(pair) + len(shared) + np.arange(len(commit))] = commit_lower
     return Columns(
         table=table,
         pool_candidate=pools[0],
@@ -249,12 +290,15 @@ def columns_of(
         switches=switches,
         switch=switch,
         training=training,
-        routing_pool=routing_pool,
-        routing_class=routing_class,
-        routing_period=routing_period,
-        starts=changing,
+        routing_pool=routing[0],
+        routing_class=routing[1],
+        routing_period=routing[2],
+        changes=changes,
+        starts=starting,
+        moves=moving,
+        lower=lower,
         upper=np.concatenate(upper).astype(np.float64),
-        integer=np.arange(whole + len(routing_pool) + len(changing)) < whole,
+        integer=(column < whole) | (column >= len(column) - len(upper[-1])),
     )
 
 
@@ -307,17 +351,26 @@ def _switch_runs(switches: SwitchTable, training: TrainingTable) -> npt.NDArray[
 
 
 def _commitments(
-    table: CandidateTable, candidate: IntArray, pool: IntArray, offer: IntArray, most: IntArray, training: TrainingTable
-) -> tuple[IntArray, npt.NDArray[np.float64]]:
-    """Give the reserved and owned offers in use, and the most instances of each that could ever be needed."""
-    committed = np.unique(np.concatenate([offer[table.offers.committed[offer]], np.flatnonzero(training.shared_offers)]))
-    count = np.zeros(len(table.offers))
-    np.add.at(count, offer, np.ceil(most[pool].max(axis=1) * table.size[candidate] / table.offers.size[offer]))
+    table: CandidateTable,
+    candidate: IntArray,
+    pair: IntArray,
+    offer: IntArray,
+    count: IntArray,
+    changes: Changes,
+    training: TrainingTable,
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Give the reserved and owned offers in use or in force, and the fewest and the most instances of each."""
+    lower = np.zeros(len(table.offers), dtype=np.int64) if changes.in_force is None else changes.in_force.committed
+    committed = np.union1d(offer[table.offers.committed[offer]], np.flatnonzero(training.shared_offers | (lower > 0)))
+    peak = np.zeros(int(pair.max(initial=-1)) + 1, dtype=np.int64)
+    np.maximum.at(peak, pair, -(-count * table.size[candidate] // table.offers.size[offer]))
+    last, upper = np.unique(pair, return_index=True)[1], np.zeros(len(table.offers), dtype=np.int64)
+    np.add.at(upper, offer[last], peak[pair[last]])
     for job in np.unique(training.job):
-        largest, mine = np.zeros(len(table.offers)), np.flatnonzero(training.job == job)
+        largest, mine = np.zeros_like(upper), np.flatnonzero(training.job == job)
         np.maximum.at(largest, training.offer[mine], training.instances[mine])
-        count += largest
-    return committed, count[committed]
+        upper += largest
+    return committed, lower[committed], upper[committed]
 
 
 def _pairs(table: CandidateTable, kept: IntArray) -> tuple[IntArray, IntArray]:

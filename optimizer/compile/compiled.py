@@ -15,13 +15,14 @@ import numpy.typing as npt
 from optimizer.compile.candidates import CandidateTable, candidate_table
 from optimizer.compile.columns import Columns, columns_of
 from optimizer.compile.dominance import dominated_candidates, dominated_ways
+from optimizer.compile.in_force import Changes
 from optimizer.compile.objective import objective
 from optimizer.compile.rows import ROW_FAMILIES, stacked
-from optimizer.compile.starts import StartPrices
 from optimizer.compile.switches import switch_table
 from optimizer.compile.training import training_table
 from optimizer.errors import InvalidInputError, Problem
 from optimizer.instance import Instance
+from optimizer.plan import Plan
 from solvers import Model, ModelError
 
 __all__ = ["Compiled", "compile_instance", "compile_table"]
@@ -54,22 +55,24 @@ class Compiled:
         return {"considered": kept + rejected.total(), **reasons, "dominated": dominated, "kept": kept - dominated}
 
 
-def compile_instance(instance: Instance, *, dominance: bool = True) -> Compiled:
+def compile_instance(instance: Instance, plan_in_force: Plan | None = None, *, dominance: bool = True) -> Compiled:
     """Turn an instance into a model; ``dominance`` may be switched off to test that it moves no optimum.
+
+    ``plan_in_force`` matters where ``policy.change`` prices or limits what changes against it.
 
     Raises
     ------
     InfeasibleError : a workload has no candidate left
     InvalidInputError : its numbers are too large or too far apart for any solver
     """
-    return compile_table(candidate_table(instance), dominance=dominance)
+    return compile_table(candidate_table(instance), plan_in_force, dominance=dominance)
 
 
-def compile_table(table: CandidateTable, *, dominance: bool = True) -> Compiled:
+def compile_table(table: CandidateTable, plan_in_force: Plan | None = None, *, dominance: bool = True) -> Compiled:
     """Turn laid-out candidates into a model, whole arrays at a time."""
-    switches, starts, training = switch_table(table), StartPrices.of(table), training_table(table)
-    dominated_by = dominated_candidates(table, switches, starts) if dominance else np.full(len(table), -1, dtype=np.int64)
-    columns = columns_of(table, switches, starts, training, np.flatnonzero(dominated_by < 0), dominance=dominance)
+    switches, changes, training = switch_table(table), Changes.of(table, plan_in_force), training_table(table)
+    dominated_by = dominated_candidates(table, switches, changes) if dominance else np.full(len(table), -1, dtype=np.int64)
+    columns = columns_of(table, switches, changes, training, np.flatnonzero(dominated_by < 0), dominance=dominance)
     rows, cost = stacked([family(table, columns) for family in ROW_FAMILIES]), objective(table, columns)
     dominated_runs = dominated_ways(columns, rows, cost) if dominance else np.zeros(len(training), dtype=bool)
     upper = columns.upper.copy()
@@ -77,7 +80,7 @@ def compile_table(table: CandidateTable, *, dominance: bool = True) -> Compiled:
     try:
         model = Model.from_triplets(
             objective=cost,
-            lower=0.0,
+            lower=columns.lower,
             upper=upper,
             integer=columns.integer,
             row=rows.row,

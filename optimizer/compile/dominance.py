@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from optimizer.compile.candidates import CandidateTable
-from optimizer.compile.starts import StartPrices
+from optimizer.compile.in_force import Changes
 from optimizer.compile.switches import SwitchTable
 from optimizer.instance import Aggregation
 
@@ -28,7 +28,7 @@ MOST_COMPARED = 2_000_000
 """Pairs compared at once: few enough for a core's cache to hold most of what is looked at."""
 
 
-def dominated_candidates(table: CandidateTable, switches: SwitchTable, starts: StartPrices) -> npt.NDArray[np.int64]:
+def dominated_candidates(table: CandidateTable, switches: SwitchTable, changes: Changes) -> npt.NDArray[np.int64]:
     """Give for each candidate the one that replaces it, or -1; shape (n_candidates,).
 
     y replaces x when both serve the same workload on the same accelerator, y's replica size divides x's, y needs no more replicas
@@ -40,13 +40,13 @@ def dominated_candidates(table: CandidateTable, switches: SwitchTable, starts: S
     traffic-weighted accuracy does not fall, and a floor per request was settled when candidates were judged; the spot share of
     the pool y is a mean of two shares within the cap; no switch is turned on and no limit on variants counts more; two pools on
     one offer start and stop together no more often than apart (the positive part of a sum is at most the sum of positive parts),
-    at no higher price (y is no larger). Among equals the most accurate stays, then the best quality, then the first in canonical
-    order.
+    at no higher price (y is no larger). What the plan in force runs stays; x, which it does not run, changes no less than y in
+    its place. Among equals the most accurate stays, then the best quality, then the first in canonical order.
     """
     quality = np.array([table.quality(k).rank for k in range(len(table))], dtype=np.int64)
     averaged = [w.accuracy is not None and w.accuracy.aggregation is Aggregation.TRAFFIC_WEIGHTED for w in table.workloads]
     accuracy = np.where(np.array(averaged, dtype=bool)[table.workload], table.accuracy, 1.0)
-    belongs = _words(np.concatenate([switches.candidate, table.limited, starts.candidate]))
+    belongs = _words(np.concatenate([switches.candidate, table.limited, changes.starts.candidate]))
     by = np.full(len(table), -1, dtype=np.int64)
     order = np.lexsort((np.arange(len(table)), quality, -table.accuracy, table.size, table.accelerator, table.workload))
     group = np.stack([table.workload[order], table.accelerator[order]], axis=1)
@@ -58,6 +58,7 @@ def dominated_candidates(table: CandidateTable, switches: SwitchTable, starts: S
             _mark_groups(table, accuracy, belongs, order[some[:, None] + np.arange(size)], by)
     while (by[by[by >= 0]] >= 0).any():  # the chain may lead over a dominated candidate: each is replaced by one that stays
         by = np.where((by >= 0) & (by[by] >= 0), by[by], by)
+    by[[] if changes.in_force is None else changes.in_force.candidates] = -1
     return by
 
 
@@ -94,7 +95,7 @@ def _mark_groups(
 def undominated_pairs(
     table: CandidateTable,
     switches: SwitchTable,
-    starts: StartPrices,
+    changes: Changes,
     candidate: npt.NDArray[np.int64],
     offer: npt.NDArray[np.int64],
     shared: npt.NDArray[np.bool_],
@@ -111,8 +112,8 @@ def undominated_pairs(
     on o, p is on demand or bought as o is, and p is in o's region or spot shares are safe (``_moves_whole_pools``). Argument:
     swap each instance of o for size(o)/size(p) instances of p. Accelerators, and with them what the replicas hold, are equal;
     rent, with what is newly switched on, and transfer are no higher; no limit counts more; spot shares stay within their caps;
-    replicas that join others on p start and stop no more often. Among equals the first region in canonical order stays, and in
-    it the first offer.
+    replicas that join others on p start and stop no more often. Offers that the plan in force uses or has committed stay. Among
+    equals the first region in canonical order stays, and in it the first offer.
     """
     offers, limits = table.offers, table.instance.limits
     by_instances = np.array([limit.max_instances is not None for limit in limits], dtype=bool)
@@ -137,13 +138,14 @@ def undominated_pairs(
         dearer = _switched_on(table, switches, users)[np.ix_(offers.region[rows], offers.region[rows])]
         replaces &= (dearer == 0) | (dearer < (unit_price[rows][None, :] - unit_price[rows][:, None]) * CLEARLY)
         replaces &= _no_farther(table, np.unique(table.workload[users]))[np.ix_(offers.region[rows], offers.region[rows])]
-        replaces &= starts.no_dearer[np.ix_(rows, rows)]
+        replaces &= changes.starts.no_dearer[np.ix_(rows, rows)]
         whole = counted[by_instances].any(axis=0)
         replaces &= ~whole[:, None] | (offers.size[rows][:, None] == offers.size[rows][None, :])
         replaces &= _moves_whole_pools(replaces, offers.region[rows], _shares_spot(table, candidate[mine], here)[rows])
         equal = replaces & replaces.T
         rank = np.argsort(np.lexsort((np.arange(len(rows)), offers.region[rows])))
         keep[rows[(replaces & (~equal | (rank[:, None] < rank[None, :]))).any(axis=0)]] = False
+    keep[[] if changes.in_force is None else changes.in_force.offers] = True
     return keep[offer]
 
 
@@ -173,7 +175,7 @@ def _no_farther(table: CandidateTable, workloads: npt.NDArray[np.int64]) -> npt.
 
 
 def crowded_pairs(
-    table: CandidateTable, starts: StartPrices, candidate: npt.NDArray[np.int64], offer: npt.NDArray[np.int64]
+    table: CandidateTable, changes: Changes, candidate: npt.NDArray[np.int64], offer: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
     """Say which (candidate, offer) pairs can leave a shared instance for one of their own size; shape (n_pairs,).
 
@@ -182,7 +184,7 @@ def crowded_pairs(
     only by limits that count o, no start there costs more, and neither is reserved or owned. All pairs that share o move, or
     none. Argument: give every replica on a shared instance of o an instance of its own. Instances hold at most their size, so
     accelerators, rent and what every limit counts do not rise; pools, and with them routing and switches, stay; the spot share
-    of a pool does not rise; replicas start and stop as often.
+    of a pool does not rise; replicas start and stop as often. Offers that the plan in force uses stay.
     """
     offers, size = table.offers, table.size[candidate]
     option = np.array([price.option.value for price in offers.prices], dtype=np.str_)
@@ -191,7 +193,8 @@ def crowded_pairs(
     takes = (offers.accelerator[:, None] == offers.accelerator[None, :]) & (offers.region[:, None] == offers.region[None, :])
     takes &= (option == "on_demand")[:, None] | (option[:, None] == option[None, :])
     takes &= (unit_price[:, None] <= unit_price[None, :]) & ~offers.committed[:, None] & ~offers.committed[None, :]
-    takes &= ~offers.limited[by_instances].any(axis=0)[:, None] & starts.no_dearer
+    takes &= ~offers.limited[by_instances].any(axis=0)[:, None] & changes.starts.no_dearer
+    takes[:, [] if changes.in_force is None else changes.in_force.offers] = False
     for counted in offers.limited:
         takes &= ~counted[:, None] | counted[None, :]
     shared, moves = size < offers.size[offer], np.zeros(len(offer), dtype=bool)
@@ -232,7 +235,7 @@ def _moves_whole_pools(
 def outpriced_pairs(
     table: CandidateTable,
     switches: SwitchTable,
-    starts: StartPrices,
+    changes: Changes,
     candidate: npt.NDArray[np.int64],
     offer: npt.NDArray[np.int64],
     held: npt.NDArray[np.bool_],
@@ -249,19 +252,20 @@ def outpriced_pairs(
     that several replicas share, at once or (committed) one after the other, the pairs go only all together, and the shares of
     whatever filled an instance sum to at most its price; a commitment that training jobs may occupy too (``held``, shape
     (n_offers,)) would be paid all the same and is never outpriced. A chain of replacements ends, since costs fall strictly. Where
-    spot has a cap, replicas on demand stay while the same pool may rent spot, whose share they hold down.
+    spot has a cap, replicas on demand stay while the same pool may rent spot, whose share they hold down. Against a plan in force
+    nothing is left out, since m replicas change more than one.
     """
     offers = table.offers
     free = ~offers.limited.any(axis=0) & np.array([price.option.value == "on_demand" for price in offers.prices], dtype=bool)
     nearest = (table.transfer <= table.transfer.min(axis=2, keepdims=True)).all(axis=1)  # (n_workloads, n_regions)
     able = free[offer] & nearest[table.workload[candidate], offers.region[offer]]
-    able &= np.sum(starts.of_pairs(table, candidate, offer), axis=0) == 0
+    able &= np.sum(changes.starts.of_pairs(table, candidate, offer), axis=0) == 0
     switched = switches.usd_per_hour[candidate[able], offers.region[offer[able]]] / table.hours_share.min()
     alone = np.full(len(table), np.inf)
     np.minimum.at(alone, candidate[able], offers.usd_per_hour[offer[able]] + switched)
     replacement = _replacement_cost(table, np.unique(candidate), alone)
     share = offers.usd_per_hour[offer] * table.size[candidate] / offers.size[offer]
-    outpriced = replacement[candidate] < share * CLEARLY
+    outpriced = (replacement[candidate] < share * CLEARLY) & (changes.in_force is None)
     outpriced &= ~_holds_down_spot(table, candidate, offer, outpriced) & ~held[offer]
     shared = (table.size[candidate] < offers.size[offer]) | offers.committed[offer]
     kept_whole = np.zeros(len(offers), dtype=bool)

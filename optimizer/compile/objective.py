@@ -31,5 +31,7 @@ def objective(table: CandidateTable, columns: Columns) -> npt.NDArray[np.float64
     cost[columns.first_training : columns.first_routing] = price[runs.offer] * runs.use
     routed = columns.routing_usd_per_hour * table.hours_share[columns.routing_period]
     cost[columns.first_routing : columns.first_start] = routed
-    cost[columns.first_start :] = columns.starts.usd_per_hour
+    cost[columns.first_start : columns.first_move] = columns.starts.usd_per_hour
+    cost[columns.first_move : columns.first_changed] = columns.moves.usd_per_hour
+    cost[columns.first_changed :] = columns.changes.saving_usd_per_hour
     return cost

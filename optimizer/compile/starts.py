@@ -1,6 +1,6 @@
 """Starts and stops: what it costs that a pool has more or fewer replicas on an offer than in the period before.
 
-A column counts the starts (or stops) of one pool on one offer into one period; the month comes round, so the first period follows
+A column counts the starts (or stops) of one pool on one offer into one period; the month comes round: the first period follows
 the last. There are columns only where something is priced, and none with a single period.
 """
 
@@ -18,7 +18,7 @@ from optimizer.compile.offers import matching_offers, offer_facts
 from optimizer.costs.starts import changes_usd_per_hour, start_usd
 from optimizer.instance import StartPrice
 
-__all__ = ["StartColumns", "StartPrices", "start_columns", "started_usd_per_hour"]
+__all__ = ["StartPrices", "Steps", "start_steps", "started_usd_per_hour"]
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -46,16 +46,14 @@ class StartPrices:
         entries = [s for s in entries if s.usd_per_start + s.usd_per_stop + s.warm_up_hours > 0]
         facts = offer_facts(list(zip(offers.offers, offers.prices, strict=True)), table.instance)
         rent = np.where(offers.committed, 0.0, offers.heads["compute"]) / np.maximum(offers.size, 1)
-        offer = np.array([matching_offers(s.when, facts, len(offers)) for s in entries], dtype=bool).reshape(
-            len(entries), len(offers)
-        )
+        candidate = [table.matching(s.when, REPLICA_FIELDS) for s in entries]
+        offer = [matching_offers(s.when, facts, len(offers)) for s in entries]
+        sold = np.array(offer, dtype=bool).reshape(len(entries), len(offers))
         return cls(
             entries=tuple(entries),
-            candidate=np.array([table.matching(s.when, REPLICA_FIELDS) for s in entries], dtype=bool).reshape(
-                len(entries), len(table)
-            ),
-            offer=offer,
-            warm=np.array([s.warm_up_hours for s in entries])[:, None] * rent * offer,
+            candidate=np.array(candidate, dtype=bool).reshape(len(entries), len(table)),
+            offer=sold,
+            warm=np.array([s.warm_up_hours for s in entries])[:, None] * rent * sold,
             usd_per_start=np.array([s.usd_per_start for s in entries], dtype=np.float64),
             usd_per_stop=np.array([s.usd_per_stop for s in entries], dtype=np.float64),
         )
@@ -80,36 +78,45 @@ class StartPrices:
 
 
 @dataclass(frozen=True, eq=False)
-class StartColumns:
-    """Columns that count starts (``sign`` 1) and stops (-1): replica column ``now`` against ``before``, a period earlier."""
+class Steps:
+    """Columns that count how many more (``sign`` 1) or fewer (-1) replicas ``now`` has than ``held`` and column ``before``.
 
-    prices: StartPrices
+    ``before`` is -1 where there is none to compare with. Shapes (n_columns,); ``usd_per_hour`` is the price of one.
+    """
+
     now: IntArray
     before: IntArray
+    held: IntArray
     sign: IntArray
     usd_per_hour: FloatArray
+
+    @classmethod
+    def none(cls) -> Steps:
+        """Give no columns."""
+        empty = np.zeros(0, dtype=np.int64)
+        return cls(empty, empty, empty, empty, empty.astype(np.float64))
 
     def __len__(self) -> int:
         """Give the number of columns."""
         return len(self.now)
 
-    @property
-    def risen(self) -> IntArray:
-        """Give the replica column whose count a change can be no larger than: now for a start, before for a stop."""
-        return np.where(self.sign > 0, self.now, self.before)
-
-    def of_replicas(self, replicas: npt.NDArray[Any]) -> FloatArray:
+    def of_replicas(self, replicas: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Give the least values of the columns that replica counts allow."""
-        return np.asarray(np.maximum(self.sign * (replicas[self.now] - replicas[self.before]), 0), dtype=np.float64)
+        before = np.where(self.before >= 0, replicas[self.before], 0) + self.held
+        return np.asarray(np.maximum(self.sign * (replicas[self.now] - before), 0))
+
+    def upper(self, replicas: FloatArray) -> FloatArray:
+        """Give bounds of the columns from those of the replicas."""
+        before = np.where(self.before >= 0, replicas[self.before], 0.0) + self.held
+        return np.where(self.sign > 0, replicas[self.now], before)
 
 
-def start_columns(
+def start_steps(
     table: CandidateTable, prices: StartPrices, pool: IntArray, candidate: IntArray, offer: IntArray, period: IntArray
-) -> StartColumns:
+) -> Steps:
     """Lay out the columns for replica columns given by pool, candidate, offer and period; every pair has every period."""
-    none = np.zeros(0, dtype=np.int64)
     if not len(prices):
-        return StartColumns(prices, none, none, none, none.astype(np.float64))
+        return Steps.none()
     cyclic = np.lexsort((period, offer, pool)).reshape(-1, len(table.hours_share))
     usd = prices.of_pairs(table, candidate[cyclic[:, 0]], offer[cyclic[:, 0]])
     often = np.array([p.per_month for p in table.instance.periods])
@@ -119,7 +126,7 @@ def start_columns(
         price = changes_usd_per_hour(1.0, each[each > 0][:, None], often).reshape(-1)
         parts.append((pairs.reshape(-1), np.roll(pairs, 1, axis=1).reshape(-1), np.full(pairs.size, sign), price))
     now, before, signs, price = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return StartColumns(prices, now, before, signs, price)
+    return Steps(now, before, np.zeros_like(now), signs, price)
 
 
 def started_usd_per_hour(

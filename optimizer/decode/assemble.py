@@ -50,14 +50,15 @@ def decode(
     deployments, rentals, training = told.deployments(), told.rentals(), training_of(told)
     switches, heads = told.switches(), told.heads()
     usd_per_hour, limits = float(sum(heads.values())), told.limits()
-    bound = _safe_bound(solution, usd_per_hour)
-    gap = None if bound is None else relative_gap(usd_per_hour, bound)
+    objective_usd = float(sum(heads.values()) + told.beside_bill)
+    bound = _safe_bound(solution, objective_usd)
+    gap = None if bound is None else relative_gap(objective_usd, bound)
     proved = gap is not None and gap <= PROVED_GAP
     return Plan(
         instance=InstanceKey(name=compiled.instance.name, hash=compiled.instance.hash, as_of=compiled.instance.as_of),
         status="optimal" if proved else "feasible",
         stopped_by=None if proved else _stopped_by(solution, gap, requested_gap),
-        objective_usd=usd_per_hour,
+        objective_usd=objective_usd,
         bound_usd=bound,
         relative_gap=gap,
         bound_source=f"{solution.bound_source}, lowered by {BOUND_SAFETY:g}" if bound is not None else "none known",
@@ -68,6 +69,7 @@ def decode(
         rentals=rentals,
         switches=switches,
         starts=told.starts,
+        change=told.change,
         routing=told.routing(),
         training=training,
         workloads=told.workloads(deployments, limits),
@@ -91,7 +93,8 @@ def decode(
 def _refuse_planless(solution: Solution) -> None:
     if solution.termination is Termination.INFEASIBLE:
         raise InfeasibleError(
-            "no plan: limits, budgets, spot shares and averaged floors cannot hold together; each workload alone has candidates"
+            "no plan: limits, budgets, spot shares, averaged floors and what may change cannot hold together; "
+            "each workload alone has candidates"
         )
     if solution.termination in (Termination.UNBOUNDED, Termination.INFEASIBLE_OR_UNBOUNDED):
         raise AllocationError(f"{solution.backend} calls a bounded model {solution.termination}: {solution.message}")

@@ -38,7 +38,7 @@ class _Single:
 
 def baselines_of(compiled: Compiled, usd_per_hour: float) -> Baselines:
     """Give both baselines beside the plan's cost, USD per hour."""
-    table, switches, starts = compiled.candidates, compiled.columns.switches, compiled.columns.starts.prices
+    table, switches, starts = compiled.candidates, compiled.columns.switches, compiled.columns.changes.starts
     sixteen = np.array(
         [
             table.configuration(k).precision in SIXTEEN_BIT and table.configuration(k).compression == "none"

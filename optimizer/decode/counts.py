@@ -94,9 +94,10 @@ def _used(compiled: Compiled, replicas: IntArray) -> IntArray:
 def _instances(compiled: Compiled, used: IntArray, ways: IntArray) -> IntArray:
     """Count the instances that hold what is used; reserved and owned ones are held in all periods alike."""
     offers = compiled.candidates.offers
-    needed = -(-used // offers.size[:, None])
+    needed, in_force = -(-used // offers.size[:, None]), compiled.columns.changes.in_force
     np.add.at(needed, *_on_committed(compiled, ways, compiled.columns.training.instances))
-    return np.where(offers.committed[:, None], needed.max(axis=1, keepdims=True), needed)
+    kept = np.zeros(len(offers), dtype=np.int64) if in_force is None else in_force.committed
+    return np.where(offers.committed[:, None], np.maximum(needed.max(axis=1), kept)[:, None], needed)
 
 
 def _whole(values: FloatArray, compiled: Compiled, first: int = 0) -> IntArray:

@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from optimizer.catalog import Quality, worst
 from optimizer.compile import CandidateTable, Compiled
-from optimizer.decode.changes import period_changes
+from optimizer.decode.changes import change_use, period_changes
 from optimizer.decode.counts import SHARE_UNIT, Choice, IntArray
 from optimizer.instance import HOURS_PER_MONTH
 from optimizer.plan import (
+    ChangeUse,
     Deployment,
     PeriodChange,
     Rental,
@@ -161,6 +162,24 @@ class Told:
         """Tell each start and stop between periods that is priced."""
         return period_changes(self.compiled, self.choice, self.pool_name)
 
+    @cached_property
+    def change(self) -> ChangeUse | None:
+        """Tell what differs from the plan in force, where a policy compares."""
+        return change_use(self.compiled, self.choice, self.pool_name)
+
+    @property
+    def changes(self) -> tuple[PeriodChange, ...]:
+        """Give every change that is paid for."""
+        return self.starts if self.change is None else (*self.starts, *self.change.moves, *self.change.gone)
+
+    @property
+    def beside_bill(self) -> Fraction:
+        """Give what the objective holds beyond the bill, less what the bill holds beyond the objective, USD per hour."""
+        if self.change is None:
+            return Fraction(0)
+        fixed = sum((Fraction(repr(c.usd_per_hour)) for c in self.change.gone), Fraction(0))
+        return Fraction(repr(self.change.saving_asked_usd_per_hour)) - fixed
+
     def heads(self) -> dict[str, Fraction]:
         """Add up the bill exactly, by head, USD per hour."""
         heads = {"compute": Fraction(0), **self.unit_charges()}
@@ -172,7 +191,7 @@ class Told:
         heads["transfer"] = self.answers_usd_per_hour
         for s in self.switches():
             heads[s.head] = heads.get(s.head, Fraction(0)) + Fraction(repr(s.usd_per_hour))
-        heads["setup"] = sum((Fraction(repr(c.usd_per_hour)) for c in self.starts), heads.get("setup", Fraction(0)))
+        heads["setup"] = sum((Fraction(repr(c.usd_per_hour)) for c in self.changes), heads.get("setup", Fraction(0)))
         return heads
 
     def unit_charges(self) -> dict[str, Fraction]:
@@ -200,7 +219,7 @@ class Told:
         found = {quality: Fraction(0) for quality in Quality}
         for s in self.switches():
             found[s.quality] += Fraction(repr(s.usd_per_hour))
-        for c in self.starts:
+        for c in self.changes:
             found[c.quality] += Fraction(repr(c.usd_per_hour))
         units = {"licence": [x.quality for x in instance.licences], "risk": [x.quality for x in instance.interruptions]}
         for head, usd in self.unit_charges().items():

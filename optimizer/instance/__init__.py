@@ -24,6 +24,7 @@ from optimizer.instance.limits import (
 from optimizer.instance.places import RoutePrice, StoragePrice
 from optimizer.instance.policy import (
     Balancer,
+    ChangePolicy,
     Policy,
     SetupPrices,
     Stated,
@@ -56,6 +57,7 @@ __all__ = [
     "Balancer",
     "BatchWorkload",
     "Catalogs",
+    "ChangePolicy",
     "Checkpoint",
     "DataSet",
     "FlatLicence",

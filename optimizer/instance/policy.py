@@ -8,10 +8,11 @@ from typing import Annotated
 from pydantic import Field
 
 from optimizer.catalog import Quality, Record
-from optimizer.catalog.record import NonNegative, Positive, Text
+from optimizer.catalog.record import Fraction01, NonNegative, Positive, Text
 
 __all__ = [
     "Balancer",
+    "ChangePolicy",
     "Policy",
     "SetupPrices",
     "Stated",
@@ -51,6 +52,28 @@ class Balancer(StrEnum):
     RANDOM = "random"
 
 
+class ChangePolicy(Record):
+    """What changing the plan in force costs and how much of it may change; without a plan in force it says nothing.
+
+    Replicas are counted on average over the month: one more in half of the hours is half a replica started. What a change costs
+    is spread over ``horizon_hours``. The fraction is of the replicas in force and of the new plan together: 0 for the same
+    fleet, 1 for two that share nothing. Replicas that can run no longer count in no limit. The plan in force is kept, as far as
+    it can serve, unless changing it saves more than ``minimum_saving_usd_per_month`` beyond what the change costs; its reserved
+    and owned instances are kept unless ``keep_commitments`` is false.
+    """
+
+    usd_per_replica_start: NonNegative = 0.0
+    usd_per_replica_stop: NonNegative = 0.0
+    horizon_hours: Positive = 730.0
+    max_changes: NonNegative | None = None
+    max_changed_accelerators: NonNegative | None = None
+    max_changed_fraction: Fraction01 | None = None
+    minimum_saving_usd_per_month: NonNegative = 0.0
+    keep_commitments: bool = True
+    quality: Quality = Quality.ASSUMED
+    reason: Text = ""
+
+
 class Policy(Record):
     """What holds for every workload unless it says otherwise.
 
@@ -64,3 +87,4 @@ class Policy(Record):
     balancer: Balancer = Balancer.LEAST_WORK
     setup: SetupPrices | None = None
     weight_versions_per_month: NonNegative = 0.0
+    change: ChangePolicy | None = None

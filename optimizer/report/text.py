@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from optimizer.plan import Baseline, Deployment, Plan, WorkloadResult
+from optimizer.plan import Baseline, Deployment, PeriodChange, Plan, WorkloadResult
 
 if TYPE_CHECKING:
     from optimizer.compile import Rejected
@@ -60,6 +60,10 @@ def _tables(plan: Plan, *, markdown: bool) -> list[str]:
         parts.insert(2, _switches(plan, markdown))
     if plan.training:
         parts.insert(1, _training(plan, markdown))
+    if plan.starts:
+        parts.append(_changes("Starts and stops between periods", plan.starts, markdown))
+    if plan.change is not None and (moves := (*plan.change.moves, *plan.change.gone)):
+        parts.append(_changes(f"Changes of the plan in force, {plan.change.usd:,.2f} USD once", moves, markdown))
     if plan.limits:
         parts.append(_limits(plan, markdown))
     return [text for part in parts for text in (part, "")]
@@ -133,6 +137,14 @@ def _switches(plan: Plan, markdown: bool) -> str:
     return _table(
         "Switched on by use", ["head", "what", "USD/h", "used by", "rests on"], rows, markdown=markdown, right=("USD/h",)
     )
+
+
+def _changes(title: str, changes: Sequence[PeriodChange], markdown: bool) -> str:
+    rows = [
+        [c.pool, f"{c.offer} {c.option.replace('_', '-')}", c.period, f"{c.before} -> {c.after}", f"{c.usd_per_hour:,.2f}"]
+        for c in changes
+    ]
+    return _table(title, ["pool", "offer", "period", "replicas", "USD/h"], rows, markdown=markdown, right=("USD/h",))
 
 
 def _workloads(plan: Plan, markdown: bool) -> str:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from optimizer.compile import Compiled
-from optimizer.plan import PROVED_GAP, Deployment, Plan
+from optimizer.compile import Compiled, replica_key, replica_keys
+from optimizer.plan import PROVED_GAP, Plan
 from solvers import Progress, Solution, SolveOptions, get_backend
-
-if TYPE_CHECKING:
-    from optimizer.catalog import Layout
 
 __all__ = ["solve_compiled", "start_from"]
 
@@ -66,13 +63,15 @@ def solve_compiled(
 def start_from(compiled: Compiled, plan: Plan) -> npt.NDArray[np.float64]:
     """Give the column values of another plan, where this question still has its pools and offers; a hint, no more."""
     columns, table = compiled.columns, compiled.candidates
-    start, pools, named = np.zeros(len(columns.upper)), _pool_keys(compiled), dict[str, int]()
+    start, keys, named = np.zeros(len(columns.upper)), replica_keys(table), dict[str, int]()
+    places = zip(columns.pool_candidate.tolist(), columns.pool_region.tolist(), strict=True)
+    pools = {(k, table.offers.regions[region]): p for p, (k, region) in enumerate(places)}
     offers = {(o.label, p.option.value): i for i, (o, p) in enumerate(zip(table.offers.offers, table.offers.prices, strict=True))}
     periods = {p.name: t for t, p in enumerate(table.instance.periods)}
     replicas = zip(columns.replica_pool.tolist(), columns.replica_offer.tolist(), columns.replica_period.tolist(), strict=True)
     place = {key: j for j, key in enumerate(replicas)}
     for d in plan.deployments:
-        pool = pools.get(_pool_key(d), -1)
+        pool = pools.get((keys.get(replica_key(d), -1), f"{d.provider}/{d.region}"), -1)
         j = place.get((pool, offers.get((d.offer, d.option), -1), periods.get(d.period, -1)))
         if j is not None:
             start[j] += d.replicas
@@ -112,28 +111,13 @@ def _completed(compiled: Compiled, start: npt.NDArray[np.float64]) -> npt.NDArra
     run, period = columns.training.touched
     np.add.at(instances, (columns.training.offer[run], period), (columns.training.instances * chosen)[run])
     start[columns.first_commit : columns.first_switch] = instances.max(axis=1)[columns.commit_offer]
+    start = np.maximum(start, columns.lower)
     routed = np.zeros(len(columns.pool_candidate), dtype=bool)
     routed[columns.routing_pool[start[columns.first_routing : columns.first_start] > 0]] = True
     switched = columns.switch_pools[:, routed].any(axis=1) | columns.switch_runs[:, chosen].any(axis=1)
     start[columns.first_switch : columns.first_training] = switched
-    start[columns.first_start :] = columns.starts.of_replicas(start[: columns.first_instance])
+    replicas = start[: columns.first_instance]
+    start[columns.first_start : columns.first_move] = columns.starts.of_replicas(replicas)
+    start[columns.first_move : columns.first_changed] = columns.moves.of_replicas(replicas)
+    start[columns.first_changed :] = (start[columns.first_move : columns.first_changed] > 0).any()
     return start
-
-
-def _pool_keys(compiled: Compiled) -> dict[tuple[object, ...], int]:
-    columns, table = compiled.columns, compiled.candidates
-    found: dict[tuple[object, ...], int] = {}
-    for p, k in enumerate(columns.pool_candidate.tolist()):
-        c, region = table.configuration(k), table.offers.regions[columns.pool_region[p]]
-        variant = (c.model, c.precision, c.compression, c.accelerator, c.accelerators_per_replica, c.engine, c.engine_version)
-        found[(table.workloads[table.workload[k]].name, *variant, *_layout(c.layout), region)] = p
-    return found
-
-
-def _pool_key(d: Deployment) -> tuple[object, ...]:
-    variant = (d.model, d.precision, d.compression, d.accelerator, d.accelerators_per_replica, d.engine, d.engine_version)
-    return (d.workloads[0], *variant, d.tensor, d.pipeline, d.attention_data, d.expert, f"{d.provider}/{d.region}")
-
-
-def _layout(layout: Layout) -> tuple[int, int, int | None, int | None]:
-    return layout.tensor, layout.pipeline, layout.attention_data, layout.expert

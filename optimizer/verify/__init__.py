@@ -34,6 +34,7 @@ RULES: dict[str, Callable[[Facts], Iterator[str]]] = {
     "rent": money.rent_rule,
     "switches": charges.switches_rule,
     "starts": changes.starts_rule,
+    "changes": changes.changes_rule,
     "bill": money.bill_rule,
     "objective": money.objective_rule,
     "proof": money.proof_rule,
@@ -50,13 +51,13 @@ RULES: dict[str, Callable[[Facts], Iterator[str]]] = {
 """Every rule by name: a function that yields what is wrong; its docstring says what must hold."""
 
 
-def verify_plan(instance: Instance, plan: Plan) -> Verification:
+def verify_plan(instance: Instance, plan: Plan, plan_in_force: Plan | None = None) -> Verification:
     """Check a plan against its instance, rule by rule.
 
     Returns
     -------
     Verification : the names of all rules, and each failure as ``rule: what is wrong``
     """
-    facts = Facts(instance, plan)
+    facts = Facts(instance, plan, plan_in_force)
     failures = [f"{name}: {failure}" for name, rule in RULES.items() for failure in rule(facts)]
     return Verification(passed=not failures, rules=tuple(RULES), failures=tuple(failures))

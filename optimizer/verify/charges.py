@@ -9,7 +9,7 @@ from fractions import Fraction
 from optimizer.catalog import Quality, worst
 from optimizer.instance import HOURS_PER_MONTH, FlatLicence, Instance, Match, UnitLicence
 from optimizer.plan import Deployment
-from optimizer.verify.changes import start_charges
+from optimizer.verify.changes import change_charges
 from optimizer.verify.facts import Facts, differs, fraction
 from optimizer.verify.matching import offer_fits, pool_fits
 from optimizer.verify.places import storage_price, stored_gib, transfer_usd_per_hour
@@ -147,5 +147,5 @@ def heads(facts: Facts) -> dict[str, Fraction]:
     found = {"compute": facts.rent, "transfer": transfer_usd_per_hour(facts), **unit_charges(facts)}
     for due, _ in _expected(facts).values():
         found[due.head] = found.get(due.head, Fraction(0)) + due.usd_per_hour
-    found["setup"] = found.get("setup", Fraction(0)) + sum(start_charges(facts).values(), Fraction(0))
+    found["setup"] = found.get("setup", Fraction(0)) + sum(change_charges(facts).values(), Fraction(0))
     return found

@@ -40,6 +40,7 @@ class Facts:
 
     instance: Instance
     plan: Plan
+    plan_in_force: Plan | None = None
     estimates: dict[tuple[str, Configuration], object] = field(default_factory=dict)
 
     @cached_property

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from optimizer.instance import HOURS_PER_MONTH, Limit, Match
 from optimizer.plan import LimitUse
+from optimizer.verify.changes import commitments_kept
 from optimizer.verify.charges import heads, instance_usd_per_hour
 from optimizer.verify.facts import COMMITTED, Facts, differs, fraction
 from optimizer.verify.matching import offer_fits, replica_fits
@@ -48,7 +49,8 @@ def _needed(
     """Give the instances to rent: for what is in use, or for a commitment the most in any period, training jobs included."""
     if key[1] not in COMMITTED:
         return -(-used[key] // size)
-    return max(-(-used[key[0], key[1], period] // size) + held[key[0], key[1], period] for period in facts.month_share)
+    needed = (-(-used[key[0], key[1], period] // size) + held[key[0], key[1], period] for period in facts.month_share)
+    return max(commitments_kept(facts.plan.change).get(key[:2], 0), *needed)
 
 
 def _held_by_runs(facts: Facts) -> tuple[Counter[tuple[str, str, str]], Counter[tuple[str, str, str]]]:

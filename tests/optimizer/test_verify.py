@@ -243,8 +243,9 @@ MUTATIONS: list[tuple[str, str, Mutation, set[str]]] = [
 ]
 
 
-def fired(question: Instance, document: dict[str, Any]) -> set[str]:
-    return {failure.partition(":")[0] for failure in verify_plan(question, Plan.model_validate_json(_json(document))).failures}
+def fired(question: Instance, document: dict[str, Any], force: Plan | None = None) -> set[str]:
+    found = verify_plan(question, Plan.model_validate_json(_json(document)), force)
+    return {failure.partition(":")[0] for failure in found.failures}
 
 
 def _json(document: dict[str, Any]) -> str:

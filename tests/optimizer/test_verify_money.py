@@ -1,4 +1,4 @@
-"""Mutation tests of the rules about starts, as in ``test_verify``, on a question with two periods."""
+"""Mutation tests of the rules about money and change, as in ``test_verify``, on a question with two periods."""
 
 from __future__ import annotations
 
@@ -17,16 +17,29 @@ HALVES = [{"name": "day", "hours": 12.0, "per_month": 365 / 12}, {"name": "night
 
 @pytest.fixture(scope="module")
 def question() -> Instance:
-    """Four small replicas by day and one by night, started for 6 USD each."""
+    """Four small replicas by day and one by night, started for 4 USD each; by day the plan in force has one large too."""
     served = workload("w", 20.0)
     served["classes"][0]["rate"]["value"] = {"day": 20.0, "night": 5.0}
-    start = {"name": "start", "when": {"accelerator": "small"}, "usd_per_start": 6.0, "quality": "measured"}
-    return instance(**two_types(0.0, workloads=[served]), periods=HALVES, starts=[start])
+    start = {"name": "start", "when": {"accelerator": "small"}, "usd_per_start": 4.0, "quality": "measured"}
+    found = instance(**two_types(0.0, workloads=[served]), periods=HALVES, starts=[start])
+    policy = {"usd_per_replica_stop": 73.0, "minimum_saving_usd_per_month": 1.0, "max_changed_fraction": 0.5}
+    return found.replace(policy={**found.policy.model_dump(mode="json"), "change": policy})
 
 
 @pytest.fixture(scope="module")
-def plan(question: Instance) -> Plan:
-    return allocate(question, Options(relative_gap=1e-6))
+def force(question: Instance) -> Plan:
+    """Answer for a dearer small: 1 large and 2 small by day."""
+    document = question.model_dump(mode="json")["catalogs"]
+    document["offers"][0]["prices"][0]["usd_per_hour"] = 1.4
+    return allocate(question.replace(catalogs=document), Options(relative_gap=1e-6))
+
+
+@pytest.fixture(scope="module")
+def plan(question: Instance, force: Plan) -> Plan:
+    found = allocate(question, Options(relative_gap=1e-6), plan_in_force=force)
+    assert found.change is not None
+    assert found.change.moves
+    return found
 
 
 MUTATIONS: list[tuple[str, str, Mutation, set[str]]] = [
@@ -34,11 +47,26 @@ MUTATIONS: list[tuple[str, str, Mutation, set[str]]] = [
     ("starts", "a start told too cheap", change("starts", 0, "usd_per_hour")(0.1), set()),
     ("starts", "another number", change("starts", 0, "before")(0), set()),
     ("starts", "told twice", lambda d: d["starts"].append(d["starts"][0]), set()),
+    ("changes", "nothing told", change("change")(None), {"bill", "objective", "baselines", "quality shares"}),
+    ("changes", "a move forgotten", lambda d: d["change"]["moves"].pop(), set()),
+    ("changes", "a move told too cheap", change("change", "moves", 0, "usd_per_hour")(1.0), set()),
+    ("changes", "another number", change("change", "moves", 0, "before")(7), set()),
+    ("changes", "too few started", change("change", "started")(0.0), set()),
+    ("changes", "a smaller share", change("change", "changed_fraction")(0.1), set()),
+    ("changes", "another plan in force", change("change", "plan_in_force")("0" * 64), set()),
+    (
+        "changes",
+        "a commitment invented",
+        lambda d: d["change"]["commitments"].append({"offer": "p/r/smallx1", "option": "reserved", "instances": 1}),
+        set(),
+    ),
 ]
 
 
 @pytest.mark.parametrize(("rule", "what", "mutation", "companions"), MUTATIONS, ids=[f"{m[0]}: {m[1]}" for m in MUTATIONS])
-def test_rule_refuses(question: Instance, plan: Plan, rule: str, what: str, mutation: Mutation, companions: set[str]) -> None:
+def test_rule_refuses(
+    question: Instance, plan: Plan, force: Plan, rule: str, what: str, mutation: Mutation, companions: set[str]
+) -> None:
     document: dict[str, Any] = plan.model_dump(mode="json")
     mutation(document)
-    assert fired(question, document) == {rule, *companions}
+    assert fired(question, document, force) == {rule, *companions}

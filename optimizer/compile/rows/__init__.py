@@ -1,7 +1,7 @@
 """Row families of the model, one function each; FORMULATION.md states them in the same order and names."""
 
 from optimizer.compile.rows.block import RowBlock, stacked
-from optimizer.compile.rows.change import start_rows
+from optimizer.compile.rows.change import change_rows, kept_rows, move_rows, start_rows
 from optimizer.compile.rows.demand import accuracy_rows, capacity_rows, demand_rows, switching_rows, use_rows
 from optimizer.compile.rows.supply import budget_rows, commitment_rows, instance_rows, limit_rows, spot_rows
 from optimizer.compile.rows.training import train_rows, train_use_rows
@@ -22,4 +22,7 @@ ROW_FAMILIES = (
     start_rows,
     train_rows,
     train_use_rows,
+    move_rows,
+    change_rows,
+    kept_rows,
 )

@@ -114,12 +114,12 @@ def _limit_terms(table: CandidateTable, columns: Columns, number: int, period: i
 def budget_rows(table: CandidateTable, columns: Columns) -> RowBlock:
     """budget[l]:  what the limit's match covers costs at most max_usd_per_month[l] / 730.
 
-    A match that asks nothing covers the whole objective. One that asks of offers covers what their instances cost, commitments
+    A match that asks nothing covers the whole bill. One that asks of offers covers what their instances cost, commitments
     included; one that asks of replicas (team, workload, variant) the share of the price that their accelerators are of the
     instance, Σ hours_share · price[o] · size[p] / size[o] · n[p, o, t].
     """
     limits = [x for x in table.instance.limits if x.max_usd_per_month is not None]
-    costs = [_covered(table, columns, limit.match) for limit in limits]
+    costs, fixed = [_covered(table, columns, limit.match) for limit in limits], columns.constant_usd_per_hour
     entries = [np.flatnonzero(cost) for cost in costs]
     return RowBlock(
         group="budget",
@@ -127,7 +127,7 @@ def budget_rows(table: CandidateTable, columns: Columns) -> RowBlock:
         column=np.concatenate([*entries, np.zeros(0, dtype=np.int64)]).astype(np.int64),
         value=np.concatenate([*(cost[e] for cost, e in zip(costs, entries, strict=True)), np.zeros(0)]),
         lower=np.full(len(limits), -np.inf),
-        upper=np.array([(x.max_usd_per_month or 0.0) / HOURS_PER_MONTH for x in limits], dtype=np.float64),
+        upper=np.array([(x.max_usd_per_month or 0.0) / HOURS_PER_MONTH - fixed * (x.match == Match()) for x in limits]),
         name=lambda r: limits[r].name,
     )
 
@@ -135,6 +135,7 @@ def budget_rows(table: CandidateTable, columns: Columns) -> RowBlock:
 def _covered(table: CandidateTable, columns: Columns, match: Match) -> npt.NDArray[np.float64]:
     """Give what a match covers of each column's cost, USD per hour; shape (n_columns,)."""
     cost = objective(table, columns)
+    cost[columns.first_changed :] = 0.0  # what a change must save is nobody's bill
     if match == Match():
         return cost
     number = [limit.match for limit in table.instance.limits].index(match)
