@@ -6,21 +6,22 @@ kept ones out as arrays. Loads are in replicas at the utilization cap: ``load[k,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from optimizer.catalog import Option, Quality
+from optimizer.compile.judging import Judge, Verdict, accuracy_judged, kept_accuracy
 from optimizer.compile.offers import OfferTable, fits, offer_table
 from optimizer.compile.places import transfer_costs
 from optimizer.errors import InfeasibleError, Problem
-from optimizer.instance import AccuracyFloor, Aggregation, Instance, Limit, Match, ServingWorkload, TrainingWorkload
+from optimizer.instance import Instance, Limit, Match, ServingWorkload, TrainingWorkload
 from optimizer.performance import Configuration, OptionTable, Performance
-from optimizer.performance.modelled import weights_gib
 
 __all__ = ["CandidateTable", "Rejected", "accuracy_judged", "allowed_offers", "candidate_table", "concerns", "kept_accuracy"]
 
@@ -49,7 +50,8 @@ class Rejected:
 class CandidateTable:
     """The kept candidates as arrays, in canonical order (workload name, then accelerator, size, variant, engine).
 
-    Shapes: ``workload``, ``option_row``, ``accelerator``, ``size`` (accelerators per replica), ``accuracy`` are (n_candidates,);
+    Shapes: ``workload``, ``option_row`` (row of the workload's options), ``form`` (place in ``forms``), ``accelerator``, ``size``
+    (accelerators per replica), ``accuracy`` and ``rank`` (of its rates' quality) are (n_candidates,);
     ``load`` is (n_candidates, n_classes) at the class's peak over the periods, zero where a workload has no such class or the
     class no demand; ``demand`` is (n_workloads, n_classes) per second at the peak, ``shape`` (n_workloads, n_classes, n_periods)
     the share of the peak in each period; ``hours_share`` is (n_periods,), each period's share of the month; ``allowed`` is
@@ -63,7 +65,10 @@ class CandidateTable:
     workloads: tuple[ServingWorkload, ...]
     options: tuple[OptionTable, ...]
     workload: npt.NDArray[np.int64]
+    forms: tuple[Configuration, ...]
     option_row: npt.NDArray[np.int64]
+    form: npt.NDArray[np.int64]
+    rank: npt.NDArray[np.int64]
     accelerator: npt.NDArray[np.int64]
     size: npt.NDArray[np.int64]
     accuracy: npt.NDArray[np.float64]
@@ -74,7 +79,8 @@ class CandidateTable:
     allowed: npt.NDArray[np.bool_]
     transfer: npt.NDArray[np.float64]
     unpriced: tuple[str, ...]
-    rejected: tuple[Rejected, ...]
+    refused: Counter[str]
+    reasons: Callable[[], tuple[Rejected, ...]]
 
     def __len__(self) -> int:
         """Give the number of kept candidates."""
@@ -86,27 +92,32 @@ class CandidateTable:
         return np.array([w.name in self.instance.batches for w in self.workloads], dtype=bool)
 
     @cached_property
-    def facts(self) -> dict[str, npt.NDArray[np.str_]]:
-        """Give what a match may ask of a candidate, by field; shape (n_candidates,) each, "" where there is nothing."""
+    def rejected(self) -> tuple[Rejected, ...]:
+        """Word why each workload cannot run on what it cannot run on; ``refused`` counts them by code."""
+        return self.reasons()
+
+    @cached_property
+    def facts(self) -> dict[str, tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]]]:
+        """Give what a match may ask of a candidate, by field: names, "" where there is nothing, and which is whose."""
         instance, workloads = self.instance, self.workloads
         cards = [instance.accelerators[name] for name in self.offers.accelerators]
-        made = [self.configuration(k) for k in range(len(self))]
-        by_card = {
-            "accelerator": [c.name for c in cards],
-            "family": [c.family for c in cards],
-            "kind": [c.kind.value for c in cards],
+        columns: dict[str, tuple[list[str], npt.NDArray[np.int64]]] = {
+            "accelerator": ([c.name for c in cards], self.accelerator),
+            "family": ([c.family for c in cards], self.accelerator),
+            "kind": ([c.kind.value for c in cards], self.accelerator),
+            "workload": ([w.name for w in workloads], self.workload),
+            "team": ([w.team or "" for w in workloads], self.workload),
+            **{f: ([getattr(c, f) for c in self.forms], self.form) for f in ("model", "precision", "compression")},
         }
-        by_workload = {"workload": [w.name for w in workloads], "team": [w.team or "" for w in workloads]}
-        found = {field: np.array(names, dtype=np.str_)[self.accelerator] for field, names in by_card.items()}
-        found |= {field: np.array(names, dtype=np.str_)[self.workload] for field, names in by_workload.items()}
-        for field in ("model", "precision", "compression"):
-            found[field] = np.array([getattr(c, field) for c in made], dtype=np.str_)
-        return found
+        return {field: (np.array(names, dtype=np.str_), which) for field, (names, which) in columns.items()}
 
     @cached_property
     def limited(self) -> npt.NDArray[np.bool_]:
         """Say which candidates fit the part of each limit's match that speaks of replicas; shape (n_limits, n_candidates)."""
-        fits = [self.matching(limit.match, REPLICA_FIELDS) for limit in self.instance.limits]
+        limits = self.instance.limits
+        if not any(limit.match.speaks_of_replicas for limit in limits):
+            return np.broadcast_to(np.True_, (len(limits), len(self)))
+        fits = [self.matching(limit.match, REPLICA_FIELDS) for limit in limits]
         return np.array(fits, dtype=bool).reshape(len(fits), len(self))
 
     def matching(self, match: Match, fields: Sequence[str] = MATCH_FIELDS) -> npt.NDArray[np.bool_]:
@@ -114,31 +125,17 @@ class CandidateTable:
         fit = np.ones(len(self), dtype=bool)
         for field in fields:
             if (wanted := getattr(match, field)) is not None:
-                fit &= np.isin(self.facts[field], wanted)
+                names, which = self.facts[field]
+                fit &= np.isin(names, wanted)[which]
         return fit
 
     def configuration(self, k: int) -> Configuration:
         """Give the configuration of candidate ``k``."""
-        options = self.options[self.workload[k]]
-        configuration: Configuration = options.forms[options.form[self.option_row[k]]]
-        return configuration
+        return self.forms[int(self.form[k])]
 
     def quality(self, k: int) -> Quality:
         """Give the quality of candidate ``k``'s rates."""
-        quality: Quality = tuple(Quality)[self.options[self.workload[k]].rank[self.option_row[k]]]
-        return quality
-
-
-def kept_accuracy(instance: Instance, configuration: Configuration, floor: AccuracyFloor) -> float | None:
-    """Give the share of the baseline a variant keeps on the floor's metric, at most 1; None where no row says."""
-    variant = instance.models[configuration.model].variant(configuration.precision, configuration.compression)
-    if variant is None:
-        return None
-    if variant.is_baseline:
-        return 1.0
-    wanted = (floor.metric, floor.evaluation)
-    kept = [a.kept_fraction for a in variant.accuracy if (a.metric, a.evaluation) == wanted]
-    return min(kept, default=None)
+        return tuple(Quality)[int(self.rank[k])]
 
 
 def candidate_table(instance: Instance) -> CandidateTable:
@@ -152,18 +149,32 @@ def candidate_table(instance: Instance) -> CandidateTable:
     workloads = instance.demands
     transfer, unpriced = transfer_costs(instance, workloads, offers.regions)
     allowed = np.array([allowed_offers(w, offers, instance) for w in workloads], dtype=bool).reshape(len(workloads), len(offers))
-    busy = np.array([sum(any(c.rate.at(p.name) > 0 for p in instance.periods) for c in w.classes) for w in workloads])
+    rates = _rates(instance, workloads)
+    busy = (rates > 0).any(axis=2).sum(axis=1)
     allowed &= (np.isinf(transfer).sum(axis=1) < np.maximum(busy, 1)[:, None])[:, offers.region]
-    tables, rejected, rows = [], [], []
-    for number, workload in enumerate(workloads):
-        table = performance.options(workload)
-        tables.append(table)
-        rejected += [Rejected(workload.name, c, str(r.code), r.message) for c, r in table.rejected]
-        kept, refused = _judged(instance, workload, table, offers, allowed[number])
-        rejected += refused
-        rows += [(number, row, accuracy) for row, accuracy in kept]
-    _refuse_hopeless(workloads, rows, rejected)
-    found = _laid_out(instance, performance, offers, workloads, tuple(tables), rows, allowed, transfer, unpriced, tuple(rejected))
+    judge = Judge(instance, offers)
+    options = tuple(performance.options(workload) for workload in workloads)
+    verdicts = [judge.verdict(t, w.accuracy, mine) for w, t, mine in zip(workloads, options, allowed, strict=True)]
+
+    def reasons() -> tuple[Rejected, ...]:
+        whose = zip(workloads, options, allowed, strict=True)
+        return tuple(Rejected(w.name, *why) for w, t, mine in whose for why in judge.refusals(t, w.accuracy, mine))
+
+    _refuse_hopeless(workloads, [len(v.rows) > 0 for v in verdicts], reasons)
+    found = CandidateTable(
+        instance=instance,
+        performance=performance,
+        offers=offers,
+        workloads=workloads,
+        options=options,
+        **_laid_out(instance, offers, judge.forms, options, verdicts, rates),
+        hours_share=np.array([p.month_share for p in instance.periods]),
+        allowed=allowed,
+        transfer=transfer,
+        unpriced=unpriced,
+        refused=sum((v.refused for v in verdicts), Counter()),
+        reasons=reasons,
+    )
     _refuse_homeless(found)
     return found
 
@@ -175,10 +186,9 @@ def allowed_offers(workload: ServingWorkload | TrainingWorkload, offers: OfferTa
         0 in (x.max_accelerators, x.max_instances) and concerns(x, workload) and not _tells_variants(x) for x in instance.limits
     ]
     barred = offers.limited[np.flatnonzero(zero)].any(axis=0)
-    spot = np.array([price.option is Option.SPOT for price in offers.prices], dtype=bool)
-    here = np.array([regions is None or offer.region in regions for offer in offers.offers], dtype=bool)
+    barred = barred if regions is None else barred | ~np.isin(offers.facts["region"], regions)
     accepts = workload.max_spot_fraction > 0 if isinstance(workload, ServingWorkload) else workload.max_spot_fraction >= 1
-    return here & ~barred & (~spot | accepts)
+    return np.asarray(~barred if accepts else ~barred & (offers.facts["option"] != Option.SPOT.value))
 
 
 def _tells_variants(limit: Limit) -> bool:
@@ -190,87 +200,27 @@ def concerns(limit: Limit, workload: ServingWorkload | TrainingWorkload) -> bool
     return fits(limit.match.workload, workload.name) and fits(limit.match.team, workload.team)
 
 
-def _judged(
-    instance: Instance, workload: ServingWorkload, table: OptionTable, offers: OfferTable, allowed: npt.NDArray[np.bool_]
-) -> tuple[list[tuple[int, float]], list[Rejected]]:
-    """Split what performance lets through by accuracy and by what can be rented: (row, accuracy) pairs and refusals."""
-    kept: list[tuple[int, float]] = []
-    refused: list[Rejected] = []
-    rentable = {
-        name: set(offers.size[allowed & (offers.accelerator == i)].tolist()) for i, name in enumerate(offers.accelerators)
-    }
-    for row, configuration in enumerate(table.configurations):
-        accuracy, why = accuracy_judged(instance, workload.accuracy, configuration)
-        name = instance.accelerators[configuration.accelerator].name
-        sizes = rentable.get(name, set())
-        if why is None and instance.storage:
-            why = _weights_judged(instance, configuration)
-        if why is None and not any(size % configuration.accelerators_per_replica == 0 for size in sizes):
-            why = _no_offer(workload, offers, name, configuration.accelerators_per_replica, sizes)
-        if why is None:
-            kept.append((row, accuracy))
-        else:
-            refused.append(Rejected(workload.name, configuration, *why))
-    return kept, refused
-
-
-def accuracy_judged(
-    instance: Instance, floor: AccuracyFloor | None, configuration: Configuration
-) -> tuple[float, tuple[str, str] | None]:
-    """Give the accuracy a variant keeps under a floor, and why it cannot serve where it cannot."""
-    if floor is None:
-        return 1.0, None
-    accuracy = kept_accuracy(instance, configuration, floor)
-    if accuracy is None:
-        return 0.0, ("accuracy_unknown", f"no row of {floor.metric} on {floor.evaluation} for this variant")
-    wanted = floor.floor_fraction_of_baseline
-    if floor.aggregation is Aggregation.PER_REQUEST and Fraction(repr(accuracy)) < Fraction(repr(wanted)):
-        return accuracy, (
-            "accuracy_below_floor",
-            f"keeps {accuracy:.4f} of the baseline's {floor.metric}, the floor is {wanted:.4f}",
-        )
-    return accuracy, None
-
-
-def _weights_judged(instance: Instance, configuration: Configuration) -> tuple[str, str] | None:
-    """Say why a variant cannot be kept at a price: its size is not known."""
-    model = instance.models[configuration.model]
-    gib = weights_gib(model, model.variant(configuration.precision, configuration.compression), configuration.precision)
-    return None if gib > 0 else ("weights_unknown", "storage is priced, but neither its weights_gib nor its parameters are known")
-
-
-def _no_offer(workload: ServingWorkload, offers: OfferTable, name: str, size: int, sizes: set[int]) -> tuple[str, str]:
-    if sizes:
-        return "no_offer", f"no allowed instance of {name} holds whole groups of {size}; there are {sorted(sizes)}"
-    if name in offers.accelerators:
-        return "no_offer", f"{name} is offered, but nowhere this workload may use (regions, options, limits of zero)"
-    left_out = [f"{label}: {reason}" for accelerator, label, reason in offers.left_out if accelerator == name]
-    return "no_offer", f"no priced offer of {name}" + (f" ({left_out[0]})" if left_out else "")
-
-
 def _refuse_hopeless(
-    workloads: Sequence[ServingWorkload], rows: Sequence[tuple[int, int, float]], rejected: Sequence[Rejected]
+    workloads: Sequence[ServingWorkload], served: Sequence[bool], reasons: Callable[[], tuple[Rejected, ...]]
 ) -> None:
     """Raise when a workload has nothing left to run on, candidate by candidate."""
-    served = {number for number, _, _ in rows}
     problems = []
-    for number, workload in enumerate(workloads):
-        if number not in served:
-            mine = [r for r in rejected if r.workload == workload.name]
-            place = f"/workloads/{workload.name}"
-            problems += [Problem(None, place, f"{r.configuration.label}: {r.code}: {r.reason}", "") for r in mine]
-            if not mine:
-                problems.append(Problem(None, place, f"no variant of {workload.model!r} with any figure", "a profile or a model"))
+    for workload in (w for w, is_served in zip(workloads, served, strict=True) if not is_served):
+        mine = [r for r in reasons() if r.workload == workload.name]
+        place = f"/workloads/{workload.name}"
+        problems += [Problem(None, place, f"{r.configuration.label}: {r.code}: {r.reason}", "") for r in mine]
+        if not mine:
+            problems.append(Problem(None, place, f"no variant of {workload.model!r} with any figure", "a profile or a model"))
     if problems:
-        names = [w.name for n, w in enumerate(workloads) if n not in served]
+        names = [w.name for w, is_served in zip(workloads, served, strict=True) if not is_served]
         raise InfeasibleError(f"no plan: every candidate of {', '.join(map(repr, names))} is rejected", problems)
 
 
 def _refuse_homeless(table: CandidateTable) -> None:
     """Raise when a class may not be served in any region where its workload has a candidate to rent for."""
     offers, problems = table.offers, []
-    for number, workload in enumerate(table.workloads):
-        cards = np.unique(table.accelerator[table.workload == number])
+    for number in np.flatnonzero(np.isinf(table.transfer).any(axis=(1, 2))):
+        workload, cards = table.workloads[number], np.unique(table.accelerator[table.workload == number])
         regions = np.unique(offers.region[table.allowed[number] & np.isin(offers.accelerator, cards)])
         for b in np.flatnonzero(~np.isfinite(table.transfer[number][:, regions]).any(axis=1)):
             found = "none of its regions has an offer that it may use" + "".join(f"; {x}" for x in table.unpriced[:3])
@@ -279,54 +229,44 @@ def _refuse_homeless(table: CandidateTable) -> None:
         raise InfeasibleError("no plan: some requests may not be served anywhere", problems)
 
 
-def _laid_out(
-    instance: Instance,
-    performance: Performance,
-    offers: OfferTable,
-    workloads: tuple[ServingWorkload, ...],
-    options: tuple[OptionTable, ...],
-    rows: list[tuple[int, int, float]],
-    allowed: npt.NDArray[np.bool_],
-    transfer: npt.NDArray[np.float64],
-    unpriced: tuple[str, ...],
-    rejected: tuple[Rejected, ...],
-) -> CandidateTable:
-    def order(entry: tuple[int, int, float]) -> tuple[object, ...]:
-        c = options[entry[0]].configurations[entry[1]]
-        return entry[0], c.accelerator, c.accelerators_per_replica, c.precision, c.compression, c.label
-
-    rows = sorted(rows, key=order)
-    classes = max((len(w.classes) for w in workloads), default=1)
-    rates = np.zeros((len(workloads), classes, len(instance.periods)))
+def _rates(instance: Instance, workloads: Sequence[ServingWorkload]) -> npt.NDArray[np.float64]:
+    """Give the rate of every class in every period, per second; shape (n_workloads, n_classes, n_periods)."""
+    rates = np.zeros((len(workloads), max((len(w.classes) for w in workloads), default=1), len(instance.periods)))
     for number, workload in enumerate(workloads):
         rates[number, : len(workload.classes)] = [[c.rate.at(p.name) for p in instance.periods] for c in workload.classes]
-    demand = rates.max(axis=2)
-    owner = np.array([number for number, _, _ in rows], dtype=np.int64)
-    row = np.array([row for _, row, _ in rows], dtype=np.int64)
-    load = np.zeros((len(rows), classes))
-    for number, table in enumerate(options):
-        mine, width = np.flatnonzero(owner == number), len(workloads[number].classes)
-        load[mine, :width] = demand[number, :width] / (table.rate_per_s[row[mine]] * instance.policy.utilization_cap)
-    load = np.where(load > 0, np.maximum(load, SMALLEST_LOAD), 0.0)
+    return rates
+
+
+def _laid_out(
+    instance: Instance,
+    offers: OfferTable,
+    forms: Sequence[Configuration],
+    options: Sequence[OptionTable],
+    verdicts: Sequence[Verdict],
+    rates: npt.NDArray[np.float64],
+) -> dict[str, Any]:
+    """Lay the kept candidates out as arrays, workload by workload."""
+    demand, cap = rates.max(axis=2), instance.policy.utilization_cap
+    counts, nothing = [len(v.rows) for v in verdicts], np.zeros(0, dtype=np.int64)
+    owner, load = np.repeat(np.arange(len(counts)), counts), np.zeros((sum(counts), rates.shape[1]))
+    starts = np.cumsum([0, *counts])
+    for number, (table, verdict) in enumerate(zip(options, verdicts, strict=True)):
+        width = table.rate_per_s.shape[1]
+        mine = demand[number, :width] / (table.rate_per_s[verdict.rows] * cap)
+        load[starts[number] : starts[number + 1], :width] = np.where(mine > 0, np.maximum(mine, SMALLEST_LOAD), 0.0)
+    form = np.concatenate([nothing, *(v.place for v in verdicts)])
     names = {name: i for i, name in enumerate(offers.accelerators)}
-    configurations = [options[number].configurations[r] for number, r, _ in rows]
-    return CandidateTable(
-        instance=instance,
-        performance=performance,
-        offers=offers,
-        workloads=workloads,
-        options=options,
-        workload=owner,
-        option_row=row,
-        accelerator=np.array([names[instance.accelerators[c.accelerator].name] for c in configurations], dtype=np.int64),
-        size=np.array([c.accelerators_per_replica for c in configurations], dtype=np.int64),
-        accuracy=np.array([accuracy for _, _, accuracy in rows]),
-        load=load,
-        demand=demand,
-        shape=rates / np.where(demand > 0, demand, 1.0)[:, :, None],
-        hours_share=np.array([p.month_share for p in instance.periods]),
-        allowed=allowed,
-        transfer=transfer,
-        unpriced=unpriced,
-        rejected=rejected,
-    )
+    cards = np.array([names.get(instance.accelerators[c.accelerator].name, -1) for c in forms], dtype=np.int64)
+    return {
+        "forms": tuple(forms),
+        "workload": owner,
+        "option_row": np.concatenate([nothing, *(v.rows for v in verdicts)]),
+        "form": form,
+        "rank": np.concatenate([nothing, *(t.rank[v.rows] for t, v in zip(options, verdicts, strict=True))]),
+        "accelerator": cards[form],
+        "size": np.array([c.accelerators_per_replica for c in forms], dtype=np.int64)[form],
+        "accuracy": np.concatenate([np.zeros(0), *(v.accuracy for v in verdicts)]),
+        "load": load,
+        "demand": demand,
+        "shape": rates / np.where(demand > 0, demand, 1.0)[:, :, None],
+    }

@@ -48,7 +48,7 @@ class Compiled:
     def counts(self) -> dict[str, int]:
         """Count candidates: considered, rejected (one entry a reason), dominated, kept."""
         runs = self.columns.training
-        rejected = Counter(r.code for r in (*self.candidates.rejected, *runs.rejected))
+        rejected = self.candidates.refused + Counter(r.code for r in runs.rejected)
         kept = len(self.candidates) + len(runs)
         dominated = int((self.dominated_by >= 0).sum()) + int(self.dominated_runs.sum())
         reasons = {f"rejected: {code.replace('_', ' ')}": rejected[code] for code in sorted(rejected)}

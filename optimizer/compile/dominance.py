@@ -43,12 +43,12 @@ def dominated_candidates(table: CandidateTable, switches: SwitchTable, changes: 
     at no higher price (y is no larger). What the plan in force runs stays; x, which it does not run, changes no less than y in
     its place. Among equals the most accurate stays, then the best quality, then the first in canonical order.
     """
-    quality = np.array([table.quality(k).rank for k in range(len(table))], dtype=np.int64)
     averaged = [w.accuracy is not None and w.accuracy.aggregation is Aggregation.TRAFFIC_WEIGHTED for w in table.workloads]
     accuracy = np.where(np.array(averaged, dtype=bool)[table.workload], table.accuracy, 1.0)
-    belongs = _words(np.concatenate([switches.candidate, table.limited, changes.starts.candidate]))
+    telling = [n for n, limit in enumerate(table.instance.limits) if limit.match.speaks_of_replicas]
+    belongs = _words(np.concatenate([switches.candidate, table.limited[telling], changes.starts.candidate]))
     by = np.full(len(table), -1, dtype=np.int64)
-    order = np.lexsort((np.arange(len(table)), quality, -table.accuracy, table.size, table.accelerator, table.workload))
+    order = np.lexsort((np.arange(len(table)), table.rank, -table.accuracy, table.size, table.accelerator, table.workload))
     group = np.stack([table.workload[order], table.accelerator[order]], axis=1)
     begin = np.flatnonzero(np.r_[True, (group[1:] != group[:-1]).any(axis=1)]) if len(order) else np.zeros(0, dtype=np.int64)
     count = np.diff(np.r_[begin, len(order)])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,7 @@ class OfferTable:
     sum; ``size`` (accelerators per instance), ``accelerator`` and ``region`` (indices into ``accelerators`` and
     ``regions``) have shape (n_offers,); ``limited`` has shape (n_limits, n_offers): whether the offer part of a limit fits;
     ``interrupted_per_hour`` (n_offers,) how often an instance is taken away.
-    ``left_out`` holds (accelerator, offer label, reason) of what had no usable price.
+    ``left_out`` holds (accelerator, offer label, reason) of what had no usable price; ``facts`` what a match may ask.
     """
 
     offers: tuple[Offer, ...]
@@ -44,8 +45,9 @@ class OfferTable:
     accelerators: tuple[str, ...]
     regions: tuple[str, ...]
     left_out: tuple[tuple[str, str, str], ...]
+    facts: Facts
 
-    @property
+    @cached_property
     def committed(self) -> npt.NDArray[np.bool_]:
         """Say which offers are paid for all periods alike, used or not: reserved and owned; shape (n_offers,)."""
         return np.array([price.option in (Option.RESERVED, Option.OWNED) for price in self.prices], dtype=bool)
@@ -106,6 +108,7 @@ def offer_table(instance: Instance) -> OfferTable:
         accelerators=tuple(names),
         regions=tuple(regions),
         left_out=tuple(left_out),
+        facts=facts,
     )
 
 

@@ -62,7 +62,7 @@ class Performance:
             self._profiles[self._models[profile.model].name].append(profile)
         self._named: dict[str, tuple[Profile, ...]] = {}
         self._curves: dict[str, Mapping[Configuration, tuple[Curve, ...]]] = {}
-        self._sheets: dict[tuple[str, bool], Sheet] = {}
+        self._sheets: dict[tuple[str, bool], Sheet | None] = {}
 
     def options(self, workload: AnyWorkload) -> OptionTable:
         """Give every configuration of the workload's model, kept or rejected, in a fixed order."""
@@ -93,12 +93,13 @@ class Performance:
 
         Encoders and rates held at stated lengths are answered one by one.
         """
-        held = [p for p in self._profiles_of(model.name) if p.load.kind in KINDS]
-        if model.architecture == "encoder" or not question.has_lengths or any(p.input_tokens and p.output_tokens for p in held):
-            return None
         key = model.name, question.include_preview
+        if model.architecture == "encoder" or not question.has_lengths:
+            return None
         if key not in self._sheets:
-            self._sheets[key] = self._new_sheet(question, model, held)
+            held = [p for p in self._profiles_of(model.name) if p.load.kind in KINDS]
+            alone = any(p.input_tokens and p.output_tokens for p in held)
+            self._sheets[key] = None if alone else self._new_sheet(question, model, held)
         return self._sheets[key]
 
     def _new_sheet(self, question: Question, model: Model, held: Sequence[Profile]) -> Sheet:
