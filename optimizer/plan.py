@@ -118,6 +118,8 @@ class Rental(Record):
     price_as_of: str
     price_quality: Quality
     price_source: str
+    list_usd_per_instance_hour: float | None = None
+    price_rules: tuple[str, ...] = ()
 
 
 class SwitchUse(Record):

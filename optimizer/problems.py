@@ -167,7 +167,7 @@ def _known(document: object, *path: str) -> frozenset[str]:
 
 
 def _doubles(document: Mapping[str, Any]) -> Iterator[Finding]:
-    for steps in (("workloads",), ("limits",), ("periods",), *((part,) for part in PRICED)):
+    for steps in (("workloads",), ("limits",), ("periods",), ("price_rules",), *((part,) for part in PRICED)):
         yield from _twice(((p, item.get("name")) for p, item in _items(document, *steps)), "a name of its own")
     for key in ("accelerators", "models"):
         yield from _twice(_called(document, key), "names and aliases of its own")
@@ -324,7 +324,7 @@ def _match_references(document: Mapping[str, Any], known: Known, *, offers_read:
 
 def _matches(document: Mapping[str, Any]) -> Iterator[tuple[list[str | int], Mapping[str, Any]]]:
     """Yield (path, match) of everything that says which deployments it counts."""
-    for part, field in (("limits", "match"), *((part, "when") for part in PRICED)):
+    for part, field in (("limits", "match"), ("price_rules", "match"), *((part, "when") for part in PRICED)):
         for path, entry in _items(document, part):
             if isinstance(match := entry.get(field), Mapping):
                 yield [*path, field], match

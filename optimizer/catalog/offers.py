@@ -8,9 +8,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from optimizer.catalog.record import Day, Name, NonNegative, PositiveInt, Quality, Record, Text
+from optimizer.catalog.record import Day, Name, NonNegative, Positive, PositiveInt, Quality, Record, Text
 
 __all__ = ["Offer", "Option", "Price"]
 
@@ -28,13 +28,31 @@ class Option(StrEnum):
 
 
 class Price(Record):
-    """One price of one offer: USD per instance-hour under one option, with its own date and source."""
+    """One price of one offer: USD per instance-hour under one option, with its own date and source.
+
+    What is reserved or owned may also cost ``upfront_usd`` an instance, once in ``term_months``.
+    """
 
     option: Option
-    usd_per_hour: Annotated[float, Field(ge=1e-6, le=1e9)]
+    upfront_usd: NonNegative = 0.0
+    term_months: Positive | None = None
+    usd_per_hour: Annotated[float, Field(ge=0, le=1e9)]
     as_of: Day
     quality: Quality = Quality.MEASURED
     source: Text
+
+    @field_validator("usd_per_hour")
+    @classmethod
+    def _is_no_missing_price(cls, value: float, info: ValidationInfo) -> float:
+        if value < 1e-6 and not info.data.get("upfront_usd"):
+            raise ValueError("Input should be greater than or equal to 1e-06")
+        return value
+
+    @model_validator(mode="after")
+    def _has_a_term(self) -> Price:
+        if self.upfront_usd and (self.term_months is None or self.option not in (Option.RESERVED, Option.OWNED)):
+            raise ValueError("upfront_usd needs term_months, and an option that is reserved or owned")
+        return self
 
 
 class Offer(Record):

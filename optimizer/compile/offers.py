@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from optimizer.catalog import Offer, Option, Price
+from optimizer.compile.matching import fits
+from optimizer.compile.prices import ruled_offers
 from optimizer.costs.compute import rent_usd_per_hour
 from optimizer.costs.licence import licence_usd_per_hour
 from optimizer.costs.risk import interruption_usd_per_hour
@@ -66,17 +68,12 @@ def price_age_days(price: Price, as_of: str) -> int:
     return (date.fromisoformat(as_of) - date.fromisoformat(price.as_of)).days
 
 
-def fits(wanted: str | Sequence[str] | None, fact: str | None) -> bool:
-    """Say whether a fact is what one field of a match wants: nothing in particular, this, or one of these."""
-    return wanted is None or fact == wanted or (not isinstance(wanted, str) and fact in wanted)
-
-
 def offer_table(instance: Instance) -> OfferTable:
     """Collect the priced offers of an instance in canonical order (accelerator, label, option)."""
     rows: list[tuple[str, str, str, Offer, Price]] = []
     left_out: list[tuple[str, str, str]] = []
     longest = instance.policy.max_price_age_days
-    for offer in instance.catalogs.offers:
+    for offer in ruled_offers(instance):
         name = instance.accelerators[offer.accelerator].name
         if not offer.prices:
             left_out.append((name, offer.label, "no price is known"))

@@ -68,5 +68,7 @@ def assumptions_of(
         )
     if rough := sorted({r.offer for r in rentals if r.price_quality is Quality.ASSUMED}):
         found.append(f"the price or its date is assumed for {', '.join(rough)}")
-    found.append("a rented instance is paid whole and its price holds for the month; prices are list prices without discounts")
+    ruled = sorted({name for r in rentals for name in r.price_rules})
+    listed = f"prices follow the rules {', '.join(ruled)}" if ruled else "prices are list prices without discounts"
+    found.append(f"a rented instance is paid whole and its price holds for the month; {listed}")
     return found

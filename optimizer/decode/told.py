@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from optimizer.catalog import Quality, worst
 from optimizer.compile import CandidateTable, Compiled
+from optimizer.compile.prices import RuledPrice
 from optimizer.decode.changes import change_use, period_changes
 from optimizer.decode.counts import SHARE_UNIT, Choice, IntArray
 from optimizer.instance import HOURS_PER_MONTH
@@ -102,6 +103,8 @@ class Told:
             price_as_of=price.as_of,
             price_quality=price.quality,
             price_source=price.source,
+            list_usd_per_instance_hour=price.list_usd_per_hour if isinstance(price, RuledPrice) else price.usd_per_hour,
+            price_rules=price.rules if isinstance(price, RuledPrice) else (),
         )
 
     @property

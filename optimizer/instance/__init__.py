@@ -38,6 +38,7 @@ from optimizer.instance.priced import (
     StartPrice,
     UnitLicence,
 )
+from optimizer.instance.prices import PriceRule
 from optimizer.instance.training import (
     Checkpoint,
     Kept,
@@ -71,6 +72,7 @@ __all__ = [
     "People",
     "Period",
     "Policy",
+    "PriceRule",
     "Rate",
     "RequestClass",
     "RoutePrice",

@@ -20,6 +20,7 @@ from optimizer.instance.limits import Limit
 from optimizer.instance.places import RoutePrice, StoragePrice
 from optimizer.instance.policy import Policy
 from optimizer.instance.priced import DataSet, Interruption, Licence, People, StartPrice
+from optimizer.instance.prices import PriceRule
 from optimizer.problems import not_yet_problems, reference_problems, validation_problems
 
 __all__ = ["SCHEMA_VERSION", "Catalogs", "Instance"]
@@ -59,6 +60,7 @@ class Instance(Record):
     routes: tuple[RoutePrice, ...] = ()
     starts: tuple[StartPrice, ...] = ()
     storage: tuple[StoragePrice, ...] = ()
+    price_rules: tuple[PriceRule, ...] = ()
     sites: tuple[dict[str, Any], ...] = ()
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from optimizer.catalog import Layout, Offer, Price
 from optimizer.instance import HOURS_PER_MONTH, Instance, ServingWorkload, TrainingWorkload
 from optimizer.performance import Configuration, Performance, ReplicaEstimate
 from optimizer.plan import Deployment, Plan, Rental, TrainingRun
+from optimizer.verify.prices import Sold, prices_paid
 
 __all__ = ["COMMITTED", "LOAD_TOLERANCE", "MONEY_TOLERANCE", "Facts", "differs", "fraction"]
 
@@ -89,9 +90,14 @@ class Facts:
         return age > self.instance.policy.max_price_age_days
 
     @cached_property
+    def paid(self) -> dict[tuple[str, str], Sold]:
+        """What is for sale by (label, option), at the price after terms and rules."""
+        return {(s.offer.label, s.option): s for s in prices_paid(self.instance)}
+
+    @cached_property
     def sold(self) -> dict[tuple[str, str], tuple[Offer, Price]]:
         """Offers and prices by (label, option)."""
-        return {(o.label, p.option.value): (o, p) for o in self.instance.catalogs.offers for p in o.prices}
+        return {key: (found.offer, found.price) for key, found in self.paid.items()}
 
     @cached_property
     def pools(self) -> dict[str, list[Deployment]]:

@@ -19,9 +19,13 @@ def price_rule(facts: Facts) -> Iterator[str]:
         if (r.offer, r.option) not in facts.sold:
             yield f"{r.offer} {r.option}: not for sale"
             continue
-        price = facts.sold[r.offer, r.option][1]
-        if fraction(r.usd_per_instance_hour) != fraction(price.usd_per_hour):
+        sold = facts.paid[r.offer, r.option]
+        price = sold.price
+        if abs(fraction(r.usd_per_instance_hour) / fraction(price.usd_per_hour) - 1) > MONEY_TOLERANCE / 1000:
             yield f"{r.offer} {r.option}: costs {price.usd_per_hour} USD/h, the plan says {r.usd_per_instance_hour}"
+        told = r.list_usd_per_instance_hour in (sold.list_usd_per_hour, None if not sold.rules else sold.list_usd_per_hour)
+        if not told or r.price_rules != sold.rules:
+            yield f"{r.offer} {r.option}: the list price is {sold.list_usd_per_hour}, changed by {list(sold.rules)}"
         if (r.price_as_of, r.price_quality, r.price_source) != (price.as_of, price.quality, price.source):
             yield f"{r.offer} {r.option}: the price's date, quality or source is told wrongly"
         if facts.is_too_old(price):

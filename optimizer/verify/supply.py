@@ -156,7 +156,5 @@ def _spent(limit: Limit, facts: Facts) -> Fraction:
 
 def _largest(limit: Limit, facts: Facts) -> int:
     """Give the size of the largest instance a limit counts."""
-    for o in sorted(facts.instance.catalogs.offers, key=lambda o: -o.accelerators_per_instance):
-        if any(offer_fits(limit.match, o, p.option.value, facts) for p in o.prices):
-            return o.accelerators_per_instance
-    return 1
+    sizes = [s.offer.accelerators_per_instance for s in facts.paid.values() if offer_fits(limit.match, s.offer, s.option, facts)]
+    return max(sizes, default=1)

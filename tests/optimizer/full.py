@@ -37,6 +37,7 @@ def full_instance(seed: int) -> Instance:
         policy={"utilization_cap": float(rng.choice([0.5, 0.75, 1.0])), "weight_versions_per_month": float(rng.integers(0, 9))},
         limits=_limits(rng),
         **_charges(rng),
+        price_rules=_price_rules(np.random.default_rng(70_000 + seed)),
         starts=_starts(np.random.default_rng(60_000 + seed)),
     )
 
@@ -165,6 +166,16 @@ def _charges(rng: np.random.Generator) -> dict[str, Any]:
         entry |= {"kept_gib": 2.0, "kept_in": "p/r"}
     storage = kept if data or rng.random() < 0.4 else []
     return {"people": people, "licences": licences, "data": data, "interruptions": risk, "routes": routes, "storage": storage}
+
+
+def _price_rules(rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Draw a discount, a fee for support, and reserved prices made of on-demand ones."""
+    drawn: list[dict[str, Any]] = [
+        {"name": "discount", "match": {"region": "s"}, "percent": float(rng.choice([-10.0, 5.0]))},
+        {"name": "support", "match": {"accelerator": ["a", "b"]}, "fee_usd_per_hour": float(rng.integers(1, 4)) / 8},
+        {"name": "year", "match": {"accelerator": "a"}, "percent": -30.0, "makes": "reserved"},
+    ]
+    return [rule for rule in drawn if rng.random() < 0.3]
 
 
 def _starts(rng: np.random.Generator) -> list[dict[str, Any]]:

@@ -118,6 +118,9 @@ def dearer_places(document: dict[str, Any]) -> None:
         entry["usd_per_gib"] *= 2
     for entry in document["storage"]:
         entry["usd_per_gib_month"] *= 1.5
+    for rule in document["price_rules"]:
+        rule["percent"] += 3.0
+        rule["fee_usd_per_hour"] += 0.125
 
 
 def dearer_starts(document: dict[str, Any]) -> None:
