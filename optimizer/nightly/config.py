@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from optimizer.catalog.record import Fraction01, Name, NonNegative, Positive, PositiveInt, Record
 from optimizer.documents import refused, text_of
 from optimizer.errors import InvalidInputError
+from optimizer.instance.policy import ChangePolicy
 from optimizer.problems import validation_problems
 
 __all__ = ["DemandFeed", "ForecastPolicy", "Guards", "NightlyConfig", "PriceFeed", "Publication", "QuotaFeed", "load_config"]
@@ -112,7 +113,7 @@ class Publication(Record):
 
 
 class NightlyConfig(Record):
-    """A whole nightly job. Paths are relative to the configuration's folder."""
+    """A whole nightly job. Paths are relative to the configuration's folder; ``change`` stands in for the instance's own policy."""
 
     schema_version: Literal[1] = 1
     instance: str
@@ -122,6 +123,7 @@ class NightlyConfig(Record):
     feeds: Feeds = Feeds()
     forecast: ForecastPolicy = ForecastPolicy()
     solve: SolvePolicy = SolvePolicy()
+    change: ChangePolicy | None = None
     guards: Guards = Guards()
     publish: Publication = Publication()
     base: str = Field(default=".", exclude=True)

@@ -82,6 +82,8 @@ def run_night(
         outcome = Outcome(day=day or "", exit_code=1, message="")
         try:
             base = load_instance(config.at(config.instance))
+            if config.change is not None:
+                base = base.replace(policy=base.policy.model_copy(update={"change": config.change}))
             outcome.day = day or now.astimezone(ZoneInfo(base.time_zone)).date().isoformat()
             with Store(config.store_url) as store, store.alone():
                 _run(Night(config, store, outcome.day, now, tell, dict(overrides or {}), cancel), base, outcome)
@@ -152,6 +154,7 @@ def _stages(night: Night, base: Instance, run: Run, outcome: Outcome) -> None:
         question, key = _feed(night, base, number, previous)
     else:
         question, key = Instance.model_validate_json(run["question"]), str(run["key"])
+        previous = _in_force_then(store, number)
     _fault("fed")
     done = store.last_published()
     if done is not None and done["key"] == key and previous is not None and reached < STAGES.index("solved"):
@@ -166,7 +169,7 @@ def _stages(night: Night, base: Instance, run: Run, outcome: Outcome) -> None:
         body = _solve(night, question, number, previous)
     _fault("solved")
     plan = Plan.model_validate_json(body)
-    verified(plan, question)
+    verified(plan, question, previous)
     store.reach(number, "verified", {"rules": len(plan.verification.rules)})
     night.tell(f"verified: {len(plan.verification.rules)} rules hold")
     _fault("verified")
@@ -191,7 +194,7 @@ def _feed(night: Night, base: Instance, number: int, previous: Plan | None) -> t
     ahead = _forecast(night, base, number)
     question, told = tonights(base, night.day, fed, ahead)
     night.flags += fed.flags + told
-    chosen = "" if previous is None else hashlib.sha256(previous.to_json().encode()).hexdigest()
+    chosen = "" if previous is None else night.store.save_plan(previous.to_json(), previous.instance.hash)
     policy = night.config.solve.model_dump_json()
     key = hashlib.sha256(f"{question.hash} {policy} {_versions()}".encode()).hexdigest()
     detail = {"flags": night.flags, "feeds": fed.copies, "plan_in_force": chosen, "notes": list(ahead.notes) if ahead else []}
@@ -272,6 +275,13 @@ def _guard(night: Night, number: int, plan: Plan, change: Difference | None) -> 
     night.flags += passed.values()
     night.store.reach(number, "guarded", {"overridden": passed})
     night.tell("guarded: no guard refuses" if not passed else f"guarded: {'; '.join(passed.values())}")
+
+
+def _in_force_then(store: Store, number: int) -> Plan | None:
+    """Give the plan that was in force when a run took in its feeds: what it changes is told against that one."""
+    fed = next(entry["detail"] for entry in store.journal(number) if entry["stage"] == "fed")
+    body = store.plan(fed["plan_in_force"]) if fed["plan_in_force"] else None
+    return None if body is None else Plan.model_validate_json(body)
 
 
 def _from_store(store: Store) -> Plan | None:

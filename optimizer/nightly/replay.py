@@ -130,12 +130,12 @@ def _anew(config: NightlyConfig, question: Instance) -> Plan:
 
 
 def _at_prices(plan: Plan, question: Instance) -> float:
-    """Give what a plan costs at a question's prices, USD/h: rent anew, the rest as the plan says; a lost price stays."""
+    """Give what a plan costs at a question's prices, USD/h: rent anew, the rest as the plan says but for the price of changing."""
     price = {(o.label, p.option.value): p.usd_per_hour for o in question.catalogs.offers for p in o.prices}
     share = {p.name: p.month_share for p in question.periods}
     old = sum(r.usd_per_hour * share[r.period] for r in plan.rentals)
     new = sum(price.get((r.offer, r.option), r.usd_per_instance_hour) * r.instances * share[r.period] for r in plan.rentals)
-    return plan.usd_per_hour - old + new
+    return plan.usd_per_hour - (0.0 if plan.change is None else plan.change.usd_per_hour) - old + new
 
 
 def to_csv(days: list[ReplayedDay]) -> str:
