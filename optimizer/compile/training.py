@@ -211,6 +211,11 @@ def _ways(
             reasons.append(low if isinstance(estimate, RunEstimate) and low is not None else _why(estimate))
             continue
         instances = -(-gang // int(offers.size[o]))
+        if job.max_instances is not None and instances > job.max_instances:
+            reasons.append(
+                ("layout", f"{gang} would span {instances} instances, at most {job.max_instances} ({offers.label(o)})")
+            )
+            continue
         lost = float(offers.interrupted_per_hour[o]) * instances
         hours = disturbed_hours(estimate.hours, job.checkpoint, lost)
         if hours is None:

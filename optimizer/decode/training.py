@@ -18,10 +18,11 @@ def _run(told: Told, n: int) -> TrainingRun:
     runs, offers = told.compiled.columns.training, told.table.offers
     run, periods = runs.runs[n], told.table.instance.periods
     job, offer, price, estimate = runs.jobs[run.job], offers.offers[run.offer], offers.prices[run.offer], run.estimate
-    lost = float(offers.interrupted_per_hour[run.offer]) * run.instances * run.hours
-    written = 0.0
-    if job.checkpoint is not None:
-        written = estimate.hours * job.checkpoint.write_seconds / 3600 / job.checkpoint.interval_hours
+    interruptions = float(offers.interrupted_per_hour[run.offer]) * run.instances * run.hours
+    written = lost = 0.0
+    if (saved := job.checkpoint) is not None:
+        written = estimate.hours * saved.write_seconds / 3600 / saved.interval_hours
+        lost = interruptions * (saved.interval_hours / 2 + saved.restart_seconds / 3600)
     return TrainingRun(
         job=job.name,
         model=told.table.instance.models[job.model].name,
@@ -42,8 +43,8 @@ def _run(told: Told, n: int) -> TrainingRun:
         periods=tuple(periods[t].name for t in run.periods),
         work_hours=estimate.hours,
         checkpoint_hours=written,
-        interruptions=lost,
-        lost_hours=max(run.hours - estimate.hours - written, 0.0),
+        interruptions=interruptions,
+        lost_hours=lost,
         hours=run.hours,
         finish_hours=run.wait_hours + run.hours,
         deadline_hours=job.deadline_hours,

@@ -202,6 +202,7 @@ class TrainingWorkload(_Demand):
     A run may start with any period from ``start`` (the first one if null) on, once round, and goes on without a break; it must
     end within ``deadline_hours`` of the start of ``start``. ``max_spot_fraction`` 1 allows spot, for the whole gang. ``layouts``
     come in order of preference; the first that fits is used. Without a ``checkpoint`` nothing may be interrupted.
+    ``max_instances`` is the most that one gang may span: what ``scaling`` keeps is of gangs on so many, and no slower a network.
     """
 
     kind: Literal["training"]
@@ -210,6 +211,7 @@ class TrainingWorkload(_Demand):
     deadline_hours: Positive
     start: Name | None = None
     runs_per_month: Annotated[float, Field(gt=0, le=1e5)] = 1.0
+    max_instances: PositiveInt | None = None
     scaling: Scaling | None = None
     precisions: Annotated[tuple[TrainingPrecision, ...], Field(min_length=1)] = (TrainingPrecision(precision="bf16"),)
     layouts: Annotated[tuple[TrainingLayout, ...], Field(min_length=1)] = (TrainingLayout(),)

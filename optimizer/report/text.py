@@ -93,37 +93,26 @@ def _deployments(plan: Plan, markdown: bool) -> str:
 
 
 def _training(plan: Plan, markdown: bool) -> str:
-    head = [
-        "job",
-        "precision",
-        "gang",
-        "tensor x pipeline x data",
-        "GiB each",
-        "offer",
-        "option",
-        "hours a run",
-        "ends / deadline",
-    ]
-    head += ["overhead", "runs/month", "USD/h", "rests on"]
+    head = ["job", "precision", "gang", "layout", "GiB each", "offer", "option", "hours (written, lost)", "ends / deadline"]
+    head += ["runs/month", "USD/h", "rests on"]
     rows = [
         [
             run.job,
             run.precision if run.compression == "none" else f"{run.precision}+{run.compression}",
             f"{run.gang} x {run.accelerator}" + (f" ({run.gangs_at_once} at once)" if run.gangs_at_once > 1 else ""),
-            f"{run.tensor} x {run.pipeline} x {run.data_parallel}",
+            f"t{run.tensor} p{run.pipeline} d{run.data_parallel}",
             f"{run.memory_gib:.1f}",
             f"{run.instances} x {run.offer}",
             run.option.replace("_", "-"),
-            f"{run.hours:,.1f}",
+            f"{run.hours:,.1f} ({run.checkpoint_hours:.1f}, {run.lost_hours:.1f})",
             f"{run.finish_hours:,.1f} / {run.deadline_hours:,.0f}",
-            f"{run.checkpoint_hours:.1f} h written, {run.lost_hours:.1f} h lost to {run.interruptions:.2f} interruptions",
             f"{run.runs_per_month:g}",
             f"{run.usd_per_hour:,.2f}",
             run.quality.value,
         ]
         for run in plan.training
     ]
-    return _table("Training", head, rows, markdown=markdown, right=("hours a run", "runs/month", "USD/h"))
+    return _table("Training", head, rows, markdown=markdown, right=("GiB each", "hours (written, lost)", "runs/month", "USD/h"))
 
 
 def _bill(plan: Plan, markdown: bool) -> str:

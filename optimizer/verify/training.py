@@ -71,6 +71,8 @@ def gangs_rule(facts: Facts) -> Iterator[str]:
             yield f"{run.job}: {run.offer} has {offer.accelerator}, not {run.accelerator}"
         if run.instances != -(-run.gang // offer.accelerators_per_instance):
             yield f"{run.job}: {run.gang} accelerators are not {run.instances} instances of {run.offer}"
+        if job.max_instances is not None and run.instances > job.max_instances:
+            yield f"{run.job}: spans {run.instances} instances, at most {job.max_instances} are allowed"
         if job.regions_allowed is not None and offer.region not in job.regions_allowed:
             yield f"{run.job}: may not run in {offer.region}"
         if run.option == Option.SPOT.value and job.max_spot_fraction < 1:
@@ -113,7 +115,7 @@ def hours_rule(facts: Facts) -> Iterator[str]:
             continue
         exact = (work + written) / (1 - rate * lost_each)
         parts = ((run.hours, exact), (run.checkpoint_hours, written), (run.interruptions, rate * exact))
-        if any(differs(told, true) for told, true in parts) or differs(run.lost_hours, exact - work - written):
+        if any(differs(told, true) for told, true in parts) or differs(run.lost_hours, rate * exact * lost_each):
             yield f"{run.job}: a run takes {float(exact)} hours with {float(written)} to write, the plan tells otherwise"
         yield from _placed(facts, job, run, hours)
 

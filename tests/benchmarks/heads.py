@@ -63,12 +63,14 @@ class Outcome:
 
 def _used(plan: Plan, field: str) -> set[tuple[object, str]]:
     """Give which accelerators, precisions or compressions each workload uses."""
-    return {(w, str(getattr(d, field))) for d in plan.deployments for w in d.workloads}
+    serving = {(w, str(getattr(d, field))) for d in plan.deployments for w in d.workloads}
+    return serving | {(run.job, str(getattr(run, field))) for run in plan.training}
 
 
 def _counts(plan: Plan) -> list[tuple[object, ...]]:
+    runs = [(("", r.job), r.offer, r.option, "", r.gang, r.gangs_at_once) for r in plan.training]
     return sorted(
-        (d.workloads, d.offer, str(d.option), d.period, d.accelerators_per_replica, d.replicas) for d in plan.deployments
+        [(d.workloads, d.offer, str(d.option), d.period, d.accelerators_per_replica, d.replicas) for d in plan.deployments] + runs
     )
 
 
@@ -132,6 +134,18 @@ def per_request_floors(q: Instance) -> Instance:
     )
 
 
+def with_jobs(**changes: object) -> Change:
+    """Give the question with the same fields changed in every training job that may start at any time."""
+    return lambda q: q.replace(
+        workloads=[w.model_copy(update=changes) if w.kind == "training" and w.start is None else w for w in q.workloads]
+    )
+
+
+def without_jobs(q: Instance) -> Instance:
+    """Train nothing."""
+    return q.replace(workloads=[w for w in q.workloads if w.kind != "training"])
+
+
 def at_the_peak(q: Instance) -> Instance:
     """Plan one period in which every class is at its busiest."""
     workloads = []
@@ -163,6 +177,13 @@ CASES = [
     Case("commitment: no reserved prices", "dialogue", without_reserved, None, keeps_the_plan=False),
     Case("periods: one, at the peak", "recommendation", at_the_peak, None, keeps_the_plan=False),
     Case("periods: one, at the peak", "dialogue", at_the_peak, None, keeps_the_plan=False),
+    Case("training: deadlines of a month", "science", with_jobs(deadline_hours=730.0)),
+    Case("training: no spot", "science", with_jobs(max_spot_fraction=0.0), None, keeps_the_plan=False),
+    Case("training: none", "science", without_jobs, None, keeps_the_plan=False),
+    Case("people", "science", without("people"), "people"),
+    Case("risk, and hours lost", "science", without("interruptions"), "risk"),
+    Case("commitment: no reserved prices", "science", without_reserved, None, keeps_the_plan=False),
+    Case("limits", "science", without("limits")),
     Case("limits", "cv", without("limits")),
     Case("limits", "recommendation", without("limits")),
     Case("accuracy floor", "cv", without_floors),

@@ -58,6 +58,33 @@ def test_setup_keeps_the_second_form_out() -> None:
     assert "int8-interaction" in {d.compression for d in allocate(free, OPTIONS).deployments}
 
 
+@pytest.fixture(scope="module")
+def science() -> Plan:
+    return allocate(question("science"), Options(backend="ortools", relative_gap=0.004, time_limit_s=60))
+
+
+def test_science_is_planned_alike_by_both_backends_within_half_a_percent(science: Plan) -> None:
+    other = allocate(question("science"), Options(backend="cbc", relative_gap=0.004, time_limit_s=60))
+    assert science.relative_gap is not None
+    assert science.relative_gap <= 0.005
+    for one, two in ((science, other), (other, science)):
+        assert one.verification.passed
+        assert one.bound_usd is None or one.bound_usd <= two.usd_per_hour
+    assert {run.job for run in science.training} == {"adapt-dictation", "pretrain-reports", "train-organs", "tune-whisper"}
+
+
+def test_a_deadline_makes_a_gang_larger_and_a_job_of_the_night_shares_what_the_day_reserves(science: Plan) -> None:
+    """Eight A100 on spot would take 96 hours for the organs, and 72 are allowed."""
+    late = {"deadline_hours": 730.0}
+    eased = [w.model_copy(update=late) if w.name == "train-organs" else w for w in question("science").workloads]
+    plan = allocate(question("science").replace(workloads=eased), Options(backend="ortools", relative_gap=0.004, time_limit_s=60))
+    runs = {run.job: run for run in science.training}
+    assert runs["train-organs"].gang > {run.job: run.gang for run in plan.training}["train-organs"]
+    assert runs["train-organs"].lost_hours > 0
+    assert (runs["adapt-dictation"].option, runs["adapt-dictation"].periods) == ("reserved", ("night",))
+    assert (runs["adapt-dictation"].offer, "reserved") in {(d.offer, d.option) for d in science.deployments if d.period == "day"}
+
+
 def test_reserved_prices_say_that_they_are_an_example() -> None:
     prices = [p for o in question("dialogue").catalogs.offers for p in o.prices if p.option.value == "reserved"]
     assert prices

@@ -185,6 +185,22 @@ def test_a_layout_that_does_not_fit_gives_way_and_none_is_told_with_the_number()
     )
 
 
+def test_a_gang_spans_no_more_instances_than_it_may(backend: str) -> None:
+    """Eight machines of one for 7 $/h would be cheaper than one of eight for 8; spanning two at most forbids it."""
+    offers = [offer("a", 8, 8.0), offer("a", 1, 0.875)]
+    job = JOB | {"gangs": [8]}
+    assert month(solve(backend, job, offers=offers)) == pytest.approx(700.0)
+    plan = solve(backend, job | {"max_instances": 2}, offers=offers)
+    assert month(plan) == pytest.approx(800.0)
+    eased = instance(**parts(job, offers=offers))
+    changed = plan.model_copy(update={"instance": plan.instance.model_copy(update={"hash": eased.hash})})
+    assert verify_plan(eased, changed).passed
+    tight = instance(**parts(job | {"max_instances": 1, "gangs": [8, 16]}, offers=offers))
+    wide = plan.training[0].model_copy(update={"instances": 2, "gang": 16})
+    failures = verify_plan(tight, plan.model_copy(update={"training": (wide,)})).failures
+    assert any("spans 2 instances" in failure for failure in failures)
+
+
 def test_operations_run_at_a_share_of_the_peak_and_a_cited_ratio_speeds_them_up() -> None:
     """6 x 1e9 x 3e9 = 1.8e19 at 0.5 x 100 TFLOP/s: 100 hours of an accelerator; fp8 twice as fast: 50."""
     card = accelerator("a", peak_tflops={"fp16": 100.0})
