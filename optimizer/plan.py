@@ -31,6 +31,7 @@ __all__ = [
     "ChangeUse",
     "Commitment",
     "Deployment",
+    "EnergyUse",
     "HeadCost",
     "InstanceKey",
     "LatencyFigure",
@@ -76,7 +77,10 @@ class HeadCost(Record):
 
 
 class Deployment(Record):
-    """Replicas of one configuration on one offer under one option in one period. ``pool`` ties them to the routing."""
+    """Replicas of one configuration on one offer under one option in one period. ``pool`` ties them to the routing.
+
+    Energy and carbon are at the meter, of the accelerators on for them and of their part of the pool's load; null is unknown.
+    """
 
     pool: str
     workloads: tuple[str, ...]
@@ -100,6 +104,8 @@ class Deployment(Record):
     period: str
     quality: Quality
     usd_per_hour: NonNegative
+    kwh_per_hour: NonNegative | None
+    gco2_per_hour: NonNegative | None
     basis: str
 
 
@@ -269,6 +275,18 @@ class LimitUse(Record):
     reason: str
 
 
+class EnergyUse(Record):
+    """What the plan draws and emits in the mean of the month, where known: null where unknown for all of it.
+
+    The fractions say for what share of the accelerators in its instances the data tell energy, and carbon.
+    """
+
+    kwh_per_hour: NonNegative | None
+    gco2_per_hour: NonNegative | None
+    energy_known_fraction: Fraction01
+    carbon_known_fraction: Fraction01
+
+
 class Baseline(Record):
     """What a simpler way of choosing would cost: every workload alone on its cheapest single type, on demand.
 
@@ -324,6 +342,7 @@ class Plan(Record):
     workloads: tuple[WorkloadResult, ...]
     limits: tuple[LimitUse, ...]
     baselines: Baselines
+    energy: EnergyUse
     quality_shares: dict[str, Fraction01]
     oldest_price: str
     assumptions: tuple[str, ...]

@@ -142,6 +142,7 @@ def reference_problems(document: Mapping[str, Any], *, unread: Collection[str] =
         *_catalog_references(document, known),
         *_workload_references(document, known, offers_read="offers" not in unread),
         *_match_references(document, known, offers_read="offers" not in unread),
+        *_site_references(document, known),
     ]
     return [Problem(None, pointer(path), *rest) for path, *rest in found]
 
@@ -167,8 +168,8 @@ def _known(document: object, *path: str) -> frozenset[str]:
 
 
 def _doubles(document: Mapping[str, Any]) -> Iterator[Finding]:
-    for steps in (("workloads",), ("limits",), ("periods",), ("price_rules",), *((part,) for part in PRICED)):
-        yield from _twice(((p, item.get("name")) for p, item in _items(document, *steps)), "a name of its own")
+    for part in ("workloads", "limits", "periods", "price_rules", "sites", *PRICED):
+        yield from _twice(((p, item.get("name")) for p, item in _items(document, part)), "a name of its own")
     for key in ("accelerators", "models"):
         yield from _twice(_called(document, key), "names and aliases of its own")
     label = ("provider", "region", "zone", "instance_type")
@@ -232,7 +233,7 @@ def _day(path: list[str | int], text: object) -> Iterator[Finding]:
 
 
 def _workload_references(document: Mapping[str, Any], known: Known, *, offers_read: bool) -> Iterator[Finding]:
-    regions = _values((o for _, o in _items(document, "catalogs", "offers")), "region") if offers_read else None
+    regions = _values(_sold(document), "region") if offers_read else None
     periods = set(_names(document, "periods")) or {"always"}
     if not _any_demand(document):
         yield ["workloads"], "no demand: every rate is 0", "a rate above 0", ""
@@ -293,11 +294,11 @@ def _values(items: Iterable[Mapping[str, Any]], field: str) -> frozenset[str]:
 
 
 def _match_references(document: Mapping[str, Any], known: Known, *, offers_read: bool) -> Iterator[Finding]:
-    offers = [offer for _, offer in _items(document, "catalogs", "offers")]
+    offers = _sold(document)
     accelerators = [a for _, a in _items(document, "catalogs", "accelerators")]
     workloads = [w for _, w in _items(document, "workloads")]
     fits: dict[str, Collection[str]] = {"option": OPTIONS, "team": _values(workloads, "team")}
-    fits["workload"] = _values(workloads, "name")
+    fits["workload"], fits["site"] = _values(workloads, "name"), _names(document, "sites")
     if offers_read:
         fits |= {f: _values(offers, f) for f in ("provider", "region", "zone", "instance_type")}
     if "accelerators" in known:
@@ -319,7 +320,49 @@ def _match_references(document: Mapping[str, Any], known: Known, *, offers_read:
             yield [*path, "kept_in"], _shown(entry.get("kept_in")), "a place that storage has a price for", ""
     for path, limit in _items(document, "limits"):
         if not any(limit.get(f) is not None for f in limit if str(f).startswith("max_")):
-            yield path, "a limit that limits nothing", "max_accelerators, max_instances or max_usd_per_month", ""
+            yield path, "a limit that limits nothing", "one of the fields max_...", ""
+
+
+def _sold(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Give everything that a match may find: the catalog's offers, and the hosts of sites as offers."""
+    hosts = [{**host, **site} for path, site in _items(document, "sites") for _, host in _items(site, "hosts")]
+    return [offer for _, offer in _items(document, "catalogs", "offers")] + hosts
+
+
+def _site_references(document: Mapping[str, Any], known: Known) -> Iterator[Finding]:
+    """Tell sites that are not places of their own, hosts and draws that point nowhere, and accelerators of unknown draw."""
+    cards = [a for _, a in _items(document, "catalogs", "accelerators") if isinstance(a.get("name"), str)]
+    names = {alias: a["name"] for a in cards for alias in (a["name"], *_listed(a.get("aliases"))) if isinstance(alias, str)}
+    watts = {a["name"] for a in cards if a.get("tdp_w") is not None}
+    rented = {(o.get("provider"), o.get("region")) for _, o in _items(document, "catalogs", "offers")}
+    sites, taken = list(_items(document, "sites")), set(_names(document, "limits"))
+    yield from _twice(((p, (s.get("provider"), s.get("region"))) for p, s in sites), "a place of its own")
+    for path, site in sites:
+        if (site.get("provider"), site.get("region")) in rented:
+            yield [*path, "region"], "a region where offers are rented", "a place of its own", "give the site a region of its own"
+        for what, field in (("power", "max_power_kw"), ("carbon", "max_gco2_per_hour")):
+            if site.get(field) is not None and f"{site.get('name')} {what}" in taken:
+                yield (
+                    [*path, field],
+                    f"a limit named {site.get('name')} {what} beside it",
+                    "a name of its own",
+                    "rename the limit",
+                )
+        hosts, draws = ([([*path, *p], x) for p, x in _items(site, part)] for part in ("hosts", "draws"))
+        yield from _twice(((p, h.get("instance_type")) for p, h in hosts), "a name of its own")
+        yield from _twice(((p, names.get(str(d.get("accelerator")))) for p, d in draws), "one draw an accelerator")
+        told = watts | {names.get(str(d.get("accelerator"))) for _, d in draws}
+        for p, entry in (*hosts, *draws):
+            yield from _unknown([*p, "accelerator"], entry.get("accelerator"), known.get("accelerators"), ACCELERATOR)
+            yield from _day([*p, "as_of"], entry.get("as_of"))
+            name = names.get(str(entry.get("accelerator")))
+            if name is not None and name not in told:
+                yield (
+                    [*p, "accelerator"],
+                    f"{name}, of which no draw is known",
+                    "a draw",
+                    "add it to the site's draws, or a tdp_w",
+                )
 
 
 def _matches(document: Mapping[str, Any]) -> Iterator[tuple[list[str | int], Mapping[str, Any]]]:
@@ -341,8 +384,7 @@ def _month(document: Mapping[str, Any]) -> Iterator[Finding]:
 
 def not_yet_problems(document: Mapping[str, Any]) -> list[Problem]:
     """Give every construct the schema has room for and this version does not build: refused, never ignored."""
-    tops = ("sites",)
-    found: list[tuple[list[str | int], str]] = [([field], field) for field in tops if document.get(field)]
+    found: list[tuple[list[str | int], str]] = []
     if document.get("objective") == "profit":
         found.append((["objective"], "the objective 'profit'"))
     for path, workload in _items(document, "workloads"):
@@ -350,10 +392,5 @@ def not_yet_problems(document: Mapping[str, Any]) -> list[Problem]:
         for where, entry in _items(workload, "classes"):
             if entry.get("prefix_cached_fraction"):
                 found.append(([*path, *where, "prefix_cached_fraction"], "prefix caching"))
-    for path, limit in _items(document, "limits"):
-        fields = ("max_power_kw", "max_gco2_per_hour")
-        found += [([*path, field], f"limits by {field}") for field in fields if limit.get(field) is not None]
-        if isinstance(match := limit.get("match"), Mapping) and match.get("site") is not None:
-            found.append(([*path, "match", "site"], "limits by site"))
     hint = "remove it, or wait for the version that builds it"
     return [Problem(None, pointer(path), f"{what}, not yet supported", "", hint) for path, what in found]

@@ -114,7 +114,7 @@ class CandidateTable:
     @cached_property
     def limited(self) -> npt.NDArray[np.bool_]:
         """Say which candidates fit the part of each limit's match that speaks of replicas; shape (n_limits, n_candidates)."""
-        limits = self.instance.limits
+        limits = self.instance.all_limits
         if not any(limit.match.speaks_of_replicas for limit in limits):
             return np.broadcast_to(np.True_, (len(limits), len(self)))
         fits = [self.matching(limit.match, REPLICA_FIELDS) for limit in limits]
@@ -180,12 +180,16 @@ def candidate_table(instance: Instance) -> CandidateTable:
 
 
 def allowed_offers(workload: ServingWorkload | TrainingWorkload, offers: OfferTable, instance: Instance) -> npt.NDArray[np.bool_]:
-    """Say which offers a workload may use: its regions, spot only where it accepts some (a gang: all), no limit of zero."""
+    """Say which offers a workload may use: its regions, spot if it accepts some (a gang: all), no limit it cannot meet."""
     regions = workload.regions_allowed
     zero = [
-        0 in (x.max_accelerators, x.max_instances) and concerns(x, workload) and not _tells_variants(x) for x in instance.limits
+        0 in (x.max_accelerators, x.max_instances) and concerns(x, workload) and not _tells_variants(x)
+        for x in instance.all_limits
     ]
     barred = offers.limited[np.flatnonzero(zero)].any(axis=0)
+    for cap in offers.caps:
+        if concerns(cap.limit, workload):
+            barred = barred | offers.unknown(cap)
     barred = barred if regions is None else barred | ~np.isin(offers.facts["region"], regions)
     accepts = workload.max_spot_fraction > 0 if isinstance(workload, ServingWorkload) else workload.max_spot_fraction >= 1
     return np.asarray(~barred if accepts else ~barred & (offers.facts["option"] != Option.SPOT.value))

@@ -171,6 +171,17 @@ class Columns:
         return np.asarray(transfer * self.table.shape[w, b, self.routing_period])
 
     @property
+    def routing_place(self) -> tuple[IntArray, IntArray]:
+        """Give the region and the accelerator of each routing column's pool."""
+        return self.pool_region[self.routing_pool], self.table.accelerator[self.pool_candidate[self.routing_pool]]
+
+    @property
+    def routing_busy(self) -> npt.NDArray[np.float64]:
+        """Give the accelerators that each routing column keeps busy when its share is 1."""
+        size = self.table.size[self.pool_candidate[self.routing_pool]]
+        return np.asarray(self.routing_load * self.table.instance.policy.utilization_cap * size)
+
+    @property
     def routing_demand(self) -> IntArray:
         """Give the (workload, class, period) of each routing column as one number; a volume has one for all periods."""
         width, workload = self.table.load.shape[1], self.pool_workload[self.routing_pool]
@@ -303,9 +314,9 @@ def columns_of(
 
 
 def _most_instances(table: CandidateTable) -> npt.NDArray[np.float64]:
-    """Give the most instances of each offer that any one limit allows, infinite where none counts it; shape (n_offers,)."""
-    room = np.full(len(table.offers), np.inf)
-    for number, limit in enumerate(table.instance.limits):
+    """Give the most instances of each offer that there are and any one limit allows, infinite where none says; (n_offers,)."""
+    room = table.offers.available.copy()
+    for number, limit in enumerate(table.instance.all_limits):
         if limit.match.speaks_of_replicas:
             continue
         counted = table.offers.limited[number]

@@ -40,12 +40,13 @@ def dominated_candidates(table: CandidateTable, switches: SwitchTable, changes: 
     traffic-weighted accuracy does not fall, and a floor per request was settled when candidates were judged; the spot share of
     the pool y is a mean of two shares within the cap; no switch is turned on and no limit on variants counts more; two pools on
     one offer start and stop together no more often than apart (the positive part of a sum is at most the sum of positive parts),
-    at no higher price (y is no larger). What the plan in force runs stays; x, which it does not run, changes no less than y in
-    its place. Among equals the most accurate stays, then the best quality, then the first in canonical order.
+    at no higher price (y is no larger); no more accelerators are on or busy, so that power and carbon do not rise. What the plan
+    in force runs stays; x, which it does not run, changes no less than y in its place. Among equals the most accurate stays,
+    then the best quality, then the first in canonical order.
     """
     averaged = [w.accuracy is not None and w.accuracy.aggregation is Aggregation.TRAFFIC_WEIGHTED for w in table.workloads]
     accuracy = np.where(np.array(averaged, dtype=bool)[table.workload], table.accuracy, 1.0)
-    telling = [n for n, limit in enumerate(table.instance.limits) if limit.match.speaks_of_replicas]
+    telling = [n for n, limit in enumerate(table.instance.all_limits) if limit.match.speaks_of_replicas]
     belongs = _words(np.concatenate([switches.candidate, table.limited[telling], changes.starts.candidate]))
     by = np.full(len(table), -1, dtype=np.int64)
     order = np.lexsort((np.arange(len(table)), table.rank, -table.accuracy, table.size, table.accelerator, table.workload))
@@ -109,13 +110,14 @@ def undominated_pairs(
     costs no more on p, p's size divides o's, every limit that counts p counts o too, limits on whole instances count p only if
     the sizes are equal, what p's region switches on beside o's is clearly less than the difference of rent (``_switched_on``),
     every class may be served in p's region that may be in o's, at no more for sending its answers, no start on p costs more than
-    on o, p is on demand or bought as o is, and p is in o's region or spot shares are safe (``_moves_whole_pools``). Argument:
-    swap each instance of o for size(o)/size(p) instances of p. Accelerators, and with them what the replicas hold, are equal;
-    rent, with what is newly switched on, and transfer are no higher; no limit counts more; spot shares stay within their caps;
-    replicas that join others on p start and stop no more often. Offers that the plan in force uses or has committed stay. Among
-    equals the first region in canonical order stays, and in it the first offer.
+    on o, there is no end of p, an accelerator on p adds no more to any limit on power or carbon, nor load there to the bill of
+    electricity, p is on demand or bought as o is, and p is in o's region or spot shares are safe (``_moves_whole_pools``).
+    Argument: swap each instance of o for size(o)/size(p) instances of p. Accelerators, and with them what the replicas hold, are
+    equal; rent, with what is newly switched on, transfer and electricity are no higher; no limit counts more; spot shares stay
+    within their caps; replicas that join others on p start and stop no more often. Offers that the plan in force uses or has
+    committed stay. Among equals the first region in canonical order stays, and in it the first offer.
     """
-    offers, limits = table.offers, table.instance.limits
+    offers, limits = table.offers, table.instance.all_limits
     by_instances = np.array([limit.max_instances is not None for limit in limits], dtype=bool)
     on_demand = np.array([price.option.value == "on_demand" for price in offers.prices], dtype=bool)
     option = np.array([price.option.value for price in offers.prices], dtype=np.str_)
@@ -133,6 +135,8 @@ def undominated_pairs(
         replaces &= unit_price[rows][:, None] <= unit_price[rows][None, :]
         replaces &= offers.size[rows][None, :] % offers.size[rows][:, None] == 0
         replaces &= on_demand[rows][:, None] | (option[rows][:, None] == option[rows][None, :])
+        replaces &= np.isinf(offers.available[rows])[:, None]
+        replaces &= (offers.draws[:, rows][:, :, None] <= offers.draws[:, rows][:, None, :]).all(axis=0)
         counted = offers.limited[:, rows]
         replaces &= ~(counted[:, :, None] & ~counted[:, None, :]).any(axis=0)
         dearer = _switched_on(table, switches, users)[np.ix_(offers.region[rows], offers.region[rows])]
@@ -189,7 +193,7 @@ def crowded_pairs(
     offers, size = table.offers, table.size[candidate]
     option = np.array([price.option.value for price in offers.prices], dtype=np.str_)
     unit_price = offers.usd_per_hour / np.maximum(offers.size, 1)
-    by_instances = np.array([limit.max_instances is not None for limit in table.instance.limits], dtype=bool)
+    by_instances = np.array([limit.max_instances is not None for limit in table.instance.all_limits], dtype=bool)
     takes = (offers.accelerator[:, None] == offers.accelerator[None, :]) & (offers.region[:, None] == offers.region[None, :])
     takes &= (option == "on_demand")[:, None] | (option[:, None] == option[None, :])
     takes &= (unit_price[:, None] <= unit_price[None, :]) & ~offers.committed[:, None] & ~offers.committed[None, :]
@@ -242,21 +246,22 @@ def outpriced_pairs(
 ) -> npt.NDArray[np.bool_]:
     """Say which (candidate, offer) pairs cost more than replacing them outright; shape (n_pairs,).
 
-    Let c[y] be the price of an instance that one replica of y has to itself, the cheapest on demand that no limit counts, where
-    y starts for free, and from where no class costs more to serve than from any other region, with all that y switches on there,
-    over the shortest period's share of the month. One replica of x can be replaced by m[x, y] = ⌈max_b load[y, b] / load[x, b]⌉
-    replicas of y if y serves the same workload and keeps at least x's accuracy. A pair (x, o) is outpriced when m · c[y] is
-    clearly less than x's share of o's price, size[x] / size[o] · price[o].
+    Let c[y] be the price of an instance that one replica of y has to itself, the cheapest on demand that no limit counts (nor
+    its load), where y starts for free, and from where no class costs more to serve than from any other region, with all that y
+    switches on there, over the shortest period's share of the month. One replica of x can be replaced by m[x, y] =
+    ⌈max_b load[y, b] / load[x, b]⌉ replicas of y if y serves the same workload and keeps at least x's accuracy. A pair (x, o) is
+    outpriced when m · c[y] is clearly less than x's share of o's price, size[x] / size[o] · price[o].
     Argument: drop the replicas of x on o and put their replacements on instances of their own. Capacity and average accuracy are
-    no worse, no limit counts more, transfer does not rise, and the rent falls by more than what is newly switched on: on an offer
-    that several replicas share, at once or (committed) one after the other, the pairs go only all together, and the shares of
-    whatever filled an instance sum to at most its price; a commitment that training jobs may occupy too (``held``, shape
-    (n_offers,)) would be paid all the same and is never outpriced. A chain of replacements ends, since costs fall strictly. Where
-    spot has a cap, replicas on demand stay while the same pool may rent spot, whose share they hold down. Against a plan in force
-    nothing is left out, since m replicas change more than one.
+    no worse, no limit counts more, neither transfer nor what load draws at sites rises, and the rent falls by more than what is
+    newly switched on: on an offer that several replicas share, at once or (committed) one after the other, the pairs go only all
+    together, and the shares of whatever filled an instance sum to at most its price; a commitment that training jobs may occupy
+    too (``held``, shape (n_offers,)) would be paid all the same and is never outpriced. A chain of replacements ends, since
+    costs fall strictly. Where spot has a cap, replicas on demand stay while the same pool may rent spot, whose share they hold
+    down. Against a plan in force nothing is left out, since m replicas change more than one.
     """
     offers = table.offers
-    free = ~offers.limited.any(axis=0) & np.array([price.option.value == "on_demand" for price in offers.prices], dtype=bool)
+    free = ~offers.limited.any(axis=0) & ~offers.draws.any(axis=0)
+    free &= np.array([price.option.value == "on_demand" for price in offers.prices], dtype=bool)
     nearest = (table.transfer <= table.transfer.min(axis=2, keepdims=True)).all(axis=1)  # (n_workloads, n_regions)
     able = free[offer] & nearest[table.workload[candidate], offers.region[offer]]
     able &= np.sum(changes.starts.of_pairs(table, candidate, offer), axis=0) == 0

@@ -151,6 +151,7 @@ def _no_offer(offers: OfferTable, name: str, size: int, sizes: set[int]) -> tupl
     if sizes:
         return "no_offer", f"no allowed instance of {name} holds whole groups of {size}; there are {sorted(sizes)}"
     if name in offers.accelerators:
-        return "no_offer", f"{name} is offered, but nowhere this workload may use (regions, options, limits of zero)"
+        why = "regions, options, limits of zero, limits on power or carbon where it is unknown"
+        return "no_offer", f"{name} is offered, but nowhere this workload may use ({why})"
     left_out = [f"{label}: {reason}" for accelerator, label, reason in offers.left_out if accelerator == name]
     return "no_offer", f"no priced offer of {name}" + (f" ({left_out[0]})" if left_out else "")

@@ -101,6 +101,21 @@ class TrainingTable:
         return np.array([run.gang * run.gangs for run in self.runs], dtype=np.float64)
 
     @cached_property
+    def working(self) -> npt.NDArray[np.float64]:
+        """Give the accelerators that work, on average over the month."""
+        return np.array([run.gang * run.use / run.instances for run in self.runs], dtype=np.float64)
+
+    @property
+    def place(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Give the region and the accelerator of each way's offer."""
+        return self.offers.region[self.offer], self.offers.accelerator[self.offer]
+
+    @property
+    def busy_usd_per_hour(self) -> npt.NDArray[np.float64]:
+        """Give the electricity that work costs at sites, beyond idle draw, in the mean of the month."""
+        return np.asarray(self.offers.energy.busy_usd_per_hour[self.place] * self.working)
+
+    @cached_property
     def shared_offers(self) -> npt.NDArray[np.bool_]:
         """Say which committed offers a job may occupy, whose price then does not hang on serving alone; shape (n_offers,)."""
         found = np.zeros(len(self.offers), dtype=bool)
@@ -137,7 +152,7 @@ class TrainingTable:
     @cached_property
     def limited(self) -> npt.NDArray[np.bool_]:
         """Say which ways each limit counts, replicas' part and offers' part; shape (n_limits, n_runs)."""
-        limits = self.instance.limits
+        limits = self.instance.all_limits
         fits = [self.matching(x.match, REPLICA_FIELDS) & self.offers.limited[n, self.offer] for n, x in enumerate(limits)]
         return np.array(fits, dtype=bool).reshape(len(limits), len(self))
 

@@ -50,7 +50,7 @@ def decode(
     deployments, rentals, training = told.deployments(), told.rentals(), training_of(told)
     switches, heads = told.switches(), told.heads()
     usd_per_hour, limits = float(sum(heads.values())), told.limits()
-    objective_usd = float(sum(heads.values()) + told.beside_bill)
+    energy, objective_usd = told.drawn.in_all(), float(sum(heads.values()) + told.beside_bill)
     bound = _safe_bound(solution, objective_usd)
     gap = None if bound is None else relative_gap(objective_usd, bound)
     proved = gap is not None and gap <= PROVED_GAP
@@ -75,9 +75,10 @@ def decode(
         workloads=told.workloads(deployments, limits),
         limits=limits,
         baselines=baselines_of(compiled, usd_per_hour),
+        energy=energy,
         quality_shares=_quality_shares(told, deployments, usd_per_hour),
         oldest_price=min([r.price_as_of for r in rentals] + [run.price_as_of for run in training]),
-        assumptions=tuple(assumptions_of(table, deployments, rentals, limits)),
+        assumptions=tuple(assumptions_of(table, deployments, rentals, limits, energy)),
         candidates=compiled.counts,
         backend=solution.backend,
         backend_version=solution.backend_version,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from optimizer.catalog import Quality
 from optimizer.compile import CandidateTable
 from optimizer.plan import (
     Deployment,
+    EnergyUse,
     LimitUse,
     Rental,
 )
@@ -23,6 +26,10 @@ def warnings_of(table: CandidateTable) -> list[str]:
         found.append(f"{len(table.offers.left_out)} offers have no usable price and are left out, such as {label}: {reason}")
     if table.unpriced:
         found.append(f"{len(table.unpriced)} routes have no price and are not used, such as: {table.unpriced[0]}")
+    for cap in table.offers.caps:
+        if (unknown := np.flatnonzero(table.offers.unknown(cap))).size:
+            what = f"{len(unknown)} offers are barred by {cap.limit.name!r}, since their {cap.unit} is unknown"
+            found.append(f"{what}, such as {table.offers.label(int(unknown[0]))}")
     late = [
         f"{o.label} {p.option}"
         for o, p in zip(table.offers.offers, table.offers.prices, strict=True)
@@ -50,7 +57,11 @@ def _assumed_limits(limits: Sequence[LimitUse]) -> list[str]:
 
 
 def assumptions_of(
-    table: CandidateTable, deployments: Sequence[Deployment], rentals: Sequence[Rental], limits: Sequence[LimitUse]
+    table: CandidateTable,
+    deployments: Sequence[Deployment],
+    rentals: Sequence[Rental],
+    limits: Sequence[LimitUse],
+    energy: EnergyUse,
 ) -> list[str]:
     """Say what the plan takes for granted, most telling first."""
     policy = table.instance.policy
@@ -71,4 +82,12 @@ def assumptions_of(
     ruled = sorted({name for r in rentals for name in r.price_rules})
     listed = f"prices follow the rules {', '.join(ruled)}" if ruled else "prices are list prices without discounts"
     found.append(f"a rented instance is paid whole and its price holds for the month; {listed}")
+    if energy.energy_known_fraction:
+        pue, idle = policy.rented_pue, policy.idle_share_of_tdp
+        found.append(
+            f"energy of what is rented is reckoned from TDP at a PUE of {pue.value:g}, idle at {idle.value:.0%} of it, "
+            f"without the host beside the accelerators ({pue.quality}: {pue.reason})"
+        )
+    if table.instance.sites:
+        found.append("hosts held at sites are on in every period; their draw rises in proportion to load")
     return found

@@ -101,7 +101,7 @@ def _transfer(table: CandidateTable, workload: int) -> np.ndarray[tuple[int], np
 
 def _cheapest_ways(compiled: Compiled, *, every: bool) -> dict[str, int]:
     """Give each training job's cheapest way on demand within limits of its own; in 16 bits where it can, unless ``every``."""
-    runs, limits = compiled.columns.training, compiled.instance.limits
+    runs, limits = compiled.columns.training, compiled.instance.all_limits
     on_demand = np.array([price.option is Option.ON_DEMAND for price in runs.offers.prices], dtype=bool)[runs.offer]
     for number, limit in enumerate(limits):
         used = runs.accelerators if limit.match.speaks_of_replicas else runs.instances * runs.offers.size[runs.offer]
@@ -151,7 +151,7 @@ def _within_limits(
     accelerators: int,
 ) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     fits = np.ones(len(offer), dtype=bool)
-    for number, limit in enumerate(table.instance.limits):
+    for number, limit in enumerate(table.instance.all_limits):
         counted = table.offers.limited[number, offer]
         if not (table.limited[number, candidate] and counted.any()):
             continue
@@ -193,7 +193,7 @@ def _told(table: CandidateTable, single: _Single) -> str:
 def _broken(compiled: Compiled, singles: list[_Single], ways: list[int]) -> list[str]:
     """Name the limits that the workloads, each within them alone, break together."""
     table, runs, broken = compiled.candidates, compiled.columns.training, list[str]()
-    for number, limit in enumerate(table.instance.limits):
+    for number, limit in enumerate(table.instance.all_limits):
         mine = [s for s in singles if table.offers.limited[number, s.offer] and table.limited[number, s.candidate]]
         jobs = [(int(runs.instances[n]), int(table.offers.size[runs.offer[n]])) for n in ways if runs.limited[number, n]]
         accelerators = sum(n * size for n, size in [*((s.instances, int(table.offers.size[s.offer])) for s in mine), *jobs])

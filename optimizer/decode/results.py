@@ -10,6 +10,7 @@ import numpy as np
 from optimizer.catalog import Quality
 from optimizer.compile.candidates import concerns
 from optimizer.decode.counts import SHARE_UNIT
+from optimizer.decode.energy import replicas_busy
 from optimizer.decode.told import Told
 from optimizer.instance import HOURS_PER_MONTH, Match
 from optimizer.plan import (
@@ -29,7 +30,7 @@ class Results(Told):
         """Tell each workload's requirements against what it gets."""
         columns, table, cap = self.compiled.columns, self.table, self.table.instance.policy.utilization_cap
         binding = {limit.name for limit in limits if limit.binding}
-        hours, load = table.hours_share, self._replicas_busy()
+        hours, load = table.hours_share, replicas_busy(self.compiled, self.choice)
         weight = dict(zip((p.name for p in table.instance.periods), map(float, self.month_share), strict=True))
         found = []
         for number, workload in enumerate(table.workloads):
@@ -39,7 +40,7 @@ class Results(Told):
             busy = float(load[mine] @ hours[columns.routing_period[mine]])
             floor = workload.accuracy
             cost = sum(d.usd_per_hour * weight[d.period] for d in deployments if workload.name in d.workloads)
-            felt = [x.name for x in table.instance.limits if x.name in binding and self._feels(x.name, number, cost)]
+            felt = [x.name for x in table.instance.all_limits if x.name in binding and self._feels(x.name, number, cost)]
             found.append(
                 WorkloadResult(
                     name=workload.name,
@@ -55,16 +56,6 @@ class Results(Told):
                 )
             )
         return tuple(found)
-
-    def _replicas_busy(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        """Give how many replicas each routing column keeps busy; the model's own loads are clamped where they are tiny."""
-        columns, table = self.compiled.columns, self.table
-        k, b = columns.pool_candidate[columns.routing_pool], columns.routing_class
-        w = table.workload[k]
-        places = zip(w.tolist(), table.option_row[k].tolist(), b.tolist(), strict=True)
-        rate = np.array([table.options[number].rate_per_s[row, b] for number, row, b in places], dtype=np.float64)
-        demand = table.demand[w, b] * table.shape[w, b, columns.routing_period]
-        return np.asarray(demand * self.choice.shares / SHARE_UNIT / rate)
 
     def _accuracy(self, number: int, mine: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> float:
         """Give the traffic-weighted share of the baseline that a workload keeps."""
@@ -101,8 +92,8 @@ class Results(Told):
     def _feels(self, name: str, number: int, usd_per_hour: float) -> bool:
         """Say whether a limit keeps a workload from cheaper hardware: more of what it counts would carry all of it for less."""
         table, offers = self.table, self.table.offers
-        at = [x.name for x in table.instance.limits].index(name)
-        if not concerns(table.instance.limits[at], table.workloads[number]):
+        at = [x.name for x in table.instance.all_limits].index(name)
+        if not concerns(table.instance.all_limits[at], table.workloads[number]):
             return False
         counted = np.flatnonzero(offers.limited[at] & table.allowed[number])
         mine = np.flatnonzero((table.workload == number) & (self.compiled.dominated_by < 0))
@@ -114,7 +105,7 @@ class Results(Told):
     def limits(self) -> tuple[LimitUse, ...]:
         """Tell how much of each limit is used, in the period that uses most."""
         found = []
-        for number, limit in enumerate(self.table.instance.limits):
+        for number, limit in enumerate(self.table.instance.all_limits):
             accelerators, least = self._counted(number)
             used = int(accelerators.max())
             if limit.max_accelerators is not None:
@@ -132,7 +123,7 @@ class Results(Told):
                 usd, least_usd = self._spent(limit.match, number)
                 most, tight = limit.max_usd_per_month, usd + least_usd > limit.max_usd_per_month
                 found.append(_use(limit.name, "USD/month", usd, most, tight, limit.quality, limit.reason))
-        return tuple(found)
+        return (*found, *self.drawn.limits())
 
     def _spent(self, match: Match, number: int) -> tuple[float, float]:
         """Give what a match covers of the bill, USD per month, and the least that one more accelerator-hour a month would add."""
@@ -141,20 +132,23 @@ class Results(Told):
         if match == Match():
             return float(sum(self.heads().values()) * Fraction(HOURS_PER_MONTH)), least
         counted, price = offers.limited[number], offers.usd_per_hour
+        loaded = offers.placed(number)[columns.routing_place]
+        loaded &= table.limited[number, columns.pool_candidate[columns.routing_pool]]
+        runs, ways = columns.training, self.choice.ways[columns.training.limited[number, self.choice.ways]]
+        drawn = self.drawn.busy_usd_per_hour(loaded) + float(runs.busy_usd_per_hour[ways].sum())
         if not match.speaks_of_replicas:
-            spent = float((self.choice.instances @ table.hours_share * price)[counted].sum())
+            spent = float((self.choice.instances @ table.hours_share * price)[counted].sum()) + drawn
             spent += sum(float(instances) * price[o] for _, o, instances in self.paid_by_use if counted[o])
             return spent * HOURS_PER_MONTH, least
         mine = table.limited[number, columns.pool_candidate[columns.replica_pool]] & counted[columns.replica_offer]
         share = columns.replica_size / offers.size[columns.replica_offer] * table.hours_share[columns.replica_period]
-        spent = float((self.choice.replicas * share * price[columns.replica_offer])[mine].sum())
-        runs, ways = columns.training, self.choice.ways[columns.training.limited[number, self.choice.ways]]
+        spent = float((self.choice.replicas * share * price[columns.replica_offer])[mine].sum()) + drawn
         return (spent + float(runs.use[ways] @ price[runs.offer[ways]])) * HOURS_PER_MONTH, least
 
     def _counted(self, number: int) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], int]:
         """Give the accelerators a limit counts in each period, and the fewest that one more of anything would add."""
         columns, table = self.compiled.columns, self.table
-        limit, counted, size = table.instance.limits[number], table.offers.limited[number], table.offers.size
+        limit, counted, size = table.instance.all_limits[number], table.offers.limited[number], table.offers.size
         if not limit.match.speaks_of_replicas:
             held = columns.held[1]
             unit = size[held[counted[held]]]

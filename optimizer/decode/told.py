@@ -14,6 +14,7 @@ from optimizer.compile import CandidateTable, Compiled
 from optimizer.compile.prices import RuledPrice
 from optimizer.decode.changes import change_use, period_changes
 from optimizer.decode.counts import SHARE_UNIT, Choice, IntArray
+from optimizer.decode.energy import Drawn, known
 from optimizer.instance import HOURS_PER_MONTH
 from optimizer.plan import (
     ChangeUse,
@@ -38,6 +39,11 @@ class Told:
     def table(self) -> CandidateTable:
         """Give the candidates."""
         return self.compiled.candidates
+
+    @cached_property
+    def drawn(self) -> Drawn:
+        """Give what the choice draws."""
+        return Drawn(self.compiled, self.choice)
 
     def pool_name(self, pool: int) -> str:
         """Name a pool: workload, configuration, region; unique and stable under the order of the input."""
@@ -80,6 +86,8 @@ class Told:
             period=table.instance.periods[t].name,
             quality=worst([estimate.quality, offers.prices[o].quality]),
             usd_per_hour=float(rent * taken / int(self.choice.used[o, t])),
+            kwh_per_hour=known(self.drawn.replica_kw[j]),
+            gco2_per_hour=known(self.drawn.replica_gco2_per_hour[j]),
             basis=estimate.basis,
         )
 
@@ -198,12 +206,14 @@ class Told:
         return heads
 
     def unit_charges(self) -> dict[str, Fraction]:
-        """Add up what is charged for each rented instance beside its rent."""
+        """Add up what is charged for each instance beside its rent; the head power also holds what load draws at sites."""
         rates = {head: rate for head, rate in self.table.offers.heads.items() if head != "compute"}
         hours = self.choice.instances @ self.table.hours_share
         for _, o, instances in self.paid_by_use:
             hours[o] += float(instances)
-        return {head: sum((Fraction(float(x)) for x in rate * hours), Fraction(0)) for head, rate in rates.items()}
+        found = {head: sum((Fraction(float(x)) for x in rate * hours), Fraction(0)) for head, rate in rates.items()}
+        trained = self.compiled.columns.training.busy_usd_per_hour[self.choice.ways].sum()
+        return found | {"power": found["power"] + Fraction(self.drawn.busy_usd_per_hour()) + Fraction(float(trained))}
 
     @property
     def routing_usd_per_hour(self) -> npt.NDArray[np.float64]:
@@ -225,6 +235,7 @@ class Told:
         for c in self.changes:
             found[c.quality] += Fraction(repr(c.usd_per_hour))
         units = {"licence": [x.quality for x in instance.licences], "risk": [x.quality for x in instance.interruptions]}
+        units["power"] = [instance.power_quality]
         for head, usd in self.unit_charges().items():
             found[worst(units[head])] += usd
         found[worst(x.quality for x in instance.routes)] += self.answers_usd_per_hour

@@ -39,6 +39,7 @@ from optimizer.instance.priced import (
     UnitLicence,
 )
 from optimizer.instance.prices import PriceRule
+from optimizer.instance.sites import Draw, Figure, Host, Site
 from optimizer.instance.training import (
     Checkpoint,
     Kept,
@@ -61,7 +62,10 @@ __all__ = [
     "ChangePolicy",
     "Checkpoint",
     "DataSet",
+    "Draw",
+    "Figure",
     "FlatLicence",
+    "Host",
     "Instance",
     "Interruption",
     "Kept",
@@ -79,6 +83,7 @@ __all__ = [
     "Scaling",
     "ServingWorkload",
     "SetupPrices",
+    "Site",
     "StartPrice",
     "Stated",
     "StoragePrice",

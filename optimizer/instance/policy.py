@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from optimizer.catalog import Quality, Record
 from optimizer.catalog.record import Fraction01, NonNegative, Positive, Text
@@ -85,6 +85,14 @@ class Policy(Record):
     run_to_run_spread_factor: Stated = Stated(value=1.5, reason="spread of repeated runs around a published central value")
     include_preview: bool = False
     balancer: Balancer = Balancer.LEAST_WORK
+    rented_pue: Stated = Stated(value=1.2, reason="providers tell 1.1 to 1.2 for all their sites together")
+    idle_share_of_tdp: Stated = Stated(value=0.15, reason="idle draw that tools report, a tenth to a fifth of the TDP")
     setup: SetupPrices | None = None
     weight_versions_per_month: NonNegative = 0.0
     change: ChangePolicy | None = None
+
+    @model_validator(mode="after")
+    def _can_draw(self) -> Self:
+        if self.rented_pue.value < 1 or self.idle_share_of_tdp.value > 1:
+            raise ValueError("rented_pue is at least 1, idle_share_of_tdp at most 1")
+        return self

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, model_validator
 from pydantic_core import PydanticSerializationError, to_json
 
-from optimizer.catalog import Accelerator, Model, Offer, Profile, Record, Region
+from optimizer.catalog import Accelerator, Model, Offer, Profile, Quality, Record, Region, worst
 from optimizer.catalog.efficiencies import Efficiencies
 from optimizer.catalog.record import Day, Name, Text
 from optimizer.errors import InvalidInputError, Problem
@@ -21,6 +21,7 @@ from optimizer.instance.places import RoutePrice, StoragePrice
 from optimizer.instance.policy import Policy
 from optimizer.instance.priced import DataSet, Interruption, Licence, People, StartPrice
 from optimizer.instance.prices import PriceRule
+from optimizer.instance.sites import Draw, Site
 from optimizer.problems import not_yet_problems, reference_problems, validation_problems
 
 __all__ = ["SCHEMA_VERSION", "Catalogs", "Instance"]
@@ -61,7 +62,7 @@ class Instance(Record):
     starts: tuple[StartPrice, ...] = ()
     storage: tuple[StoragePrice, ...] = ()
     price_rules: tuple[PriceRule, ...] = ()
-    sites: tuple[dict[str, Any], ...] = ()
+    sites: tuple[Site, ...] = ()
 
     @model_validator(mode="after")
     def _references_hold(self, info: ValidationInfo) -> Instance:
@@ -113,6 +114,37 @@ class Instance(Record):
     def jobs(self) -> tuple[TrainingWorkload, ...]:
         """Give the training workloads, in order of name."""
         return tuple(sorted((w for w in self.workloads if isinstance(w, TrainingWorkload)), key=lambda w: w.name))
+
+    @cached_property
+    def all_limits(self) -> tuple[Limit, ...]:
+        """Give the limits, and behind them the sites' own caps, in order of name."""
+        return (*self.limits, *(limit for site in sorted(self.sites, key=lambda s: s.name) for limit in site.limits))
+
+    @cached_property
+    def site_at(self) -> Mapping[str, Site]:
+        """Give the sites by place, ``provider/region``."""
+        return {site.label: site for site in self.sites}
+
+    @cached_property
+    def power_quality(self) -> Quality:
+        """Give the quality of the sites' electricity bills: the worst of their tariffs, PUE and draws."""
+        draws = [self.draw(site.label, h.accelerator) for site in self.sites for h in site.hosts]
+        figures = [f.quality for site in self.sites for f in (site.usd_per_kwh, site.pue)]
+        return worst([*figures, *(d.quality for d in draws if d is not None)])
+
+    def draw(self, place: str, accelerator: str) -> Draw | None:
+        """Give what an accelerator draws at a place: as its site tells, else by its TDP; None where nobody knows."""
+        card = self.accelerators[accelerator]
+        told = self.site_at[place].draws if place in self.site_at else ()
+        for draw in told:
+            if self.accelerators[draw.accelerator] is card:
+                return draw
+        if card.tdp_w is None:
+            return None
+        share = self.policy.idle_share_of_tdp
+        quality = worst([share.quality, card.quality])
+        idle_w = share.value * card.tdp_w
+        return Draw(accelerator=card.name, idle_w=idle_w, active_w=card.tdp_w, quality=quality, source=card.source)
 
     @cached_property
     def accelerators(self) -> Mapping[str, Accelerator]:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from optimizer.plan import Baseline, Deployment, PeriodChange, Plan, WorkloadResult
+from optimizer.plan import Baseline, Deployment, EnergyUse, PeriodChange, Plan, WorkloadResult
 
 if TYPE_CHECKING:
     from optimizer.compile import Rejected
@@ -170,10 +170,15 @@ def _latencies(workload: WorkloadResult) -> Iterable[str]:
 
 def _limits(plan: Plan, markdown: bool) -> str:
     rows = [
-        [x.name, f"{x.used:,.0f} / {x.most:,.0f} {x.unit}", "binds" if x.binding else "", f"{x.quality}: {x.reason}"]
+        [x.name, f"{_amount(x.used)} / {_amount(x.most)} {x.unit}", "binds" if x.binding else "", f"{x.quality}: {x.reason}"]
         for x in plan.limits
     ]
     return _table("Limits", ["limit", "used / most", "", "basis"], rows, markdown=markdown)
+
+
+def _amount(number: float) -> str:
+    """Give a whole number as it is, others to two places."""
+    return f"{number:,.0f}" if number == round(number) or number >= 1000 else f"{number:,.2f}"
 
 
 def _closing(plan: Plan, next_command: str) -> list[str]:
@@ -185,6 +190,7 @@ def _closing(plan: Plan, next_command: str) -> list[str]:
         f"Saving {_against(good, 'good practice', alone)},",
         f"       {_against(usual, 'usual practice', same)}.",
         f"The cost rests on {shares} figures; the oldest price is of {plan.oldest_price}.",
+        _energy(plan.energy),
         "Assumed:",
         *(f"  - {' '.join(text.split())}" for text in plan.assumptions),
         *(f"Warning: {' '.join(text.split())}" for text in plan.warnings),
@@ -193,7 +199,20 @@ def _closing(plan: Plan, next_command: str) -> list[str]:
     return [*lines, *([f"Next: {next_command}"] if next_command else [])]
 
 
+def _energy(energy: EnergyUse) -> str:
+    """Give energy and carbon in one line, with the share of accelerators for which they are known."""
+    kwh, grams = energy.kwh_per_hour, energy.gco2_per_hour
+    parts = (
+        (kwh, "kWh / hour", energy.energy_known_fraction),
+        (grams and grams / 1000, "kgCO2 / hour", energy.carbon_known_fraction),
+    )
+    told = (f"{x:,.2f} {unit} (of {part:.0%} of accelerators)" if x is not None else f"{unit} unknown" for x, unit, part in parts)
+    return f"Energy at the meter, where known: {', '.join(told)}."
+
+
 def _against(baseline: Baseline, name: str, meaning: str) -> str:
+    if not baseline.workloads:
+        return f"none to tell against {name}: no workload can be served alone by one on-demand type"
     text = f"{baseline.saving_fraction:.1%} against {name} (${baseline.usd_per_hour:,.2f} / hour: {meaning}"
     if baseline.missing:
         text += f"; without {', '.join(baseline.missing)}, which no single type can serve"

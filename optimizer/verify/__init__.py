@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from optimizer.instance import Instance
 from optimizer.plan import Plan, Verification
-from optimizer.verify import changes, charges, identity, money, places, service, supply, training
+from optimizer.verify import changes, charges, energy, identity, money, places, service, supply, training
 from optimizer.verify.facts import LOAD_TOLERANCE, Facts
 
 __all__ = ["LOAD_TOLERANCE", "RULES", "verify_plan"]
@@ -36,6 +36,7 @@ RULES: dict[str, Callable[[Facts], Iterator[str]]] = {
     "starts": changes.starts_rule,
     "changes": changes.changes_rule,
     "bill": money.bill_rule,
+    "energy": energy.energy_rule,
     "objective": money.objective_rule,
     "proof": money.proof_rule,
     "workload figures": service.workload_figures_rule,

@@ -10,6 +10,7 @@ from optimizer.catalog import Quality, worst
 from optimizer.instance import HOURS_PER_MONTH, FlatLicence, Instance, Match, UnitLicence
 from optimizer.plan import Deployment
 from optimizer.verify.changes import change_charges
+from optimizer.verify.energy import busy_usd_per_hour, idle_usd_per_hour
 from optimizer.verify.facts import Facts, differs, fraction
 from optimizer.verify.matching import offer_fits, pool_fits
 from optimizer.verify.places import storage_price, stored_gib, transfer_usd_per_hour
@@ -106,8 +107,8 @@ def switches_rule(facts: Facts) -> Iterator[str]:
 
 
 def unit_charges(facts: Facts) -> dict[str, Fraction]:
-    """Give what is charged for rented instances beside rent, by head, USD per hour."""
-    found = {"licence": Fraction(0), "risk": Fraction(0)}
+    """Give what is charged for instances beside rent, by head, USD per hour; for electricity of sites also what load draws."""
+    found = {"licence": Fraction(0), "risk": Fraction(0), "power": busy_usd_per_hour(facts)}
     for key, r in facts.rentals.items():
         if key[:2] in facts.sold:
             for head, usd in _beside_rent(facts, *key[:2]).items():
@@ -125,7 +126,8 @@ def instance_usd_per_hour(facts: Facts, offer: str, option: str) -> Fraction:
 
 def _beside_rent(facts: Facts, label: str, option: str) -> dict[str, Fraction]:
     """Give what is charged beside rent for an hour of one instance, by head."""
-    offer, found = facts.sold[label, option][0], {"licence": Fraction(0), "risk": Fraction(0)}
+    offer = facts.sold[label, option][0]
+    found = {"licence": Fraction(0), "risk": Fraction(0), "power": idle_usd_per_hour(facts, offer)}
     for x in facts.instance.licences:
         if isinstance(x, UnitLicence) and offer_fits(x.when, offer, option, facts):
             monthly = fraction(x.usd_per_accelerator_month) * offer.accelerators_per_instance
@@ -138,6 +140,8 @@ def _beside_rent(facts: Facts, label: str, option: str) -> dict[str, Fraction]:
 
 def charge_quality(facts: Facts, head: str) -> Quality:
     """Give the quality of the unit charges of a head: the worst of their rates."""
+    if head == "power":
+        return facts.instance.power_quality
     entries = facts.instance.licences if head == "licence" else facts.instance.interruptions
     return worst(entry.quality for entry in entries)
 

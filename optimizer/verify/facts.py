@@ -100,6 +100,17 @@ class Facts:
         return {key: (found.offer, found.price) for key, found in self.paid.items()}
 
     @cached_property
+    def available(self) -> dict[str, int]:
+        """How many there are of each kind of host at the sites, by label."""
+        return {f"{s.label}/{h.instance_type}": h.available for s in self.instance.sites for h in s.hosts}
+
+    @cached_property
+    def busy(self) -> dict[tuple[str, str], Fraction]:
+        """Replicas kept busy by (pool, period), where known."""
+        loads = {(pool, t): self.load(pool, t) for pool in self.pools for t in self.month_share}
+        return {key: load for key, load in loads.items() if load is not None}
+
+    @cached_property
     def pools(self) -> dict[str, list[Deployment]]:
         """Deployments by pool."""
         found: dict[str, list[Deployment]] = defaultdict(list)

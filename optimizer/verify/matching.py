@@ -13,6 +13,7 @@ __all__ = ["offer_fits", "pool_fits", "replica_fits"]
 def offer_fits(match: Match, offer: Offer, option: str, facts: Facts) -> bool:
     """Say whether an offer under an option is what the match asks of offers."""
     accelerator = facts.instance.accelerators[offer.accelerator]
+    site = facts.instance.site_at.get(f"{offer.provider}/{offer.region}")
     pairs = (
         (match.provider, offer.provider),
         (match.region, offer.region),
@@ -22,6 +23,7 @@ def offer_fits(match: Match, offer: Offer, option: str, facts: Facts) -> bool:
         (match.family, accelerator.family),
         (match.kind, accelerator.kind.value),
         (match.option, option),
+        (match.site, site.name if site is not None else None),
     )
     return all(_among(wanted, fact) for wanted, fact in pairs)
 

@@ -1,4 +1,4 @@
-"""What is really paid for an instance-hour, worked out anew and exactly from list prices, terms and rules."""
+"""What is paid for an instance-hour, worked out anew and exactly: list prices, terms and rules, and what hosts cost."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from optimizer.catalog import Offer, Price, worst
-from optimizer.instance import HOURS_PER_MONTH, Instance, PriceRule
+from optimizer.catalog import Offer, Option, Price, worst
+from optimizer.instance import HOURS_PER_MONTH, Host, Instance, PriceRule
 
 __all__ = ["Sold", "prices_paid"]
 
@@ -24,7 +24,7 @@ class Sold:
 
 
 def prices_paid(instance: Instance) -> Iterator[Sold]:
-    """Yield every price of every offer, and the reserved prices that a rule makes."""
+    """Yield every price of every offer, the reserved prices that a rule makes, and the hosts of sites, which no rule changes."""
     changing = [r for r in instance.price_rules if r.makes is None]
     for offer in instance.catalogs.offers:
         stated = {p.option.value: p for p in offer.prices}
@@ -34,6 +34,29 @@ def prices_paid(instance: Instance) -> Iterator[Sold]:
             makers = [r for r in instance.price_rules if r.makes and _applies(r, offer, "on_demand", instance)]
             if makers:
                 yield _paid(offer, stated["on_demand"], "reserved", makers[:1], changing, instance)
+    for site in instance.sites:
+        for host in site.hosts:
+            usd, day = float(_host_usd_per_hour(host)), host.as_of or instance.as_of
+            price = Price(option=Option.OWNED, usd_per_hour=usd, as_of=day, quality=host.quality, source=host.source)
+            offer = Offer(
+                provider=site.provider,
+                region=site.region,
+                instance_type=host.instance_type,
+                accelerator=host.accelerator,
+                accelerators_per_instance=host.accelerators_per_host,
+                prices=(price,),
+            )
+            yield Sold(offer, price.option.value, price, usd, ())
+
+
+def _host_usd_per_hour(host: Host) -> Fraction:
+    """Give what an owned host costs without electricity: what it loses, unless it is paid, and its maintenance."""
+    purchase = Fraction(repr(host.purchase_usd or 0.0))
+    yearly = Fraction(repr(host.maintenance_usd_per_year)) + purchase * Fraction(repr(host.maintenance_fraction_per_year))
+    lost = Fraction(0)
+    if not host.paid and host.depreciation_months is not None:
+        lost = (purchase - Fraction(repr(host.residual_usd))) / Fraction(repr(host.depreciation_months))
+    return (lost + yearly / 12) / Fraction(HOURS_PER_MONTH)
 
 
 def _paid(

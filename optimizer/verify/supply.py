@@ -11,6 +11,7 @@ from optimizer.instance import HOURS_PER_MONTH, Limit, Match
 from optimizer.plan import LimitUse
 from optimizer.verify.changes import commitments_kept
 from optimizer.verify.charges import heads, instance_usd_per_hour
+from optimizer.verify.energy import busy_usd_per_hour, cap_failures
 from optimizer.verify.facts import COMMITTED, Facts, differs, fraction
 from optimizer.verify.matching import offer_fits, replica_fits
 
@@ -37,6 +38,8 @@ def instances_rule(facts: Facts) -> Iterator[str]:
         needed = _needed(used, held, key, size, facts)
         if r.instances != needed:
             yield f"{r.offer} {r.option}: {needed} instances are needed in {r.period}, not {r.instances}"
+        if r.instances > facts.available.get(r.offer, r.instances):
+            yield f"{r.offer}: {r.instances} hosts, there are {facts.available[r.offer]}"
         chain = [*sorted(sizes[key[:2]]), size]
         if any(large % small for small, large in pairwise(chain)):
             yield f"{r.offer} {r.option}: replicas of {chain[:-1]} do not pack into {size}"
@@ -96,7 +99,7 @@ def _used_in(limit: Limit, period: str, facts: Facts) -> tuple[int, int]:
 def limits_rule(facts: Facts) -> Iterator[str]:
     """No limit is exceeded, and the plan tells what each uses."""
     told = {(x.name, x.unit): x for x in facts.plan.limits}
-    for limit in facts.instance.limits:
+    for limit in facts.instance.all_limits:
         accelerators, instances = _used(limit, facts)
         for unit, used, most in (
             ("accelerators", accelerators, limit.max_accelerators),
@@ -116,7 +119,8 @@ def limits_rule(facts: Facts) -> Iterator[str]:
                 yield f"{limit.name!r}: {used} of {most:g} {unit} are used, the plan tells otherwise"
             elif entry.binding and used + _largest(limit, facts) <= fraction(most):
                 yield f"{limit.name!r}: is told to bind with room to spare"
-    for limit in facts.instance.limits:
+    for limit in facts.instance.all_limits:
+        yield from cap_failures(limit, facts, told)
         if limit.max_usd_per_month is not None:
             yield from _budget(limit, facts, told.pop((limit.name, "USD/month"), None))
     yield from (f"the plan tells a limit {name!r} in {unit} that is not there" for name, unit in told)
@@ -136,7 +140,7 @@ def _spent(limit: Limit, facts: Facts) -> Fraction:
     """Give what a budget covers of the bill, USD per hour."""
     if limit.match == Match():
         return sum(heads(facts).values(), Fraction(0))
-    total = Fraction(0)
+    total = busy_usd_per_hour(facts, limit)
     if not limit.match.speaks_of_replicas:
         for key, r in facts.rentals.items():
             if key[:2] in facts.sold and offer_fits(limit.match, facts.sold[key[:2]][0], r.option, facts):

@@ -152,7 +152,8 @@ def _placed(facts: Facts, job: TrainingWorkload, run: TrainingRun, hours: Fracti
 def runs_rent_rule(facts: Facts) -> Iterator[str]:
     """Every run pays the instance's own price, which is not stale, for what it uses."""
     for run, _, _, price in facts.runs:
-        if (run.usd_per_instance_hour, run.price_as_of, run.price_quality) != (price.usd_per_hour, price.as_of, price.quality):
+        told = (run.price_as_of, run.price_quality)
+        if differs(run.usd_per_instance_hour, fraction(price.usd_per_hour)) or told != (price.as_of, price.quality):
             yield f"{run.job}: the price, its date or quality is told wrongly"
         if facts.is_too_old(price):
             yield f"{run.job}: the price of {run.offer} is too old"

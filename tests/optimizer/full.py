@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 
 from optimizer.instance import Instance
-from tests.optimizer.tiny import FLOOR, accelerator, instance, model, offer, profile, variant
+from tests.optimizer.tiny import FLOOR, accelerator, document, model, offer, profile, variant
 
 PERIODS = [{"name": "day", "hours": 14.0, "per_month": 365 / 12}, {"name": "night", "hours": 10.0, "per_month": 365 / 12}]
 REGIONS, CARDS = ("r", "s"), ("a", "b", "c")
@@ -27,19 +28,62 @@ def full_instance(seed: int) -> Instance:
     profiles += [profile(m, "a", 5.0) for m in ("m", "n") if not any(p["model"] == m for p in profiles)]
     unique = {(p["model"], p["accelerator"], p["precision"]): p for p in profiles}
     workloads = [_serving(rng, "w0", "m"), _serving(rng, "w1", "n"), _batch(rng), *_training(seed)]
-    return instance(
-        accelerators=[accelerator(card, family=f"family-{card}") for card in CARDS],
+    more = np.random.default_rng(90_000 + seed)
+    parts = document(
+        accelerators=[accelerator(card, family=f"family-{card}", tdp_w=w) for card, w in zip(CARDS, (300.0, 700.0), strict=False)]
+        + [accelerator("c", family="family-c")],
         offers=_offers(rng),
         profiles=list(unique.values()),
         models=models,
         workloads=workloads,
         periods=PERIODS,
         policy={"utilization_cap": float(rng.choice([0.5, 0.75, 1.0])), "weight_versions_per_month": float(rng.integers(0, 9))},
-        limits=_limits(rng),
+        limits=_limits(rng) + _energy_limits(more),
+        sites=_sites(more),
         **_charges(rng),
         price_rules=_price_rules(np.random.default_rng(70_000 + seed)),
         starts=_starts(np.random.default_rng(60_000 + seed)),
     )
+    grids = (("r", float(more.integers(100, 600))), ("s", None if more.random() < 0.2 else float(more.integers(20, 400))))
+    parts["catalogs"]["regions"] = [{"provider": "p", "region": r, "gco2_per_kwh": g, "source": "made up"} for r, g in grids]
+    return Instance.model_validate_json(json.dumps(parts))
+
+
+def _sites(rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Draw a site with hosts to buy and hosts already paid, of a card with a TDP and perhaps of one without."""
+    if rng.random() < 0.4:
+        return []
+    draws = [{"accelerator": card, "idle_w": 100.0, "active_w": float(rng.integers(100, 900))} for card in ("a", "c")]
+    hosts: list[dict[str, Any]] = []
+    for card in CARDS:
+        host = {"accelerator": card, "accelerators_per_host": int(rng.choice([1, 2, 4])), "available": int(rng.integers(1, 4))}
+        if rng.random() < 0.7:
+            bought = {"purchase_usd": float(rng.integers(5, 40)) * 1000, "depreciation_months": 36.0}
+            hosts.append({**host, "instance_type": f"new {card}", **bought, "maintenance_fraction_per_year": 0.05})
+        if rng.random() < 0.4 or not hosts:
+            hosts.append({**host, "instance_type": f"old {card}", "paid": True, "maintenance_usd_per_year": 500.0})
+    home: dict[str, Any] = {
+        "name": "home",
+        "provider": "us",
+        "region": "h",
+        "gco2_per_kwh": {"value": float(rng.integers(0, 300))},
+    }
+    home |= {"usd_per_kwh": {"value": float(rng.integers(5, 200)) / 100}, "pue": {"value": 1.5}, "draws": draws, "hosts": hosts}
+    if rng.random() < 0.5:
+        home["max_power_kw"] = {"value": float(rng.integers(3, 30)) / 10}
+    if rng.random() < 0.3:
+        home["max_gco2_per_hour"] = {"value": float(rng.integers(50, 600))}
+    return [home]
+
+
+def _energy_limits(rng: np.random.Generator) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    if rng.random() < 0.5:
+        found.append({"name": "watts", "match": {"accelerator": ["a", "b"]}, "max_power_kw": float(rng.integers(5, 30)) / 10})
+    if rng.random() < 0.4:
+        match = {"workload": "w0"} if rng.random() < 0.5 else {"region": "r", "option": "on_demand", "accelerator": ["a", "b"]}
+        found.append({"name": "carbon", "match": match, "max_gco2_per_hour": float(rng.integers(50, 800))})
+    return found
 
 
 def _variants(rng: np.random.Generator) -> list[dict[str, Any]]:

@@ -49,11 +49,13 @@ def test_the_draw_uses_every_feature(costs: dict[int, float]) -> None:
             | {s.head for s in plan.switches}
             | {head for head, cost in plan.costs.items() if cost.usd_per_hour}
             | {"binding"} & {"binding" * any(x.binding for x in plan.limits)}
+            | {x.unit for x in plan.limits if x.binding}
         )
     families = {"demand", "capacity", "switch", "use", "accuracy", "instances", "commitment", "limit", "budget", "spot", "start"}
-    families |= {"train", "train_use"}
+    families |= {"train", "train_use", "energy"}
     assert families <= set(groups)
-    assert {"on_demand", "spot", "reserved", "people", "licence", "transfer", "storage", "binding"} <= set(kinds)
+    seen = {"on_demand", "spot", "reserved", "owned", "people", "licence", "transfer", "storage", "power", "binding"}
+    assert seen | {"kW", "gCO2/h"} <= set(kinds)
     assert sum(map(math.isfinite, costs.values())) >= 2 * len(SEEDS) / 3
 
 
@@ -103,9 +105,13 @@ def more_work(document: dict[str, Any]) -> None:
 
 def tighter_limits(document: dict[str, Any]) -> None:
     for limit in document["limits"]:
+        for field in ("max_usd_per_month", "max_power_kw", "max_gco2_per_hour"):
+            limit[field] = None if limit[field] is None else limit[field] * 0.8
         for field in ("max_accelerators", "max_instances"):
             limit[field] = None if limit[field] is None else max(limit[field] - 1, 0)
-        limit["max_usd_per_month"] = None if limit["max_usd_per_month"] is None else limit["max_usd_per_month"] * 0.8
+    for site in document["sites"]:
+        for field in ("max_power_kw", "max_gco2_per_hour"):
+            site[field] = None if site[field] is None else {**site[field], "value": site[field]["value"] * 0.8}
 
 
 def dearer_people(document: dict[str, Any]) -> None:
@@ -128,7 +134,19 @@ def dearer_starts(document: dict[str, Any]) -> None:
         entry.update({field: entry[field] * 2 for field in ("usd_per_start", "usd_per_stop", "warm_up_hours")})
 
 
+def dearer_power(document: dict[str, Any]) -> None:
+    for site in document["sites"]:
+        site["usd_per_kwh"]["value"] *= 2
+
+
+def higher_pue(document: dict[str, Any]) -> None:
+    document["policy"]["rented_pue"]["value"] *= 1.2
+    for site in document["sites"]:
+        site["pue"]["value"] *= 1.2
+
+
 HARDER = [dearer, more_demand, more_volume, more_work, tighter_limits, dearer_people, dearer_places, dearer_starts]
+HARDER += [dearer_power, higher_pue]
 
 
 @pytest.mark.parametrize("harder", HARDER)
@@ -147,6 +165,6 @@ def test_the_order_of_everything_changes_nothing(costs: dict[int, float]) -> Non
         document = full_instance(seed).model_dump(mode="json")
         for part in ("accelerators", "offers", "models", "profiles"):
             document["catalogs"][part].reverse()
-        for part in ("workloads", "limits", "people", "licences", "starts"):
+        for part in ("workloads", "limits", "people", "licences", "starts", "sites"):
             document[part].reverse()
         assert cost(Instance.model_validate_json(json.dumps(document))) == costs[seed]

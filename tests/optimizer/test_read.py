@@ -283,11 +283,7 @@ def test_what_is_no_schema_version_is_refused(tmp_path, version):
     [
         ({"workloads": [workload("w", 1, redundancy={"zones": 1})]}, "/workloads/0/redundancy"),
         ({"workloads": [workload("w", 1, revenue={"usd": 1})]}, "/workloads/0/revenue"),
-        ({"sites": [{"name": "x"}]}, "/sites"),
         ({"objective": "profit"}, "/objective"),
-        ({"limits": [{"name": "l", "match": {}, "max_power_kw": 10}]}, "/limits/0/max_power_kw"),
-        ({"limits": [{"name": "l", "match": {}, "max_gco2_per_hour": 10}]}, "/limits/0/max_gco2_per_hour"),
-        ({"limits": [{"name": "l", "match": {"site": "x"}, "max_instances": 1}]}, "/limits/0/match/site"),
     ],
 )
 def test_what_is_not_built_yet_is_refused_by_name_and_never_ignored(tmp_path, parts, pointer):

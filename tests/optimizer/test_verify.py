@@ -228,6 +228,8 @@ MUTATIONS: list[tuple[str, str, Mutation, set[str]]] = [
     ("bill", "a total too low", change("usd_per_hour")(lambda x: x - 1e-6), set()),
     ("bill", "a month of 720 hours", change("usd_per_month")(lambda x: x * 720 / 730), set()),
     ("bill", "a head left out", lambda d: d["costs"].pop("power"), set()),
+    ("energy", "an unknown draw told as none", change("deployments", 0, "kwh_per_hour")(0.0), set()),
+    ("energy", "more known than is", change("energy", "carbon_known_fraction")(1.0), set()),
     ("objective", "an objective too low", change("objective_usd")(lambda x: x * 0.999), {"proof"}),
     ("proof", "a bound above the cost", change("bound_usd")(lambda x: x * 1.1), set()),
     ("proof", "a gap told too small", all_of(change("bound_usd")(lambda x: x * 0.9)), set()),

@@ -3,6 +3,7 @@
 from optimizer.compile.rows.block import RowBlock, stacked
 from optimizer.compile.rows.change import change_rows, kept_rows, move_rows, start_rows
 from optimizer.compile.rows.demand import accuracy_rows, capacity_rows, demand_rows, switching_rows, use_rows
+from optimizer.compile.rows.energy import energy_rows
 from optimizer.compile.rows.supply import budget_rows, commitment_rows, instance_rows, limit_rows, spot_rows
 from optimizer.compile.rows.training import train_rows, train_use_rows
 
@@ -18,6 +19,7 @@ ROW_FAMILIES = (
     commitment_rows,
     limit_rows,
     budget_rows,
+    energy_rows,
     spot_rows,
     start_rows,
     train_rows,

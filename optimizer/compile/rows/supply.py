@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from optimizer.compile.candidates import CandidateTable
+from optimizer.compile.candidates import SMALLEST_LOAD, CandidateTable
 from optimizer.compile.columns import Columns
-from optimizer.compile.objective import objective
+from optimizer.compile.objective import busy_usd_per_hour, objective
 from optimizer.compile.rows.block import RowBlock
 from optimizer.instance import HOURS_PER_MONTH, Match
 
@@ -61,7 +61,7 @@ def limit_rows(table: CandidateTable, columns: Columns) -> RowBlock:
     Reserved and owned offers are counted by their commitment r[o], in every period. A limit that names workloads, teams or
     variants counts the accelerators of their replicas, Σ size[p] · n[p, o, t], instead.
     """
-    limits, periods = range(len(table.instance.limits)), range(columns.n_periods)
+    limits, periods = range(len(table.instance.all_limits)), range(columns.n_periods)
     terms = [t for number in limits for period in periods for t in _limit_terms(table, columns, number, period)]
     sizes = [len(t.column) for t in terms]
     row = np.repeat(np.arange(len(terms)), sizes) if terms else np.zeros(0, dtype=np.int64)
@@ -85,7 +85,7 @@ class _Terms:
 
 
 def _limit_terms(table: CandidateTable, columns: Columns, number: int, period: int) -> list[_Terms]:
-    limit, size = table.instance.limits[number], table.offers.size
+    limit, size = table.instance.all_limits[number], table.offers.size
     fits = table.offers.limited[number]
     found: list[_Terms] = []
     if limit.match.speaks_of_replicas:
@@ -116,16 +116,18 @@ def budget_rows(table: CandidateTable, columns: Columns) -> RowBlock:
 
     A match that asks nothing covers the whole bill. One that asks of offers covers what their instances cost, commitments
     included; one that asks of replicas (team, workload, variant) the share of the price that their accelerators are of the
-    instance, Σ hours_share · price[o] · size[p] / size[o] · n[p, o, t].
+    instance, Σ hours_share · price[o] · size[p] / size[o] · n[p, o, t]; both with what the load they count draws at sites.
     """
-    limits = [x for x in table.instance.limits if x.max_usd_per_month is not None]
+    limits = [x for x in table.instance.all_limits if x.max_usd_per_month is not None]
     costs, fixed = [_covered(table, columns, limit.match) for limit in limits], columns.constant_usd_per_hour
     entries = [np.flatnonzero(cost) for cost in costs]
     return RowBlock(
         group="budget",
         row=np.repeat(np.arange(len(limits)), [len(e) for e in entries]),
         column=np.concatenate([*entries, np.zeros(0, dtype=np.int64)]).astype(np.int64),
-        value=np.concatenate([*(cost[e] for cost, e in zip(costs, entries, strict=True)), np.zeros(0)]),
+        value=np.concatenate(
+            [*(np.maximum(cost[e], SMALLEST_LOAD) for cost, e in zip(costs, entries, strict=True)), np.zeros(0)]
+        ),
         lower=np.full(len(limits), -np.inf),
         upper=np.array([(x.max_usd_per_month or 0.0) / HOURS_PER_MONTH - fixed * (x.match == Match()) for x in limits]),
         name=lambda r: limits[r].name,
@@ -138,9 +140,12 @@ def _covered(table: CandidateTable, columns: Columns, match: Match) -> npt.NDArr
     cost[columns.first_changed :] = 0.0  # what a change must save is nobody's bill
     if match == Match():
         return cost
-    number = [limit.match for limit in table.instance.limits].index(match)
+    number = [limit.match for limit in table.instance.all_limits].index(match)
     fits, covered = table.offers.limited[number], np.zeros(len(cost))
     runs = columns.first_training + np.arange(len(columns.training))
+    loaded = table.offers.placed(number)[columns.routing_place]
+    loaded &= table.limited[number, columns.pool_candidate[columns.routing_pool]]
+    covered[columns.first_routing : columns.first_start] = busy_usd_per_hour(table, columns) * loaded
     if not match.speaks_of_replicas:
         rented, held = columns.rent_column, columns.first_commit + np.arange(len(columns.commit_offer))
         covered[rented] = cost[rented] * fits[columns.rent_offer]
@@ -151,7 +156,7 @@ def _covered(table: CandidateTable, columns: Columns, match: Match) -> npt.NDArr
     share = columns.replica_size / table.offers.size[columns.replica_offer] * table.hours_share[columns.replica_period]
     covered[: columns.first_instance] = table.offers.usd_per_hour[columns.replica_offer] * share * counted
     paid = table.offers.usd_per_hour[columns.training.offer] * columns.training.use
-    covered[runs] = paid * columns.training.limited[number]
+    covered[runs] = (paid + columns.training.busy_usd_per_hour) * columns.training.limited[number]
     return covered
 
 

@@ -12,6 +12,7 @@ import pytest
 from optimizer.compile import compile_instance
 from optimizer.pipeline import Options, allocate
 from solvers import to_lp
+from tests.optimizer.compile.test_sites import site
 from tests.optimizer.test_training import JOB, ON_A
 from tests.optimizer.tiny import FLOOR, accelerator, instance, model, offer, profile, two_types, variant, workload
 
@@ -59,7 +60,8 @@ def training() -> dict[str, Any]:
     }
 
 
-MODELS = {"two_types": two_types(10.0), "rich": rich(), "training": training()}
+SITES = two_types(10.0) | {"sites": [site(max_power_kw={"value": 2.0})]}
+MODELS = {"two_types": two_types(10.0), "rich": rich(), "training": training(), "sites": SITES}
 
 
 @pytest.mark.parametrize(("name", "parts"), MODELS.items(), ids=MODELS)
