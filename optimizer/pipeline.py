@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT", "METHODS", "Cancel", "Options", "Progress", "allocate", "verified"]
 
-METHODS = ("auto", "direct")
+METHODS = ("auto", "direct", "decompose")
 
 
 @dataclass(frozen=True)

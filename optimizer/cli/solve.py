@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["solve_command", "stopped_by_signals"]
 
+METHODS = ("auto", "direct", "decompose")
 FORMATS = ("table", "json", "csv", "markdown")
 BY_SUFFIX = {".json": "json", ".csv": "csv", ".md": "markdown"}
 
@@ -34,7 +35,7 @@ BY_SUFFIX = {".json": "json", ".csv": "csv", ".md": "markdown"}
 @click.option("--backend", default="auto", show_default=True, metavar="auto|cbc|ortools", help="Solver backend.")
 @click.option("--time-limit", default=120.0, show_default=True, metavar="S", help="Wall seconds for the solver.")
 @click.option("--gap", default=1e-4, show_default=True, metavar="R", help="Relative gap at which the solver may stop.")
-@click.option("--method", type=click.Choice(["auto", "direct"]), default="auto", show_default=True, help="How to solve.")
+@click.option("--method", type=click.Choice(METHODS), default="auto", show_default=True, help="How to solve.")
 @click.option("--seed", default=0, show_default=True, metavar="N", help="Seed of the backend.")
 @click.option("--threads", default=1, show_default=True, metavar="N", help="Threads per solve.")
 @click.option(

@@ -1,5 +1,5 @@
 """How a compiled question is solved. Whatever the method, the answer is one ``Solution`` in the columns of the whole model."""
 
-from optimizer.solve.direct import solve_compiled
+from optimizer.solve.method import solve_compiled
 
 __all__ = ["solve_compiled"]

@@ -12,37 +12,55 @@ from optimizer.compile import Compiled, replica_key, replica_keys
 from optimizer.plan import PROVED_GAP, Plan
 from solvers import Progress, Solution, SolveOptions, get_backend
 
-__all__ = ["solve_compiled", "start_from"]
+__all__ = ["Cancel", "Wishes", "solve_directly", "start_from"]
 
 GAP_SHARE = 0.4
 """Share of the asked gap that the solver itself may leave; the rest is for the safety taken off its bound."""
 
 
-class _Wishes(Protocol):
+class Wishes(Protocol):
+    """What a caller asks of a solve."""
+
     @property
-    def backend(self) -> str: ...
+    def backend(self) -> str:
+        """Which backend."""
+
     @property
-    def time_limit_s(self) -> float: ...
+    def method(self) -> str:
+        """Which method, or ``auto``."""
+
     @property
-    def relative_gap(self) -> float: ...
+    def time_limit_s(self) -> float:
+        """How many seconds at most."""
+
     @property
-    def threads(self) -> int: ...
+    def relative_gap(self) -> float:
+        """Where it may stop."""
+
     @property
-    def seed(self) -> int: ...
+    def threads(self) -> int:
+        """How many threads a solve may use."""
+
+    @property
+    def seed(self) -> int:
+        """Give the seed of the backend."""
 
 
-class _Cancel(Protocol):
-    def is_set(self) -> bool: ...
+class Cancel(Protocol):
+    """Anything that says whether to stop."""
+
+    def is_set(self) -> bool:
+        """Say whether to stop now."""
 
 
-def solve_compiled(
+def solve_directly(
     compiled: Compiled,
-    wishes: _Wishes,
+    wishes: Wishes,
     plan_in_force: Plan | None = None,
     on_progress: Callable[[Progress], None] | None = None,
-    cancel: _Cancel | None = None,
-) -> tuple[Solution, str]:
-    """Solve a compiled question; give the solution and the name of the method.
+    cancel: Cancel | None = None,
+) -> Solution:
+    """Solve a compiled question in one call.
 
     Raises
     ------
@@ -57,7 +75,7 @@ def solve_compiled(
         start=None if plan_in_force is None else start_from(compiled, plan_in_force),
     )
     backend = get_backend(wishes.backend)
-    return backend.solve(compiled.model, options, on_progress=on_progress, cancel=cancel), "direct"
+    return backend.solve(compiled.model, options, on_progress=on_progress, cancel=cancel)
 
 
 def start_from(compiled: Compiled, plan: Plan) -> npt.NDArray[np.float64]:

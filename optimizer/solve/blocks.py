@@ -1,0 +1,227 @@
+"""Which columns belong together: blocks of workloads, and the rows that join them.
+
+Any partition of the columns gives a valid decomposition; this one keeps in a block what only one workload, or a group of
+workloads that share pools, can use. Every row whose columns lie in one block is that block's own; every other row couples. A
+column that many blocks pay for together, such as a switch, is copied into each block that it has rows with alone, so that those
+rows stay in the block whole, and one row ``copy ≤ column`` couples instead of many.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from optimizer.compile import Compiled
+from solvers import Model
+
+__all__ = ["Blocks", "Seeds", "blocks_of", "seeds_of"]
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+SHARED_ROWS = ("instances", "commitment", "limit", "budget", "use")
+"""Row families that blocks may share; any other row that several workloads have columns in makes one block of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Seeds:
+    """What is known of columns before rows are looked at; shape (n_columns,) each, -1 where it does not apply.
+
+    ``workload`` is whose replicas or routing a column is, ``cell`` the pool and period that it stands in.
+    """
+
+    workload: IntArray
+    cell: IntArray
+
+
+def seeds_of(compiled: Compiled) -> Seeds:
+    """Read workloads and cells off a compiled question's columns."""
+    columns, model = compiled.columns, compiled.model
+    workload, cell = np.full((2, model.n_columns), -1, dtype=np.int64)
+    replicas, routes = (
+        slice(columns.first_instance),
+        slice(columns.first_routing, columns.first_routing + len(columns.routing_pool)),
+    )
+    workload[replicas], workload[routes] = (
+        columns.pool_workload[columns.replica_pool],
+        columns.pool_workload[columns.routing_pool],
+    )
+    cell[replicas], cell[routes] = columns.replica_cell, columns.routing_cell
+    jobs = np.array([run.job for run in columns.training.runs], dtype=np.int64)  # a job is a block as a workload is
+    workload[columns.first_training : columns.first_training + len(jobs)] = len(compiled.candidates.workloads) + jobs
+    return Seeds(workload, cell)
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """A model cut into blocks and what joins them.
+
+    ``model`` is the whole question with the copies behind its own ``n_original`` columns and their rows behind its own rows.
+    ``owner`` (n_columns,) and ``row_owner`` (n_rows,) give the block of each, -1 for what is shared. ``copy_of`` gives the
+    shared column that each copy stands for. ``cell`` is as in ``Seeds``, -1 for copies.
+    """
+
+    model: Model
+    n_original: int
+    owner: IntArray
+    row_owner: IntArray
+    copy_of: IntArray
+    cell: IntArray
+    count: int
+
+    @cached_property
+    def shared(self) -> IntArray:
+        """Give the columns of no block."""
+        return np.flatnonzero(self.owner < 0)
+
+    @cached_property
+    def coupling(self) -> IntArray:
+        """Give the rows of no block."""
+        return np.flatnonzero(self.row_owner < 0)
+
+    @cached_property
+    def columns(self) -> tuple[IntArray, IntArray]:
+        """Give the columns in order of block, and where each block starts among them; shape (count + 1,)."""
+        return _sorted_by(self.owner, self.count)
+
+    @cached_property
+    def rows(self) -> tuple[IntArray, IntArray]:
+        """Give the rows in order of block, and where each block starts among them; shape (count + 1,)."""
+        return _sorted_by(self.row_owner, self.count)
+
+    @cached_property
+    def joint(self) -> tuple[IntArray, IntArray, FloatArray, IntArray]:
+        """Give the entries of coupling rows in order of column: row (counted among coupling rows), column, value.
+
+        Last comes where each column starts; shape (n_columns + 1,).
+        """
+        model = self.model
+        number = np.full(model.n_rows, -1, dtype=np.int64)
+        number[self.coupling] = np.arange(len(self.coupling))
+        row = number[model.row]
+        mine = np.flatnonzero(row >= 0)
+        mine = mine[np.argsort(model.column[mine], kind="stable")]
+        column = model.column[mine]
+        return row[mine], column, model.value[mine], np.searchsorted(column, np.arange(model.n_columns + 1))
+
+    def reduced_costs(self, duals: FloatArray) -> FloatArray:
+        """Give c − Aᵀy over the coupling rows for duals of shape (n_coupling_rows,); shape (n_columns,)."""
+        row, column, value, _ = self.joint
+        priced = np.bincount(column, weights=value * duals[row], minlength=self.model.n_columns)
+        return np.asarray(self.model.objective - priced, dtype=np.float64)
+
+    def columns_of(self, k: int) -> IntArray:
+        """Give the columns of block ``k``, ascending."""
+        order, start = self.columns
+        return order[start[k] : start[k + 1]]
+
+    def rows_of(self, k: int) -> IntArray:
+        """Give the rows of block ``k``, ascending."""
+        order, start = self.rows
+        return order[start[k] : start[k + 1]]
+
+
+def _sorted_by(owner: IntArray, count: int) -> tuple[IntArray, IntArray]:
+    order = np.argsort(owner, kind="stable")
+    start = np.searchsorted(owner[order], np.arange(count + 1))
+    return order, start
+
+
+def blocks_of(model: Model, seeds: Seeds) -> Blocks:
+    """Cut a model into blocks by its rows."""
+    row = model.row
+    groups = np.array(model.row_groups() if callable(model.row_groups) else model.row_groups or [""] * model.n_rows)
+    owner = _merged(model, row, seeds.workload, np.isin(groups, SHARED_ROWS))
+    owner = _localised(model, row, owner)
+    _, dense = np.unique(owner[owner >= 0], return_inverse=True)
+    owner = owner.copy()
+    owner[owner >= 0] = dense.reshape(-1)
+    return _with_copies(model, row, owner, seeds.cell)
+
+
+def _spans(row: IntArray, of: IntArray, n_rows: int) -> tuple[IntArray, IntArray]:
+    """Give the least and greatest block of each row's entries that have one; rows without have a greatest of -1."""
+    low, high = np.full(n_rows, np.iinfo(np.int64).max), np.full(n_rows, -1, dtype=np.int64)
+    mine = of >= 0
+    np.minimum.at(low, row[mine], of[mine])
+    np.maximum.at(high, row[mine], of[mine])
+    return low, high
+
+
+def _merged(model: Model, row: IntArray, workload: IntArray, may_be_shared: BoolArray) -> IntArray:
+    """Give the least workload of each group of workloads that have a row together which blocks may not share."""
+    count = int(workload.max(initial=-1)) + 1
+    root = np.arange(count)
+    bound = ~may_be_shared[row] & (workload[model.column] >= 0)
+    rows, of = row[bound], workload[model.column][bound]
+    while True:
+        low, _ = _spans(rows, root[of], model.n_rows)
+        found = root.copy()
+        np.minimum.at(found, of, low[rows])
+        np.minimum.at(found, root, found.copy())
+        found = found[found]
+        if (found == root).all():
+            break
+        root = found
+    return np.where(workload >= 0, root[np.maximum(workload, 0)], -1) if count else workload
+
+
+def _localised(model: Model, row: IntArray, owner: IntArray) -> IntArray:
+    """Give columns of no block to the only block that they have rows with; rows of several blocks do not count."""
+    while True:
+        low, high = _spans(row, owner[model.column], model.n_rows)
+        single = (low == high)[row] & (owner[model.column] < 0)
+        first, last = _spans(model.column[single], low[row[single]], model.n_columns)
+        mine = (owner < 0) & (last >= 0) & (first == last)
+        if not mine.any():
+            return owner
+        owner = np.where(mine, last, owner)
+
+
+def _with_copies(model: Model, row: IntArray, owner: IntArray, cell: IntArray) -> Blocks:
+    """Copy shared columns into the blocks that they have rows with alone, where only making them larger helps those rows."""
+    column, value, count = model.column, model.value, int(owner.max(initial=-1)) + 1
+    low, high = _spans(row, owner[column], model.n_rows)
+    single = (low == high)[row]
+    entry = single & (owner[column] < 0)
+    helps = np.where(value < 0, np.isneginf(model.row_lower[row]), np.isposinf(model.row_upper[row]))
+    spoilt = np.zeros(model.n_rows, dtype=bool)
+    spoilt[row[entry & ~helps]] = True
+    entry = np.flatnonzero(entry & ~spoilt[row])
+    row_owner = np.where((low == high) & ~spoilt, high, -1)
+    keys, at = np.unique(low[row[entry]] * model.n_columns + column[entry], return_inverse=True)
+    copy_of, block, n, m = keys % model.n_columns, keys // model.n_columns, model.n_columns, model.n_rows
+    column = column.copy()
+    column[entry] = n + at.reshape(-1)
+    fresh = np.arange(len(keys))
+    whole = (
+        Model.from_triplets(
+            objective=np.concatenate([model.objective, np.zeros(len(keys))]),
+            lower=np.concatenate([model.lower, model.lower[copy_of]]),
+            upper=np.concatenate([model.upper, model.upper[copy_of]]),
+            integer=np.concatenate([model.integer, model.integer[copy_of]]),
+            row=np.concatenate([row, m + fresh, m + fresh]),
+            column=np.concatenate([column, n + fresh, copy_of]),
+            value=np.concatenate([value, np.ones(len(keys)), -np.ones(len(keys))]),
+            row_lower=np.concatenate([model.row_lower, np.full(len(keys), -np.inf)]),
+            row_upper=np.concatenate([model.row_upper, np.zeros(len(keys))]),
+            objective_offset=model.objective_offset,
+            name=model.name,
+        )
+        if len(keys)
+        else model
+    )
+    shared = np.full(len(keys), -1, dtype=np.int64)
+    return Blocks(
+        model=whole,
+        n_original=n,
+        owner=np.concatenate([owner, block]),
+        row_owner=np.concatenate([row_owner, shared]),
+        copy_of=copy_of,
+        cell=np.concatenate([cell, shared]),
+        count=count,
+    )

@@ -1,0 +1,130 @@
+"""Price and branch: blocks are planned apart at prices, a master mixes their plans, and its duals are the next prices.
+
+METHOD.md tells the mathematics. The steps: prices settle while blocks are priced without a solver; exact pricing gives the
+bound; the master over the plans found, one whole plan a block, gives a plan of the whole; small neighbourhoods improve it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from optimizer.solve.blocks import Blocks, FloatArray
+from optimizer.solve.direct import Cancel, Wishes
+from optimizer.solve.improve import improve, start_whole
+from optimizer.solve.master import clipped, combined_bound, master_model, slack_prices
+from optimizer.solve.pricing import price_exactly, price_roughly
+from optimizer.solve.search import Search, new_search
+from solvers import Backend, Model, Progress, Solution, Termination
+
+__all__ = ["decomposed"]
+
+logger = logging.getLogger(__name__)
+
+ROUNDS = {"rough": 40, "deep": 20, "exact": 12}
+"""The most rounds of each kind of pricing: by one or two columns a block, by three, by the backend."""
+LARGEST_WHOLE = 300_000
+"""Non-zeros up to which the whole model is handed to the backend for what is left."""
+PRICING_SHARE = 0.6
+"""Share of the time that prices may take to settle; the rest is for plans."""
+SMOOTHING = 0.5
+"""Weight of the best prices so far against the master's latest."""
+SETTLED = 0.2
+"""Share of the asked gap within which master and bound have met."""
+
+
+def decomposed(
+    model: Model,
+    blocks: Blocks,
+    backend: Backend,
+    wishes: Wishes,
+    start: FloatArray | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    cancel: Cancel | None = None,
+) -> Solution:
+    """Solve a model cut into blocks; the answer is in the columns of ``model``, and so is the point to ``start`` from.
+
+    Raises
+    ------
+    SolverError : the backend is missing, died, hung or answered what cannot be
+    """
+    search = new_search(model, blocks, backend, wishes, on_progress, cancel)
+    if start is not None:
+        _start_from(search, start)
+    slack = slack_prices(blocks)
+    for depth in ("rough", "deep", "exact"):
+        slack = _settle(search, slack, depth)
+        if depth != "rough":
+            start_whole(search)
+    improve(search)
+    _finish_directly(search)
+    return search.solution()
+
+
+def _start_from(search: Search, start: FloatArray) -> None:
+    """Know the plans of a point whose blocks hold, and the point itself where all do."""
+    blocks = search.blocks
+    values = np.concatenate([np.clip(start, search.model.lower, search.model.upper), start[blocks.copy_of]])
+    search.plans = search.plans.joined(search.heuristic.checked(values))
+    search.believe(values)
+
+
+def _finish_directly(search: Search) -> None:
+    """Hand the whole model to the backend, from the best plan so far, where it is small enough to gain by it."""
+    if search.done or (search.model.n_nonzeros > LARGEST_WHOLE and search.values is not None):
+        return
+    start = None if search.values is None else search.values[: search.blocks.n_original]
+    answer = search.solve(search.model, search.wishes.relative_gap, start=start)
+    search.infeasible = answer.termination is Termination.INFEASIBLE and search.values is None
+    if answer.values is not None:
+        search.believe(np.concatenate([answer.values, answer.values[search.blocks.copy_of]]))
+    if answer.dual_bound is not None:
+        search.prove(answer.dual_bound)
+
+
+def _settle(search: Search, slack: FloatArray, depth: str) -> FloatArray:
+    """Let prices settle: price blocks, mix their plans, smooth the duals; give the slack prices as they have grown."""
+    blocks, duals, centre, best = search.blocks, search.duals, search.duals, -math.inf
+    exact = depth == "exact"
+    for turn in range(ROUNDS[depth]):
+        if search.done or search.clock.used_s > PRICING_SHARE * search.clock.limit_s:
+            break
+        before = len(search.plans)
+        bounds = price_exactly(search, duals) if exact else price_roughly(search, duals, deep=depth == "deep")
+        if search.infeasible:
+            break
+        bound = combined_bound(blocks, duals, bounds if exact else np.where(np.isfinite(bounds), bounds, 0.0))
+        if exact:
+            search.prove(bound)
+        if bound > best:
+            best, centre = bound, duals
+        master = master_model(blocks, search.plans, slack, search.followers)
+        answer = search.solve(master.model, 0.0, duals=True)
+        if answer.values is None or answer.row_duals is None or answer.objective is None:
+            break
+        broken = master.slack(answer.values) > 1e-7
+        slack = np.where(broken, 3 * slack, slack)
+        apart = (answer.objective - best) / max(abs(answer.objective), 1e-9)
+        logger.info(
+            "%6.1f s %s %d: bound %.6g, best %.6g, master %.6g%s, plans %d (+%d)",
+            search.clock.used_s,
+            depth,
+            turn,
+            bound,
+            best,
+            answer.objective,
+            f", {broken.sum()} rows broken" if broken.any() else "",
+            len(search.plans),
+            len(search.plans) - before,
+        )
+        latest = search.followers.follow(blocks, clipped(blocks, answer.row_duals[: len(blocks.coupling)]))
+        if not broken.any() and (apart <= SETTLED * search.wishes.relative_gap):
+            search.duals = centre
+            break
+        duals = search.followers.follow(blocks, SMOOTHING * centre + (1 - SMOOTHING) * latest)
+        if not exact:
+            search.duals = centre
+    return slack

@@ -1,0 +1,49 @@
+"""Which method solves a question, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from optimizer.compile import Compiled
+from optimizer.plan import Plan
+from optimizer.solve.blocks import Blocks, blocks_of, seeds_of
+from optimizer.solve.decompose import decomposed
+from optimizer.solve.direct import Cancel, Wishes, solve_directly, start_from
+from solvers import Progress, Solution, get_backend
+
+__all__ = ["solve_compiled"]
+
+DIRECT_NONZEROS = 20_000
+"""Up to this many a solver has the whole model proved before prices would settle (measured on the shipped instances)."""
+FEWEST_BLOCKS = 4
+
+
+def solve_compiled(
+    compiled: Compiled,
+    wishes: Wishes,
+    plan_in_force: Plan | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    cancel: Cancel | None = None,
+) -> tuple[Solution, str]:
+    """Solve a compiled question; give the solution and the method in words.
+
+    Raises
+    ------
+    SolverError : the backend is missing, died, hung or answered what cannot be
+    """
+    size = compiled.model.n_nonzeros
+    if wishes.method == "direct" or (wishes.method == "auto" and size <= DIRECT_NONZEROS):
+        why = "" if wishes.method == "direct" else f": {size:,} non-zeros are few"
+        return solve_directly(compiled, wishes, plan_in_force, on_progress, cancel), f"direct{why}"
+    blocks = blocks_of(compiled.model, seeds_of(compiled))
+    if wishes.method == "auto" and blocks.count < FEWEST_BLOCKS:
+        why = f"direct: {blocks.count} block{'s' * (blocks.count != 1)}"
+        return solve_directly(compiled, wishes, plan_in_force, on_progress, cancel), why
+    start = None if plan_in_force is None else start_from(compiled, plan_in_force)
+    solution = decomposed(compiled.model, blocks, get_backend(wishes.backend), wishes, start, on_progress, cancel)
+    return solution, _words(blocks, solution)
+
+
+def _words(blocks: Blocks, solution: Solution) -> str:
+    joined = f"joined by {len(blocks.coupling)} row{'s' * (len(blocks.coupling) != 1)}" if len(blocks.coupling) else "apart"
+    return f"decompose: {blocks.count} block{'s' * (blocks.count != 1)} {joined}, {solution.message}"

@@ -1,0 +1,300 @@
+"""Columns of a block that its best plan at given prices can do without.
+
+Three arguments, for known prices, every block at once and without a solver. A column *helps* a row that more of it slackens.
+
+* *Parallel columns* have the same coefficients in their block's rows. More of them than helps any of those rows is of no use; so
+  the cheapest are kept until their upper bounds reach that much, and the rest go.
+* *Cells* (a pool in a period): where cells take the same traffic and load their replicas alike, their replicas that nothing but
+  the cell binds are one group. The cheapest whose upper bounds reach all that helps are enough, the dearest of them sets the
+  group's price; whatever costs as much, there or in a cell that carries the same traffic with no less load, may move to them.
+* *Too dear*: a replica is in no plan cheaper than one already known if all traffic at its cheapest, not rounded, and the replica
+  cost more, less what the replica saves of it.
+
+Coefficients are compared by random marks of 53 bits; two columns that differ look alike with a probability below 1e-15.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from optimizer.solve.blocks import Blocks, BoolArray, FloatArray, IntArray
+from optimizer.solve.cells import Cells, Entries
+
+__all__ = ["Reduction"]
+
+PAIRS_AT_ONCE = 2_000_000
+WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.5, 5.0, 10.0)
+"""Multipliers that are tried for a row of gains, in units of usual cost over usual gain."""
+CLEARLY = 1e-9
+"""Relative; what costs more than a plan known by less than this stays."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Relaxed:
+    """Traffic priced without rounding: replica columns, what each costs, value of parts' slots, multipliers, bounds."""
+
+    column: IntArray
+    unit: FloatArray
+    value: FloatArray
+    weight: FloatArray
+    bound: FloatArray
+
+
+class Reduction:
+    """What of the reduction does not depend on prices, computed once; ``keep`` does the rest."""
+
+    def __init__(self, blocks: Blocks) -> None:
+        self._blocks, model = blocks, blocks.model
+        e = Entries.of(blocks)
+        self.cells = Cells.of(blocks, e)
+        whole = model.integer & (blocks.owner >= 0) & (model.lower == 0)
+        self._need = _useful(model.n_rows, model.upper, model.row_lower, model.row_upper, e)
+        marked = e.value * np.random.default_rng(0).random(model.n_rows)[e.row]
+        told = np.bincount(e.column, weights=marked, minlength=model.n_columns)
+        self._parallel = np.flatnonzero(whole)
+        self._class = _numbered(blocks.owner[whole], told[whole])
+        mine = self.replicas = np.flatnonzero((blocks.cell >= 0) & whole)
+        self.cell = blocks.cell[mine]
+        self.free = ~_any(e.column, ~(e.helps & e.inside), model.n_columns)[mine]
+        self._within = ~_any(e.column, ~e.inside, model.n_columns)
+        self._held = _any(e.column, ~e.inside & ~e.hurts, model.n_columns)[mine] | self.cells.odd[self.cell]
+        self.leaned_on = _any(e.column, e.inside & ~e.hurts & ~e.of_routes, model.n_columns)[mine]
+        capped = e.inside & e.hurts & ~e.of_routes  # a share of the cell's replicas at most, such as spot
+        self.capped = _any(e.column, capped, model.n_columns)[mine]
+        self.share = np.ones(len(self.cells.part))
+        leant = e.inside & e.helps & ~e.of_routes & (e.value < 0)
+        self.share[blocks.cell[e.column[leant]]] = -e.value[leant]
+        self.group, self._better, self._worse = self._dominance()
+
+    def keep(self, cost: FloatArray, most: FloatArray | None = None) -> BoolArray:
+        """Say which columns the best plans at ``cost`` may need; ``most`` is what a plan known costs, one a block."""
+        blocks = self._blocks
+        kept = np.ones(len(cost), dtype=bool)
+        order = np.lexsort((cost[self._parallel], self._class))
+        column = self._parallel[order]
+        kept[column[self._superfluous(column, self._class[order], cost)[0]]] = False
+        kept[self.replicas[self._outpriced(cost)]] = False
+        if most is not None:
+            kept[self._too_dear(cost, kept, most + CLEARLY * np.abs(most))] = False
+        staffed = np.zeros(len(self.cells.part) + 1, dtype=bool)
+        staffed[self.cell[kept[self.replicas]]] = True
+        staffed[-1] = True  # columns of no cell
+        return np.asarray(kept & staffed[blocks.cell])
+
+    def least(self, cost: FloatArray, kept: BoolArray) -> FloatArray:
+        """Give what a plan of each block costs at least, by columns ``kept``, were replicas not whole."""
+        return self._relaxed(cost, kept).bound
+
+    def _relaxed(self, cost: FloatArray, kept: BoolArray) -> _Relaxed:
+        """Price all traffic at its cheapest replicas' share: v[b] = min_j unit[j] · load[j, b] − weight · gain[j, b].
+
+        The weight is the multiplier of the row that the gains are in, such as average accuracy, the best of a few for each block.
+        Columns of negative cost are taken at their upper bounds besides.
+        """
+        cells, blocks = self.cells, self._blocks
+        mine = np.flatnonzero(kept[self.replicas] & ~cells.odd[self.cell])
+        column, cell = self.replicas[mine], self.cell[mine]
+        unit, load = np.maximum(self._unit(cost, kept), 0.0)[mine], cells.load[cell]
+        order = np.argsort(cells.part[cell], kind="stable")
+        first = np.searchsorted(cells.part[cell][order], np.arange(len(cells.part_block)))
+        spent = np.where(np.isfinite(load), unit[:, None] * np.where(np.isfinite(load), load, 0.0), np.inf)
+        own = blocks.owner >= 0
+        base = np.zeros(blocks.count)
+        np.add.at(base, blocks.owner[own], np.minimum(np.minimum(cost * blocks.model.upper, cost * blocks.model.lower), 0.0)[own])
+        base[blocks.owner[self.replicas[cells.odd[self.cell]]]] = -np.inf
+        weight, best = np.zeros(blocks.count), np.full(blocks.count, -np.inf)
+        scale = self._scale(spent, cells.gain[cell], blocks.owner[column])
+        for factor in WEIGHTS if scale.any() else WEIGHTS[:1]:
+            tried = factor * scale
+            value = _cheapest_traffic(spent, cells.gain[cell] * tried[blocks.owner[column], None], order, first)
+            bound = base.copy()
+            np.add.at(bound, cells.part_block, value.sum(axis=1))
+            better = bound > best
+            best, weight = np.where(better, bound, best), np.where(better, tried, weight)
+        value = _cheapest_traffic(spent, cells.gain[cell] * weight[blocks.owner[column], None], order, first)
+        return _Relaxed(mine, unit, value, weight, best)
+
+    def _scale(self, spent: FloatArray, gain: FloatArray, owner: IntArray) -> FloatArray:
+        """Give for each block the usual cost of traffic over the usual gain, 0 where nothing is gained or lost."""
+        there = np.isfinite(spent) & (gain != 0)
+        count = self._blocks.count
+        paid = np.bincount(owner, weights=np.where(there, spent, 0.0).sum(axis=1), minlength=count)
+        gained = np.bincount(owner, weights=np.where(there, np.abs(gain), 0.0).sum(axis=1), minlength=count)
+        return np.divide(paid, gained, out=np.zeros(count), where=gained > 0)
+
+    def _too_dear(self, cost: FloatArray, kept: BoolArray, limit: FloatArray) -> IntArray:
+        """Give replica columns that no plan below ``limit`` has even one of.
+
+        One replica for sure saves of what all traffic costs at least, at most what it can carry, filled with the traffic that is
+        dearest per load; a capped column comes with what it needs beside it.
+        """
+        cells, r = self.cells, self._relaxed(cost, kept)
+        column, cell = self.replicas[r.column], self.cell[r.column]
+        load, owner = cells.load[cell], self._blocks.owner[column]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = r.value[cells.part[cell]] + cells.gain[cell] * r.weight[owner, None]
+            worth = np.where(load > 0, np.maximum(value, 0.0) / load, np.inf)
+            together = np.where(self.capped[r.column], np.ceil(1.0 / self.share[cell] - CLEARLY), 1.0)
+        return np.asarray(column[r.bound[owner] + r.unit * together - _filled(load, worth, together) > limit[owner]])
+
+    def _unit(self, cost: FloatArray, kept: BoolArray) -> FloatArray:
+        """Give what a replica of each column costs at least: its cost or, beside capped ones, the cell's cheapest mix."""
+        capped, leant = self._cheapest(cost, kept)
+        mixed = np.minimum(leant, self._mean(capped, leant))
+        return np.where((self.capped | self.leaned_on), mixed[self.cell], cost[self.replicas])
+
+    def _mean(self, capped: FloatArray, leant: FloatArray) -> FloatArray:
+        """Give what a replica costs with as many capped ones as may be; infinite where either kind is missing."""
+        there = np.isfinite(capped) & np.isfinite(leant)
+        share, capped, leant = self.share[there], capped[there], leant[there]
+        found = np.full(len(there), np.inf)
+        found[there] = share * capped + (1 - share) * leant
+        return found
+
+    def _cheapest(self, cost: FloatArray, kept: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """Give the least cost of a capped column, and of one that caps lean on, in each cell; infinite where there is none."""
+        found = np.full((2, len(self.share)), np.inf)
+        for least, kind in zip(found, (self.capped, self.leaned_on), strict=True):
+            mine = kind & kept[self.replicas]
+            np.minimum.at(least, self.cell[mine], cost[self.replicas[mine]])
+        return found[0], found[1]
+
+    def _outpriced(self, cost: FloatArray) -> BoolArray:
+        """Say which replica columns others replace that nothing but their cell binds."""
+        groups = int(self.group.max(initial=-1)) + 1
+        free = self.replicas[self.free]
+        group = self.group[self.cell[self.free]]
+        order = np.lexsort((cost[free], group))
+        superfluous, last = self._superfluous(free[order], group[order], cost)
+        price = np.full(groups, np.inf)
+        price[group[order][last]] = cost[free[order][last]]
+        usable = np.zeros(len(cost), dtype=bool)
+        usable[free[order][~superfluous]] = True
+        better = np.full(groups, np.inf)
+        np.minimum.at(better, self._worse, price[self._better])
+        mine = self.group[self.cell]
+        bar = np.minimum(better[mine], np.where(usable[self.replicas], np.inf, price[mine]))
+        every = np.ones(len(cost), dtype=bool)
+        at = np.where(self._held, -np.inf, self._unit(cost, every))
+        gone = (at >= bar) | self._whole_cells(cost, every)[self.cell]
+        stays = np.zeros(len(self.cells.part), dtype=bool)  # cells with a column that stays: what it leans on stays too
+        stays[self.cell[~gone]] = True
+        return np.asarray(gone & ~((self.leaned_on | self.capped) & stays[self.cell]))
+
+    def _whole_cells(self, cost: FloatArray, every: BoolArray) -> BoolArray:
+        """Say which cells with capped columns another such cell replaces whole: both kinds of its columns cost no more."""
+        capped, leant = self._cheapest(cost, every)
+        usable = np.zeros(len(cost), dtype=bool)
+        usable[self.replicas] = (cost[self.replicas] >= 0) & (self._blocks.model.upper >= self._need)[self.replicas]
+        other, main = self._cheapest(cost, usable & self._within)
+        groups = int(self.group.max(initial=-1)) + 1
+        order = np.lexsort((np.arange(len(main)), self._mean(other, main), self.group))
+        best = order[np.searchsorted(self.group[order], np.arange(groups))]
+        least = np.full((2, groups), np.inf)
+        np.minimum.at(least[0], self.group, capped)
+        np.minimum.at(least[1], self.group, leant)
+        beaten = (other[best[self._better]] <= least[0, self._worse]) & (main[best[self._better]] <= least[1, self._worse])
+        gone = np.zeros(groups, dtype=bool)
+        gone[self._worse[beaten & np.isfinite(least[0, self._worse])]] = True
+        mine = best[self.group]
+        gone_cells = gone[self.group] | ((other[mine] <= capped) & (main[mine] <= leant) & (mine != np.arange(len(main))))
+        bound = np.zeros(len(main), dtype=bool)
+        bound[self.cell[self._held]] = True
+        return np.asarray(gone_cells & np.isfinite(capped) & ~bound)
+
+    def _superfluous(self, column: IntArray, kind: IntArray, cost: FloatArray) -> tuple[BoolArray, BoolArray]:
+        """Say which columns, in order of kind and cost, come after enough cheaper ones, and which complete enough."""
+        upper = np.minimum(self._blocks.model.upper[column], 1e12)
+        before = np.cumsum(upper) - upper
+        first = np.searchsorted(kind, kind)
+        before = before - before[first]
+        sound = cost[column[first]] >= 0 if len(column) else np.zeros(0, dtype=bool)
+        return sound & (before >= self._need[column]), sound & (before < self._need[column]) & (
+            before + upper >= self._need[column]
+        )
+
+    def _dominance(self) -> tuple[IntArray, IntArray, IntArray]:
+        """Group cells with the same traffic and load, and pair the groups where one carries it with less load."""
+        cells = self.cells
+        load, rng = np.where(np.isfinite(cells.load), cells.load, -1.0), np.random.default_rng(3)
+        slots = load.shape[1]
+        told = [t @ rng.random(slots) for t in (load, load * load, cells.same, cells.gain, cells.fee)]
+        alone = np.where(cells.odd, np.arange(len(cells.part)), -1)
+        group = _numbered(cells.part, alone, *told)
+        first = np.zeros(int(group.max(initial=-1)) + 1, dtype=np.int64)
+        first[group[::-1]] = np.arange(len(group))[::-1]
+        first = first[~cells.odd[first]]
+        first = first[np.argsort(cells.part[first], kind="stable")]
+        better, worse = _pairs(cells.part[first], *(x[first] for x in (cells.load, cells.same, cells.gain, cells.fee)))
+        return group, group[first[better]], group[first[worse]]
+
+
+def _any(column: IntArray, which: BoolArray, n_columns: int) -> BoolArray:
+    found = np.zeros(n_columns, dtype=bool)
+    found[column[which]] = True
+    return found
+
+
+def _numbered(*keys: IntArray | FloatArray) -> IntArray:
+    """Give equal combinations of keys the same number, in ascending order of the keys."""
+    order = np.lexsort(keys[::-1])
+    fresh = np.zeros(len(order), dtype=bool)
+    for key in keys:
+        fresh[1:] |= key[order][1:] != key[order][:-1]
+    found = np.empty(len(order), dtype=np.int64)
+    found[order] = np.cumsum(fresh)
+    return found
+
+
+def _cheapest_traffic(spent: FloatArray, gained: FloatArray, order: IntArray, first: IntArray) -> FloatArray:
+    """Give the least of spent − gained in each part and slot; 0 where there is no traffic, or no column."""
+    net = (spent - gained)[order]
+    value = np.minimum.reduceat(np.vstack([net, np.full((1, net.shape[1]), np.inf)]), first, axis=0)
+    empty = first == np.append(first[1:], len(net))
+    return np.where(np.isfinite(value) & ~empty[:, None], value, 0.0)
+
+
+def _filled(load: FloatArray, worth: FloatArray, count: FloatArray) -> FloatArray:
+    """Give the most that the load of ``count`` replicas can be worth, filled with the traffic worth most per load."""
+    order = np.argsort(-worth, axis=1)
+    load = np.take_along_axis(np.where(np.isfinite(load), load, 0.0), order, axis=1)
+    worth = np.where(load > 0, np.take_along_axis(worth, order, axis=1), 0.0)
+    taken = np.clip(count[:, None] - (np.cumsum(load, axis=1) - load), 0.0, load)
+    return np.asarray((taken * worth).sum(axis=1))
+
+
+def _useful(n_rows: int, upper: FloatArray, row_lower: FloatArray, row_upper: FloatArray, e: Entries) -> FloatArray:
+    """Give how much of each column can help any row of its block; infinite where a row binds it from both sides."""
+    amount = e.value * upper[e.column]
+    top = np.bincount(e.row, weights=np.maximum(amount, 0.0), minlength=n_rows)
+    bottom = np.bincount(e.row, weights=np.minimum(amount, 0.0), minlength=n_rows)
+    short = np.where(e.value < 0, top[e.row] - row_upper[e.row], row_lower[e.row] - bottom[e.row])
+    with np.errstate(invalid="ignore"):
+        amount = np.where(e.helps, np.ceil(np.maximum(short, 0.0) / np.abs(e.value) + 1e-9), np.where(e.hurts, 0.0, np.inf))
+    found = np.zeros(len(upper))
+    np.maximum.at(found, e.column, amount)
+    return found
+
+
+def _pairs(part: IntArray, load: FloatArray, same: FloatArray, gain: FloatArray, fee: FloatArray) -> tuple[IntArray, IntArray]:
+    """Give pairs (a, b) of one part where a takes all traffic of b, as well and as cheaply, with less load."""
+    start, end = np.searchsorted(part, part, side="left"), np.searchsorted(part, part, side="right")
+    better, worse, at = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], 0
+    reach = np.cumsum(end - start)
+    while at < len(part):
+        stop = max(at + 1, int(np.searchsorted(reach, (reach[at - 1] if at else 0) + PAIRS_AT_ONCE)))
+        count = (end - start)[at:stop]
+        a = np.repeat(np.arange(at, stop), count)
+        b = np.repeat(start[at:stop], count) + np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
+        less = np.zeros(len(a), dtype=bool)
+        for slot in range(load.shape[1]):
+            alike = (same[a, slot] == same[b, slot]) & (gain[a, slot] >= gain[b, slot]) & (fee[a, slot] <= fee[b, slot])
+            fits = (load[a, slot] <= load[b, slot]) & (alike | np.isinf(load[b, slot]))
+            less = (less | (load[a, slot] < load[b, slot]))[fits]
+            a, b = a[fits], b[fits]
+        better.append(a[less])
+        worse.append(b[less])
+        at = stop
+    return np.concatenate(better), np.concatenate(worse)

@@ -1,0 +1,53 @@
+"""Price and branch against the whole model: the direct optimum lies between its bound and its cost, whatever the features."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+
+import pytest
+
+from optimizer.errors import InfeasibleError
+from optimizer.instance import Instance
+from optimizer.pipeline import Options, allocate
+from tests.optimizer.full import full_instance
+from tests.optimizer.oracle import least_costs, random_instance
+
+SEEDS = range(int(os.environ.get("ALLOCATE_DECOMPOSE_SEEDS", "4")))
+
+
+def interval(question: Instance, backend: str = "ortools", gap: float = 1e-3) -> tuple[float, float]:
+    """Give bound and cost of the decomposed solve, infinite where there is no plan; the plan verifies itself on the way."""
+    try:
+        plan = allocate(question, Options(backend=backend, method="decompose", relative_gap=gap, time_limit_s=60.0))
+    except InfeasibleError:
+        return math.inf, math.inf
+    assert plan.method.startswith("decompose: ")
+    return -math.inf if plan.bound_usd is None else plan.bound_usd, plan.objective_usd
+
+
+def optimum(question: Instance) -> float:
+    try:
+        return allocate(question, Options(method="direct", relative_gap=1e-6)).objective_usd
+    except InfeasibleError:
+        return math.inf
+
+
+@pytest.mark.parametrize("draw", [full_instance, random_instance])
+def test_the_optimum_lies_between_bound_and_cost(draw: Callable[[int], Instance], backend: str) -> None:
+    wrong = []
+    for seed in SEEDS:
+        question = draw(seed)
+        least, (bound, cost) = optimum(question), interval(question, backend)
+        if not (bound <= least * (1 + 1e-6) and least <= cost * (1 + 1e-6)):
+            wrong.append((seed, bound, least, cost))
+    assert wrong == []
+
+
+def test_small_questions_agree_with_brute_force() -> None:
+    for seed in SEEDS:
+        question = random_instance(seed)
+        least = least_costs(question)[0]
+        _, cost = interval(question, gap=1e-6)
+        assert (math.inf if least is None else least) == pytest.approx(cost, rel=1e-6)
