@@ -7,6 +7,7 @@ A pool is one candidate in one region: the replicas of one configuration behind 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -131,12 +132,12 @@ class Columns:
         """Say which training runs each switch column belongs to; shape (n_switch_columns, n_runs)."""
         return _switch_runs(self.switches, self.training)[self.switch]
 
-    @property
+    @cached_property
     def pool_workload(self) -> IntArray:
         """Give the workload of each pool."""
         return self.table.workload[self.pool_candidate]
 
-    @property
+    @cached_property
     def replica_size(self) -> IntArray:
         """Give the accelerators per replica of each replica column."""
         return self.table.size[self.pool_candidate[self.replica_pool]]
@@ -146,7 +147,7 @@ class Columns:
         """Give the number of periods."""
         return len(self.table.hours_share)
 
-    @property
+    @cached_property
     def replica_cell(self) -> IntArray:
         """Give the cell of each replica column; they ascend."""
         return self.replica_pool * self.n_periods + self.replica_period
@@ -188,17 +189,17 @@ class Columns:
         period = np.where(self.table.batch[workload], 0, self.routing_period)
         return np.asarray((workload * width + self.routing_class) * self.n_periods + period)
 
-    @property
+    @cached_property
     def rent_offer(self) -> IntArray:
         """Give the offer of each column that counts whole instances: lone replicas first, then shared instances."""
         return np.concatenate([self.replica_offer[self.lone], self.instance_offer])
 
-    @property
+    @cached_property
     def rent_period(self) -> IntArray:
         """Give the period of each column that counts whole instances, matching ``rent_offer``."""
         return np.concatenate([self.replica_period[self.lone], self.instance_period])
 
-    @property
+    @cached_property
     def rent_column(self) -> IntArray:
         """Give the columns that count whole instances, matching ``rent_offer``."""
         return np.concatenate([np.flatnonzero(self.lone), self.first_instance + np.arange(len(self.instance_offer))])
@@ -214,7 +215,7 @@ class Columns:
             np.concatenate([np.ones(len(self.rent_column)), self.training.instances[run]]),
         )
 
-    @property
+    @cached_property
     def lone(self) -> npt.NDArray[np.bool_]:
         """Say which replica columns fill a whole instance each, so that their count is the count of instances."""
         return ~np.isin(self.replica_offer, self.instance_offer)

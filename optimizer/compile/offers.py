@@ -76,6 +76,11 @@ class OfferTable:
         """Say which offers are paid for all periods alike, used or not: reserved and owned; shape (n_offers,)."""
         return np.array([price.option in (Option.RESERVED, Option.OWNED) for price in self.prices], dtype=bool)
 
+    @cached_property
+    def on_demand(self) -> npt.NDArray[np.bool_]:
+        """Say which offers are on demand; shape (n_offers,)."""
+        return np.array([price.option is Option.ON_DEMAND for price in self.prices], dtype=bool)
+
     def __len__(self) -> int:
         """Give the number of priced offers."""
         return len(self.offers)

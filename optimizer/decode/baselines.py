@@ -39,13 +39,8 @@ class _Single:
 def baselines_of(compiled: Compiled, usd_per_hour: float) -> Baselines:
     """Give both baselines beside the plan's cost, USD per hour."""
     table, switches, starts = compiled.candidates, compiled.columns.switches, compiled.columns.changes.starts
-    sixteen = np.array(
-        [
-            table.configuration(k).precision in SIXTEEN_BIT and table.configuration(k).compression == "none"
-            for k in range(len(table))
-        ],
-        dtype=bool,
-    )
+    plain = [c.precision in SIXTEEN_BIT and c.compression == "none" for c in table.forms]
+    sixteen = np.array(plain, dtype=bool)[table.form]
     every = compiled.dominated_by < 0  # what is dominated on its accelerator is no cheaper alone
     good = [_cheapest(table, switches, starts, w, every) for w in range(len(table.workloads))]
     usual = [_cheapest(table, switches, starts, w, sixteen) or good[w] for w in range(len(table.workloads))]
@@ -63,31 +58,32 @@ def _cheapest(
     among: np.ndarray[tuple[int], np.dtype[np.bool_]],
 ) -> _Single | None:
     """Give a workload's cheapest single on-demand type within the limits it has to itself; ties go to the first in order."""
-    offers = table.offers
-    demand = [price.option is Option.ON_DEMAND for price in offers.prices]
-    moved = _transfer(table, workload)
-    usable = np.flatnonzero(table.allowed[workload] & np.array(demand, dtype=bool) & np.isfinite(moved)[offers.region])
-    floor = table.workloads[workload].accuracy
+    offers, floor, moved = table.offers, table.workloads[workload].accuracy, _transfer(table, workload)
+    usable = np.flatnonzero(table.allowed[workload] & offers.on_demand & np.isfinite(moved)[offers.region])
+    begin, end = np.searchsorted(table.workload, [workload, workload + 1])
     wanted = 0.0 if floor is None else floor.floor_fraction_of_baseline
-    best: _Single | None = None
-    for k in np.flatnonzero((table.workload == workload) & among & (table.accuracy >= wanted)):
-        size = int(table.size[k])
-        mine = usable[(offers.accelerator[usable] == table.accelerator[k]) & (offers.size[usable] % size == 0)]
-        if not len(mine):
-            continue
-        load = _even(table, workload, table.load[k] @ table.shape[workload])
-        each = np.where(load > 0, np.maximum(np.ceil(load - 1e-9), 1), 0).astype(np.int64)
-        replicas = int(each.max())
-        rented = -(-each[None, :] * size // offers.size[mine][:, None])
-        instances = rented.max(axis=1)
-        rent = rent_usd_per_hour(offers.usd_per_hour[mine], rented @ table.hours_share) + moved[offers.region[mine]]
-        rent = rent + started_usd_per_hour(table, starts, int(k), mine, each)
-        switched = _switched(switches, np.full(len(mine), k), offers.region[mine])
-        alone = np.where(_within_limits(table, int(k), mine, instances, replicas * size), rent + switched, np.inf)
-        at = int(np.argmin(alone))
-        if np.isfinite(alone[at]) and (best is None or alone[at] < best.alone_usd_per_hour):
-            best = _Single(float(rent[at]), float(alone[at]), int(k), int(mine[at]), replicas, int(instances[at]))
-    return best
+    mine = begin + np.flatnonzero(among[begin:end] & (table.accuracy[begin:end] >= wanted))
+    holds = offers.accelerator[usable] == table.accelerator[mine][:, None]
+    row, at = np.nonzero(holds & (offers.size[usable] % table.size[mine][:, None] == 0))
+    if not len(row):
+        return None
+    candidate, offer = mine[row], usable[at]
+    load = np.array([_even(table, workload, x) for x in table.load[mine] @ table.shape[workload]])
+    each = np.where(load > 0, np.maximum(np.ceil(load - 1e-9), 1), 0).astype(np.int64)
+    replicas, size = each.max(axis=1), table.size[candidate]
+    rented = -(-each[row] * size[:, None] // offers.size[offer][:, None])
+    instances = rented.max(axis=1)
+    rent = rent_usd_per_hour(offers.usd_per_hour[offer], rented @ table.hours_share) + moved[offers.region[offer]]
+    if len(starts):
+        groups = [(int(k), np.flatnonzero(row == n)) for n, k in enumerate(mine)]
+        for n, (k, pairs) in enumerate(groups):
+            rent[pairs] += started_usd_per_hour(table, starts, k, offer[pairs], each[n])
+    alone = rent + _switched(switches, candidate, offers.region[offer])
+    alone = np.where(_within_limits(table, candidate, offer, instances, replicas[row] * size), alone, np.inf)
+    n = int(np.argmin(alone))
+    if not np.isfinite(alone[n]):
+        return None
+    return _Single(float(rent[n]), float(alone[n]), int(candidate[n]), int(offer[n]), int(replicas[row[n]]), int(instances[n]))
 
 
 def _transfer(table: CandidateTable, workload: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -145,17 +141,16 @@ def _switched(
 
 def _within_limits(
     table: CandidateTable,
-    candidate: int,
+    candidate: np.ndarray[tuple[int], np.dtype[np.int64]],
     offer: np.ndarray[tuple[int], np.dtype[np.int64]],
     instances: np.ndarray[tuple[int], np.dtype[np.int64]],
-    accelerators: int,
+    accelerators: np.ndarray[tuple[int], np.dtype[np.int64]],
 ) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Say which (candidate, offer) pairs break no limit by themselves; shape (n_pairs,)."""
     fits = np.ones(len(offer), dtype=bool)
-    for number, limit in enumerate(table.instance.all_limits):
-        counted = table.offers.limited[number, offer]
-        if not (table.limited[number, candidate] and counted.any()):
-            continue
-        used = np.full(len(offer), accelerators) if limit.match.speaks_of_replicas else instances * table.offers.size[offer]
+    for number in np.flatnonzero(table.offers.limited[:, np.unique(offer)].any(axis=1)):
+        limit, counted = table.instance.all_limits[number], table.offers.limited[number, offer] & table.limited[number, candidate]
+        used = accelerators if limit.match.speaks_of_replicas else instances * table.offers.size[offer]
         if limit.max_accelerators is not None:
             fits &= ~counted | (used <= limit.max_accelerators)
         if limit.max_instances is not None:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
 from functools import cached_property
+from typing import TypeVar
 
 from optimizer.catalog import Layout, Offer, Price
 from optimizer.instance import HOURS_PER_MONTH, Instance, ServingWorkload, TrainingWorkload
 from optimizer.performance import Configuration, Performance, ReplicaEstimate
-from optimizer.plan import Deployment, Plan, Rental, TrainingRun
+from optimizer.plan import Deployment, Plan, Rental, Route, TrainingRun, WorkloadResult
 from optimizer.verify.prices import Sold, prices_paid
 
-__all__ = ["COMMITTED", "LOAD_TOLERANCE", "MONEY_TOLERANCE", "Facts", "differs", "fraction"]
+T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+
+__all__ = ["COMMITTED", "LOAD_TOLERANCE", "MONEY_TOLERANCE", "Facts", "differs", "fraction", "grouped"]
 
 COMMITTED = ("reserved", "owned")
 """Options that are paid for all periods alike."""
@@ -33,6 +38,14 @@ def fraction(number: float) -> Fraction:
 def differs(reported: float, exact: Fraction) -> bool:
     """Say whether a reported number is further from the exact one than rounding explains."""
     return abs(fraction(reported) - exact) > MONEY_TOLERANCE * max(abs(exact), Fraction(1, 10**6))
+
+
+def grouped(members: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """Group members by a key, in order."""
+    found: dict[K, list[T]] = defaultdict(list)
+    for member in members:
+        found[key(member)].append(member)
+    return dict(found)
 
 
 @dataclass(frozen=True)
@@ -113,9 +126,39 @@ class Facts:
     @cached_property
     def pools(self) -> dict[str, list[Deployment]]:
         """Deployments by pool."""
+        return grouped(self.plan.deployments, lambda d: d.pool)
+
+    @cached_property
+    def routes_to(self) -> dict[tuple[str, str], list[Route]]:
+        """Routes by pool and period."""
+        return grouped(self.plan.routing, lambda r: (r.pool, r.period))
+
+    @cached_property
+    def routes_of(self) -> dict[str, list[Route]]:
+        """Routes by workload."""
+        return grouped(self.plan.routing, lambda r: r.workload)
+
+    @cached_property
+    def told(self) -> dict[str, list[WorkloadResult]]:
+        """What the plan tells of each workload."""
+        return grouped(self.plan.workloads, lambda w: w.name)
+
+    @cached_property
+    def deployments_of(self) -> dict[str, list[Deployment]]:
+        """Deployments by the workloads that they name."""
         found: dict[str, list[Deployment]] = defaultdict(list)
-        for deployment in self.plan.deployments:
-            found[deployment.pool].append(deployment)
+        for d in self.plan.deployments:
+            for name in dict.fromkeys(d.workloads):
+                found[name].append(d)
+        return dict(found)
+
+    @cached_property
+    def pools_of(self) -> dict[str, list[str]]:
+        """Pools by a workload that their first deployment names."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for pool, members in self.pools.items():
+            for name in dict.fromkeys(members[0].workloads):
+                found[name].append(pool)
         return dict(found)
 
     @cached_property
@@ -175,7 +218,7 @@ class Facts:
             return None
         names = [c.name for c in workload.classes]
         total = Fraction(0)
-        for route in self.plan.routing:
+        for route in self.routes_to.get((pool, period), ()):
             mine = (route.pool, route.period, route.workload) == (pool, period, workload.name)
             if mine and route.request_class in names and period in self.month_share:
                 b = names.index(route.request_class)

@@ -9,7 +9,7 @@ from optimizer.catalog import Quality, worst
 from optimizer.plan import HEADS, HOURS_PER_MONTH, PROVED_GAP, Baseline
 from optimizer.verify.changes import beside_bill, change_charges
 from optimizer.verify.charges import charge_quality, heads, unit_charges
-from optimizer.verify.facts import COMMITTED, MONEY_TOLERANCE, Facts, differs, fraction
+from optimizer.verify.facts import COMMITTED, MONEY_TOLERANCE, Facts, differs, fraction, grouped
 from optimizer.verify.places import transfer_usd_per_hour
 
 
@@ -34,11 +34,12 @@ def price_rule(facts: Facts) -> Iterator[str]:
 
 def rent_rule(facts: Facts) -> Iterator[str]:
     """Check that a rental costs price times instances, and its deployments share it by the accelerators they use."""
+    on = grouped(facts.plan.deployments, lambda d: (d.offer, d.option, d.period))
     for key, r in facts.rentals.items():
         exact = fraction(r.usd_per_instance_hour) * r.instances
         if differs(r.usd_per_hour, exact):
             yield f"{r.offer} {r.option}: {r.instances} instances cost {float(exact)} USD/h, the plan says {r.usd_per_hour}"
-        mine = [d for d in facts.plan.deployments if (d.offer, d.option, d.period) == key]
+        mine = on.get(key, [])
         used = sum(d.replicas * d.accelerators_per_replica for d in mine)
         used += sum(
             x.gang * x.gangs_at_once

@@ -49,12 +49,12 @@ def accuracy_rule(facts: Facts) -> Iterator[str]:
     """Accuracy floors hold, per request or on average, and the plan tells what is kept."""
     for name, workload in facts.workloads.items():
         floor = workload.accuracy
-        told = [w for w in facts.plan.workloads if w.name == name]
+        told = facts.told.get(name, [])
         if floor is None:
             yield from (f"{name}: has no floor, the plan tells one" for w in told if w.accuracy_floor is not None)
             continue
         wanted = fraction(floor.floor_fraction_of_baseline)
-        mine = {d.pool: _kept(facts, d, floor) for d in facts.plan.deployments if name in d.workloads}
+        mine = {d.pool: _kept(facts, d, floor) for d in facts.deployments_of.get(name, ())}
         yield from (f"{pool}: no {floor.metric} on {floor.evaluation} is known" for pool, kept in mine.items() if kept is None)
         if floor.aggregation is Aggregation.PER_REQUEST:
             low = {pool: kept for pool, kept in mine.items() if kept is not None and kept < wanted}
@@ -75,9 +75,9 @@ def accuracy_rule(facts: Facts) -> Iterator[str]:
 def _average(facts: Facts, workload: ServingWorkload, kept: dict[str, Fraction | None]) -> Fraction | None:
     rates = {c.name: c.rate for c in workload.classes}
     weight, total = Fraction(0), Fraction(0)
-    for route in facts.plan.routing:
+    for route in facts.routes_of.get(workload.name, ()):
         of_pool = kept.get(route.pool)
-        if route.workload == workload.name and route.request_class in rates and of_pool is not None:
+        if route.request_class in rates and of_pool is not None:
             known = route.period in facts.month_share
             rate = fraction(rates[route.request_class].at(route.period)) if known else Fraction(0)
             requests = Fraction(1) if workload.name in facts.instance.batches else rate * facts.weight(route.period)
@@ -159,11 +159,12 @@ def capacity_rule(facts: Facts) -> Iterator[str]:
 
 def workload_figures_rule(facts: Facts) -> Iterator[str]:
     """Utilization, cost and binding limits of each workload are as told."""
+    binding = {x.name for x in facts.plan.limits if x.binding}
     for told in facts.plan.workloads:
         workload = facts.workloads.get(told.name)
         if workload is None:
             continue
-        pools = {pool: members for pool, members in facts.pools.items() if told.name in members[0].workloads}
+        pools = {pool: facts.pools[pool] for pool in facts.pools_of.get(told.name, ())}
         weights = facts.month_share.items()
         loads = [(facts.load(pool, period), weight) for pool in pools for period, weight in weights]
         replicas = sum((d.replicas * facts.weight(d.period) for m in pools.values() for d in m), Fraction(0))
@@ -173,7 +174,6 @@ def workload_figures_rule(facts: Facts) -> Iterator[str]:
         cost = sum((fraction(d.usd_per_hour) * facts.weight(d.period) for m in pools.values() for d in m), Fraction(0))
         if differs(told.usd_per_hour, cost) or told.utilization_cap != facts.instance.policy.utilization_cap:
             yield f"{told.name}: costs {float(cost)} USD/h under its cap, the plan tells otherwise"
-        binding = {x.name for x in facts.plan.limits if x.binding}
         yield from (f"{told.name}: limit {x!r} does not bind" for x in told.binding_limits if x not in binding)
         if told.model != workload.model:
             yield f"{told.name}: asks for {workload.model!r}, the plan says {told.model!r}"
@@ -194,9 +194,9 @@ def latency_rule(facts: Facts) -> Iterator[str]:
             continue
         names = [c.name for c in workload.classes]
         expected: dict[tuple[str, str, str, str], tuple[float, float, str]] = {}
-        for r in facts.plan.routing:
+        for r in facts.routes_of.get(told.name, ()):
             members = facts.pools.get(r.pool)
-            if r.workload != told.name or not members or r.request_class not in names:
+            if not members or r.request_class not in names:
                 continue
             answer = facts.estimate(workload, members[0])
             if not isinstance(answer, str):
