@@ -135,6 +135,9 @@ def _registry(outcome: Outcome) -> Any:
         replicas = Gauge("allocate_nightly_desired_replicas", "Replicas that the plan in force wants", by, registry=registry)
         for d in plan.deployments:
             replicas.labels("+".join(d.workloads), d.accelerator, d.precision, d.period).inc(d.replicas)
+        for run in plan.training:
+            for period in run.periods:
+                replicas.labels(run.job, run.accelerator, run.precision, period).inc(run.gangs_at_once)
     return registry
 
 

@@ -135,6 +135,9 @@ def _at_prices(plan: Plan, question: Instance) -> float:
     share = {p.name: p.month_share for p in question.periods}
     old = sum(r.usd_per_hour * share[r.period] for r in plan.rentals)
     new = sum(price.get((r.offer, r.option), r.usd_per_instance_hour) * r.instances * share[r.period] for r in plan.rentals)
+    for run in (x for x in plan.training if x.option in ("on_demand", "spot")):
+        old += run.usd_per_hour
+        new += run.usd_per_hour * price.get((run.offer, run.option), run.usd_per_instance_hour) / run.usd_per_instance_hour
     return plan.usd_per_hour - (0.0 if plan.change is None else plan.change.usd_per_hour) - old + new
 
 

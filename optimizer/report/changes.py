@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from optimizer.instance import BatchWorkload, Instance, ServingWorkload
-from optimizer.plan import Deployment, Plan
+from optimizer.instance import BatchWorkload, Instance, ServingWorkload, TrainingWorkload
+from optimizer.plan import Plan
 
 __all__ = ["Change", "Difference", "difference", "reasons_of"]
+
+_Place = tuple[str, str, str, str, str]
+"""Pool, accelerator, offer, option, period."""
 
 
 @dataclass(frozen=True)
@@ -60,35 +63,39 @@ class Difference:
 def difference(before: Plan, after: Plan, reasons: dict[str, tuple[str, ...]] | None = None) -> Difference:
     """Compare two plans; ``reasons`` by workload, and by offer and option, come from ``reasons_of``.
 
-    The fraction is replicas started and stopped over those of both plans: 0 for the same fleet, 1 for two that share nothing.
+    The gang of a training job counts as a replica in the first period of its run. The fraction is replicas started and stopped
+    over those of both plans: 0 for the same fleet, 1 for two that share nothing.
     """
-    old, new, shown = _counted(before.deployments), _counted(after.deployments), {}
-    for d in (*before.deployments, *after.deployments):
-        shown[_place(d)] = d
+    old, new, shown = Counter[_Place](), Counter[_Place](), dict[_Place, tuple[str, ...]]()
+    for plan, counted in ((before, old), (after, new)):
+        for place, workloads, count in _placed(plan):
+            counted[place] += count
+            shown[place] = workloads
     changes, reasons = [], reasons or {}
     for place in sorted(shown):
         if old[place] != new[place]:
-            d = shown[place]
-            why = [r for key in (*d.workloads, f"{d.offer} {d.option}") for r in reasons.get(key, ())]
+            pool, accelerator, offer, option, period = place
+            why = [r for key in (*shown[place], f"{offer} {option}") for r in reasons.get(key, ())]
             found = tuple(dict.fromkeys(why)) or (("another choice changed",) if reasons else ())
-            changes.append(Change(d.pool, d.workloads, d.accelerator, d.offer, d.option, d.period, old[place], new[place], found))
+            changed = (shown[place], accelerator, offer, option, period, old[place], new[place], found)
+            changes.append(Change(pool, *changed))
     moved = sum(abs(c.after - c.before) for c in changes)
-    cost = {w.name: w.usd_per_hour for w in before.workloads}
-    now = {w.name: w.usd_per_hour for w in after.workloads}
+    cost, now = (
+        {w.name: w.usd_per_hour for w in plan.workloads} | {run.job: run.usd_per_hour for run in plan.training}
+        for plan in (before, after)
+    )
     saving = {name: cost.get(name, 0.0) - now.get(name, 0.0) for name in sorted(cost.keys() | now.keys())}
     total = max(old.total() + new.total(), 1)
     return Difference(tuple(changes), moved / total, before.usd_per_hour, after.usd_per_hour, saving)
 
 
-def _place(d: Deployment) -> tuple[str, str, str, str]:
-    return d.pool, d.offer, d.option, d.period
-
-
-def _counted(deployments: Sequence[Deployment]) -> Counter[tuple[str, str, str, str]]:
-    found: Counter[tuple[str, str, str, str]] = Counter()
-    for d in deployments:
-        found[_place(d)] += d.replicas
-    return found
+def _placed(plan: Plan) -> Iterator[tuple[_Place, tuple[str, ...], int]]:
+    """Yield (place, workloads, count) of replicas and of gangs that train."""
+    for d in plan.deployments:
+        yield (d.pool, d.accelerator, d.offer, d.option, d.period), d.workloads, d.replicas
+    for run in plan.training:
+        gang = f"{run.job}: {run.precision} on {run.gang} x {run.accelerator} in {run.provider}/{run.region}"
+        yield (gang, run.accelerator, run.offer, run.option, run.periods[0]), (run.job,), run.gangs_at_once
 
 
 def reasons_of(before: Instance, after: Instance) -> dict[str, tuple[str, ...]]:
@@ -125,4 +132,6 @@ def _prices(instance: Instance) -> dict[str, float]:
 def _volume(workload: object) -> object:
     if isinstance(workload, ServingWorkload):
         return [(c.name, c.rate.value) for c in workload.classes]
+    if isinstance(workload, TrainingWorkload):
+        return workload.work, workload.runs_per_month, workload.deadline_hours
     return workload.volume_requests if isinstance(workload, BatchWorkload) else None

@@ -16,6 +16,7 @@ from optimizer.instance import Instance
 from optimizer.pipeline import Options, allocate
 from optimizer.plan import Plan
 from optimizer.read import load_instance
+from optimizer.report.changes import difference
 from optimizer.verify import RULES, verify_plan
 from tests.optimizer.compile.test_periods import HALVES
 from tests.optimizer.oracle import least_costs, random_instance
@@ -50,6 +51,15 @@ def test_a_deadline_forces_the_larger_gang(backend: str, deadline: float, gang: 
     assert (run.gang, run.hours, run.instances, run.gangs_at_once) == (gang, hours, gang // 8, 1)
     assert month(plan) == pytest.approx(usd)
     assert plan.rentals == ()
+
+
+def test_a_difference_tells_the_gangs_that_change() -> None:
+    slow, fast = (solve("ortools", JOB | {"deadline_hours": deadline}) for deadline in (101.0, 70.0))
+    told = difference(slow, fast)
+    gangs = {(c.pool, c.before, c.after) for c in told.changes}
+    assert gangs == {("job: fp16 on 8 x a in p/r", 1, 0), ("job: fp16 on 16 x a in p/r", 0, 1)}
+    assert told.saving_usd_per_hour_by_workload["job"] == pytest.approx(-200 / 730)
+    assert difference(slow, slow).changes == ()
 
 
 def test_a_deadline_that_nothing_meets_is_told_with_the_hours() -> None:
