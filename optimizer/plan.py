@@ -79,11 +79,13 @@ class HeadCost(Record):
 class Deployment(Record):
     """Replicas of one configuration on one offer under one option in one period. ``pool`` ties them to the routing.
 
+    ``workloads`` are those it may serve: one, or all members of the ``shared_pool``.
     Energy and carbon are at the meter, of the accelerators on for them and of their part of the pool's load; null is unknown.
     """
 
     pool: str
     workloads: tuple[str, ...]
+    shared_pool: str | None = None
     model: str
     precision: str
     compression: str
@@ -249,7 +251,11 @@ class LatencyFigure(Record):
 
 
 class WorkloadResult(Record):
-    """A workload's requirements against what the plan gives it."""
+    """A workload's requirements against what the plan gives it.
+
+    ``usd_per_hour`` is the rent of its own pools and, of each shared pool, the share that it is of the pool's load in the month;
+    ``utilization`` is that of its own pools and of the shared ones that it is routed to.
+    """
 
     name: str
     model: str

@@ -141,6 +141,7 @@ def reference_problems(document: Mapping[str, Any], *, unread: Collection[str] =
         *_doubles(document),
         *_catalog_references(document, known),
         *_workload_references(document, known, offers_read="offers" not in unread),
+        *_shared_pools(document, models_read="models" not in unread),
         *_match_references(document, known, offers_read="offers" not in unread),
         *_site_references(document, known),
     ]
@@ -263,6 +264,35 @@ def _sent(parts: Iterable[Step], workload: Mapping[str, Any], regions: Collectio
         for field in ("gib_per_request", "bytes_per_token"):
             if part.get(field) and not (part.get("origins") or workload.get("origins")):
                 yield [*path, field], f"{_shown(part[field])} that go nowhere", "origins, of the class or the workload", ""
+
+
+def _shared_pools(document: Mapping[str, Any], *, models_read: bool) -> Iterator[Finding]:
+    """Tell shared pools whose members are unknown, named twice, of other models or teams, or that go by a workload's name."""
+    workloads = {w["name"]: w for _, w in _items(document, "workloads") if isinstance(w.get("name"), str)}
+    models = {
+        alias: m["name"]
+        for _, m in _items(document, "catalogs", "models")
+        for alias in (m.get("name"), *_listed(m.get("aliases")))
+        if isinstance(m.get("name"), str) and isinstance(alias, str)
+    }
+    named = [*(([], name) for name in workloads), *((p, item.get("name")) for p, item in _items(document, "shared_pools"))]
+    yield from _twice(named, "a name of its own, beside the workloads'")
+    for path, pool in _items(document, "shared_pools"):
+        names = [name for name in _listed(pool.get("workloads")) if isinstance(name, str)]
+        for index, name in enumerate(names):
+            yield from _unknown([*path, "workloads", index], name, workloads, "a workload")
+        yield from _twice((([*path, "workloads", n], name) for n, name in enumerate(names)), "each member once")
+        members = [workloads[name] for name in names if name in workloads]
+        asked = {models.get(model, model) for w in members if isinstance(model := w.get("model"), str)}
+        if models_read and len(asked) > 1:
+            yield [*path, "workloads"], f"workloads of {_shown(sorted(asked))}", "workloads of one model", ""
+        if any(w.get("kind") == "training" for w in members):
+            yield [*path, "workloads"], "a training workload", "serving and batch workloads", ""
+        for name in pool["adapter_memory_gib"] if isinstance(pool.get("adapter_memory_gib"), Mapping) else ():
+            yield from _unknown([*path, "adapter_memory_gib", name], name, names, "a member of the pool")
+        yield from _unknown([*path, "pays"], pool.get("pays"), _values(members, "team"), "a member's team")
+        if pool.get("pays") is None and len({w.get("team") for w in members}) > 1:
+            yield [*path, "pays"], "members of several teams", "the team that pays", "limits and budgets count the pool for it"
 
 
 def _batch_window(path: list[str | int], workload: Mapping[str, Any], periods: list[Mapping[str, Any]]) -> Iterator[Finding]:

@@ -50,19 +50,24 @@ class Rejected:
 class CandidateTable:
     """The kept candidates as arrays, in canonical order (workload name, then accelerator, size, variant, engine).
 
-    Shapes: ``workload``, ``option_row`` (row of the workload's options), ``form`` (place in ``forms``), ``accelerator``, ``size``
-    (accelerators per replica), ``accuracy`` and ``rank`` (of its rates' quality) are (n_candidates,);
-    ``load`` is (n_candidates, n_classes) at the class's peak over the periods, zero where a workload has no such class or the
-    class no demand; ``demand`` is (n_workloads, n_classes) per second at the peak, ``shape`` (n_workloads, n_classes, n_periods)
-    the share of the peak in each period; ``hours_share`` is (n_periods,), each period's share of the month; ``allowed`` is
-    (n_workloads, n_offers); ``transfer`` is (n_workloads, n_classes, n_regions): what sending the answers to all
-    of a class's peak costs from a region, USD per hour, infinite where the class may not be served.
+    A candidate belongs to one of the ``owners``: the workloads, then the shared pools, each with the classes of its members.
+
+    Shapes: ``workload`` (the owner), ``option_row`` (row of its options), ``form`` (place in ``forms``), ``accelerator``,
+    ``size`` (accelerators per replica), ``accuracy`` (its members' least) and ``rank`` (its quality's) are (n_candidates,);
+    ``kept`` is (n_candidates, n_classes), the accuracy for the class's own workload;
+    ``load`` is (n_candidates, n_classes) at the class's peak over the periods, zero where an owner has no such class or the
+    class no demand; ``demand`` is (n_owners, n_classes) per second at the peak, ``shape`` (n_owners, n_classes, n_periods)
+    the share of the peak in each period; ``class_workload`` and ``class_number`` (n_owners, n_classes) say whose class it is and
+    which of that workload's; ``hours_share`` is (n_periods,), each period's share of the month; ``allowed`` is
+    (n_owners, n_offers); ``transfer`` is (n_owners, n_classes, n_regions): what sending the answers to all of a class's peak
+    costs from a region, USD per hour, infinite where the class may not be served.
     """
 
     instance: Instance
     performance: Performance
     offers: OfferTable
     workloads: tuple[ServingWorkload, ...]
+    owners: tuple[ServingWorkload, ...]
     options: tuple[OptionTable, ...]
     workload: npt.NDArray[np.int64]
     forms: tuple[Configuration, ...]
@@ -72,9 +77,12 @@ class CandidateTable:
     accelerator: npt.NDArray[np.int64]
     size: npt.NDArray[np.int64]
     accuracy: npt.NDArray[np.float64]
+    kept: npt.NDArray[np.float64]
     load: npt.NDArray[np.float64]
     demand: npt.NDArray[np.float64]
     shape: npt.NDArray[np.float64]
+    class_workload: npt.NDArray[np.int64]
+    class_number: npt.NDArray[np.int64]
     hours_share: npt.NDArray[np.float64]
     allowed: npt.NDArray[np.bool_]
     transfer: npt.NDArray[np.float64]
@@ -99,14 +107,13 @@ class CandidateTable:
     @cached_property
     def facts(self) -> dict[str, tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]]]:
         """Give what a match may ask of a candidate, by field: names, "" where there is nothing, and which is whose."""
-        instance, workloads = self.instance, self.workloads
+        instance = self.instance
         cards = [instance.accelerators[name] for name in self.offers.accelerators]
         columns: dict[str, tuple[list[str], npt.NDArray[np.int64]]] = {
             "accelerator": ([c.name for c in cards], self.accelerator),
             "family": ([c.family for c in cards], self.accelerator),
             "kind": ([c.kind.value for c in cards], self.accelerator),
-            "workload": ([w.name for w in workloads], self.workload),
-            "team": ([w.team or "" for w in workloads], self.workload),
+            "team": ([w.team or "" for w in self.owners], self.workload),
             **{f: ([getattr(c, f) for c in self.forms], self.form) for f in ("model", "precision", "compression")},
         }
         return {field: (np.array(names, dtype=np.str_), which) for field, (names, which) in columns.items()}
@@ -124,10 +131,21 @@ class CandidateTable:
         """Say which candidates fit a match, as far as it speaks of them; shape (n_candidates,)."""
         fit = np.ones(len(self), dtype=bool)
         for field in fields:
-            if (wanted := getattr(match, field)) is not None:
+            if (wanted := getattr(match, field)) is None:
+                continue
+            if field == "workload":  # a shared pool is counted whole as soon as one of its members is
+                named = [n for n, w in enumerate(self.workloads) if fits(wanted, w.name)]
+                fit &= np.asarray(self.is_member[:, named].any(axis=1))[self.workload]
+            else:
                 names, which = self.facts[field]
                 fit &= np.isin(names, wanted)[which]
         return fit
+
+    @cached_property
+    def is_member(self) -> npt.NDArray[np.bool_]:
+        """Say which workloads each owner's pools may serve; shape (n_owners, n_workloads)."""
+        found = [[w.name in self.instance.members[x.name] for w in self.workloads] for x in self.owners]
+        return np.array(found, dtype=bool).reshape(len(self.owners), len(self.workloads))
 
     def configuration(self, k: int) -> Configuration:
         """Give the configuration of candidate ``k``."""
@@ -146,26 +164,29 @@ def candidate_table(instance: Instance) -> CandidateTable:
     InfeasibleError : a workload has no candidate left; every one is named with its reason.
     """
     offers, performance = offer_table(instance), Performance(instance)
-    workloads = instance.demands
-    transfer, unpriced = transfer_costs(instance, workloads, offers.regions)
-    allowed = np.array([allowed_offers(w, offers, instance) for w in workloads], dtype=bool).reshape(len(workloads), len(offers))
-    rates = _rates(instance, workloads)
+    owners = instance.owners
+    transfer, unpriced = transfer_costs(instance, owners, offers.regions)
+    allowed = np.array([allowed_offers(w, offers, instance) for w in owners], dtype=bool).reshape(len(owners), len(offers))
+    rates = _rates(instance, owners)
     busy = (rates > 0).any(axis=2).sum(axis=1)
     allowed &= (np.isinf(transfer).sum(axis=1) < np.maximum(busy, 1)[:, None])[:, offers.region]
     judge = Judge(instance, offers)
-    options = tuple(performance.options(workload) for workload in workloads)
-    verdicts = [judge.verdict(t, w.accuracy, mine) for w, t, mine in zip(workloads, options, allowed, strict=True)]
+    options = tuple(performance.options(owner) for owner in owners)
+    floor = {w.name: w.accuracy for w in instance.demands}
+    floors = [[floor[name] for name in instance.members[owner.name]] for owner in owners]
+    verdicts = [judge.verdict(*judged) for judged in zip(options, floors, allowed, strict=True)]
 
     def reasons() -> tuple[Rejected, ...]:
-        whose = zip(workloads, options, allowed, strict=True)
-        return tuple(Rejected(w.name, *why) for w, t, mine in whose for why in judge.refusals(t, w.accuracy, mine))
+        whose = zip(owners, options, floors, allowed, strict=True)
+        return tuple(Rejected(w.name, *why) for w, t, asked, mine in whose for why in judge.refusals(t, asked, mine))
 
-    _refuse_hopeless(workloads, [len(v.rows) > 0 for v in verdicts], reasons)
+    _refuse_hopeless(instance, [len(v.rows) > 0 for v in verdicts], reasons)
     found = CandidateTable(
         instance=instance,
         performance=performance,
         offers=offers,
-        workloads=workloads,
+        workloads=instance.demands,
+        owners=owners,
         options=options,
         **_laid_out(instance, offers, judge.forms, options, verdicts, rates),
         hours_share=np.array([p.month_share for p in instance.periods]),
@@ -183,12 +204,12 @@ def allowed_offers(workload: ServingWorkload | TrainingWorkload, offers: OfferTa
     """Say which offers a workload may use: its regions, spot if it accepts some (a gang: all), no limit it cannot meet."""
     regions = workload.regions_allowed
     zero = [
-        0 in (x.max_accelerators, x.max_instances) and concerns(x, workload) and not _tells_variants(x)
+        0 in (x.max_accelerators, x.max_instances) and concerns(x, workload, instance) and not _tells_variants(x)
         for x in instance.all_limits
     ]
     barred = offers.limited[np.flatnonzero(zero)].any(axis=0)
     for cap in offers.caps:
-        if concerns(cap.limit, workload):
+        if concerns(cap.limit, workload, instance):
             barred = barred | offers.unknown(cap)
     barred = barred if regions is None else barred | ~np.isin(offers.facts["region"], regions)
     accepts = workload.max_spot_fraction > 0 if isinstance(workload, ServingWorkload) else workload.max_spot_fraction >= 1
@@ -199,34 +220,39 @@ def _tells_variants(limit: Limit) -> bool:
     return any(getattr(limit.match, field) is not None for field in ("model", "precision", "compression"))
 
 
-def concerns(limit: Limit, workload: ServingWorkload | TrainingWorkload) -> bool:
-    """Say whether a limit counts a workload, by the part of its match that speaks of workloads and teams."""
-    return fits(limit.match.workload, workload.name) and fits(limit.match.team, workload.team)
+def concerns(limit: Limit, owner: ServingWorkload | TrainingWorkload, instance: Instance) -> bool:
+    """Say whether a limit counts an owner's pools, by the part of its match that speaks of workloads and teams."""
+    named = any(fits(limit.match.workload, name) for name in instance.members.get(owner.name, (owner.name,)))
+    return named and fits(limit.match.team, owner.team)
 
 
-def _refuse_hopeless(
-    workloads: Sequence[ServingWorkload], served: Sequence[bool], reasons: Callable[[], tuple[Rejected, ...]]
-) -> None:
-    """Raise when a workload has nothing left to run on, candidate by candidate."""
-    problems = []
-    for workload in (w for w, is_served in zip(workloads, served, strict=True) if not is_served):
+def _refuse_hopeless(instance: Instance, runs: Sequence[bool], reasons: Callable[[], tuple[Rejected, ...]]) -> None:
+    """Raise when a workload has nothing left to run on, alone or shared, candidate by candidate."""
+    able = {
+        name for owner, runs_it in zip(instance.owners, runs, strict=True) if runs_it for name in instance.members[owner.name]
+    }
+    hopeless, problems = [w for w in instance.demands if w.name not in able], []
+    for workload in hopeless:
         mine = [r for r in reasons() if r.workload == workload.name]
         place = f"/workloads/{workload.name}"
         problems += [Problem(None, place, f"{r.configuration.label}: {r.code}: {r.reason}", "") for r in mine]
         if not mine:
             problems.append(Problem(None, place, f"no variant of {workload.model!r} with any figure", "a profile or a model"))
     if problems:
-        names = [w.name for w, is_served in zip(workloads, served, strict=True) if not is_served]
-        raise InfeasibleError(f"no plan: every candidate of {', '.join(map(repr, names))} is rejected", problems)
+        raise InfeasibleError(f"no plan: every candidate of {', '.join(repr(w.name) for w in hopeless)} is rejected", problems)
 
 
 def _refuse_homeless(table: CandidateTable) -> None:
     """Raise when a class may not be served in any region where its workload has a candidate to rent for."""
     offers, problems = table.offers, []
-    for number in np.flatnonzero(np.isinf(table.transfer).any(axis=(1, 2))):
-        workload, cards = table.workloads[number], np.unique(table.accelerator[table.workload == number])
+    homed = np.zeros((len(table.workloads), table.load.shape[1]), dtype=bool)
+    for number, owner in enumerate(table.owners):
+        cards, width = np.unique(table.accelerator[table.workload == number]), len(owner.classes)
         regions = np.unique(offers.region[table.allowed[number] & np.isin(offers.accelerator, cards)])
-        for b in np.flatnonzero(~np.isfinite(table.transfer[number][:, regions]).any(axis=1)):
+        mine = np.isfinite(table.transfer[number][:width, regions]).any(axis=1)
+        homed[table.class_workload[number, :width][mine], table.class_number[number, :width][mine]] = True
+    for number, workload in enumerate(table.workloads):
+        for b in np.flatnonzero(~homed[number, : len(workload.classes)]):
             found = "none of its regions has an offer that it may use" + "".join(f"; {x}" for x in table.unpriced[:3])
             problems.append(Problem(None, f"/workloads/{workload.name}/classes/{workload.classes[b].name}", found, ""))
     if problems:
@@ -259,6 +285,8 @@ def _laid_out(
         mine = demand[number, :width] / (table.rate_per_s[verdict.rows] * cap)
         load[starts[number] : starts[number + 1], :width] = np.where(mine > 0, np.maximum(mine, SMALLEST_LOAD), 0.0)
     form = np.concatenate([nothing, *(v.place for v in verdicts)])
+    class_workload, class_number, member = _whose(instance, rates.shape[1])
+    kept = [v.accuracy[:, member[number]] for number, v in enumerate(verdicts)]
     names = {name: i for i, name in enumerate(offers.accelerators)}
     cards = np.array([names.get(instance.accelerators[c.accelerator].name, -1) for c in forms], dtype=np.int64)
     return {
@@ -269,8 +297,22 @@ def _laid_out(
         "rank": np.concatenate([nothing, *(t.rank[v.rows] for t, v in zip(options, verdicts, strict=True))]),
         "accelerator": cards[form],
         "size": np.array([c.accelerators_per_replica for c in forms], dtype=np.int64)[form],
-        "accuracy": np.concatenate([np.zeros(0), *(v.accuracy for v in verdicts)]),
+        "accuracy": np.concatenate([np.zeros(0), *(v.accuracy.min(axis=1) for v in verdicts)]),
+        "kept": np.concatenate([np.zeros((0, rates.shape[1])), *kept]),
         "load": load,
         "demand": demand,
         "shape": rates / np.where(demand > 0, demand, 1.0)[:, :, None],
+        "class_workload": class_workload,
+        "class_number": class_number,
     }
+
+
+def _whose(instance: Instance, classes: int) -> tuple[npt.NDArray[np.int64], ...]:
+    """Give each owner's classes' workload, number in that workload, and place among the members; shape (n_owners, n_classes)."""
+    at = {w.name: n for n, w in enumerate(instance.demands)}
+    found = np.zeros((3, len(instance.owners), classes), dtype=np.int64)
+    for number, owner in enumerate(instance.owners):
+        members = [at[name] for name in instance.members[owner.name]]
+        entries = [(n, b, place) for place, n in enumerate(members) for b in range(len(instance.demands[n].classes))]
+        found[:, number, : len(entries)] = np.array(entries, dtype=np.int64).T
+    return tuple(found)

@@ -38,7 +38,7 @@ class Columns:
     ``r[o]``: the next ``len(commit_offer)`` columns count instances that are reserved or owned, in all periods alike.
     ``y[s]``: the next ``len(switch)`` columns say whether switch ``switch[j]`` of ``switches`` is on.
     ``x[j, c]``: the next ``len(training)`` columns say whether job j runs in way c, in the order of ``training``.
-    ``f[p, b, t]``: the next columns are the share of class ``routing_class`` of its workload sent to pool ``routing_pool``.
+    ``f[p, b, t]``: the next columns are the share of class ``routing_class`` of the pool's owner sent to ``routing_pool``.
     ``s[p, o, t]``: the next ``len(starts)`` columns count starts and stops of replicas into a period.
     ``m[p, o, t]``: the next ``len(moves)`` columns count replicas more or fewer than the plan in force has.
     ``c``: one more column says whether anything in force changes, if a change must save something.
@@ -134,8 +134,23 @@ class Columns:
 
     @cached_property
     def pool_workload(self) -> IntArray:
-        """Give the workload of each pool."""
+        """Give the owner of each pool: its workload, or beyond the workloads the shared pool it is one of."""
         return self.table.workload[self.pool_candidate]
+
+    @cached_property
+    def pool_members(self) -> npt.NDArray[np.bool_]:
+        """Say which workloads each pool may serve; shape (n_pools, n_workloads)."""
+        return self.table.is_member[self.pool_workload]
+
+    @cached_property
+    def routing_workload(self) -> IntArray:
+        """Give the workload whose class each routing column serves."""
+        return self.table.class_workload[self.pool_workload[self.routing_pool], self.routing_class]
+
+    @cached_property
+    def routing_number(self) -> IntArray:
+        """Give the class of each routing column among those of its own workload."""
+        return self.table.class_number[self.pool_workload[self.routing_pool], self.routing_class]
 
     @cached_property
     def replica_size(self) -> IntArray:
@@ -185,9 +200,9 @@ class Columns:
     @property
     def routing_demand(self) -> IntArray:
         """Give the (workload, class, period) of each routing column as one number; a volume has one for all periods."""
-        width, workload = self.table.load.shape[1], self.pool_workload[self.routing_pool]
+        width, workload = self.table.load.shape[1], self.routing_workload
         period = np.where(self.table.batch[workload], 0, self.routing_period)
-        return np.asarray((workload * width + self.routing_class) * self.n_periods + period)
+        return np.asarray((workload * width + self.routing_number) * self.n_periods + period)
 
     @cached_property
     def rent_offer(self) -> IntArray:
@@ -223,14 +238,14 @@ class Columns:
     def labels(self) -> list[str]:
         """Name every column for people, in column order."""
         table, offers = self.table, self.table.offers
-        pools = [f"{table.workloads[table.workload[k]].name},{table.configuration(k).label}" for k in self.pool_candidate]
+        pools = [f"{table.owners[table.workload[k]].name},{table.configuration(k).label}" for k in self.pool_candidate]
         when = [f",{p.name}" if self.n_periods > 1 else "" for p in table.instance.periods]
         replicas = zip(self.replica_pool, self.replica_offer, self.replica_period, strict=True)
         n = [f"n[{pools[p]},{offers.label(o)}{when[t]}]" for p, o, t in replicas]
         i = [f"i[{offers.label(o)}{when[t]}]" for o, t in zip(self.instance_offer, self.instance_period, strict=True)]
         r = [f"r[{offers.label(o)}]" for o in self.commit_offer]
         y = [f"y[{self.switches.switches[s].head}: {self.switches.switches[s].name}]" for s in self.switch]
-        classes = [table.workloads[w].classes for w in self.pool_workload]
+        classes = [table.owners[w].classes for w in self.pool_workload]
         routes = zip(self.routing_pool, self.routing_class, self.routing_period, strict=True)
         f = [f"f[{pools[p]},{offers.regions[self.pool_region[p]]},{classes[p][b].name}{when[t]}]" for p, b, t in routes]
         x = [f"x[{self.training.label(run)}]" for run in range(len(self.training))]
@@ -334,7 +349,7 @@ def _most(table: CandidateTable, candidate: IntArray) -> IntArray:
     if (load > BIGGEST_COUNT).any():
         k = int(candidate[np.argmax(load.max(axis=1))])
         found = f"{load.max():.3g} replicas of {table.configuration(k).label} would be needed"
-        place = f"/workloads/{table.workloads[table.workload[k]].name}"
+        place = f"/workloads/{table.owners[table.workload[k]].name}"
         raise InvalidInputError("demand beyond counting", [Problem(None, place, found, f"at most {BIGGEST_COUNT:g}")])
     return np.asarray(np.maximum(np.ceil(load + 1e-9), 1).astype(np.int64))
 

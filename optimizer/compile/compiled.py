@@ -45,6 +45,12 @@ class Compiled:
     model: Model
 
     @property
+    def needed_alone(self) -> npt.NDArray[np.bool_]:
+        """Say which candidates their owner would still want if nothing were shared; shape (n_candidates,)."""
+        owner = self.candidates.workload
+        return np.asarray((self.dominated_by < 0) | (owner[self.dominated_by] != owner))
+
+    @property
     def counts(self) -> dict[str, int]:
         """Count candidates: considered, rejected (one entry a reason), dominated, kept."""
         runs = self.columns.training

@@ -44,8 +44,7 @@ def dominated_candidates(table: CandidateTable, switches: SwitchTable, changes: 
     in force runs stays; x, which it does not run, changes no less than y in its place. Among equals the most accurate stays,
     then the best quality, then the first in canonical order.
     """
-    averaged = [w.accuracy is not None and w.accuracy.aggregation is Aggregation.TRAFFIC_WEIGHTED for w in table.workloads]
-    accuracy = np.where(np.array(averaged, dtype=bool)[table.workload], table.accuracy, 1.0)
+    accuracy = _averaged_accuracy(table)
     telling = [n for n, limit in enumerate(table.instance.all_limits) if limit.match.speaks_of_replicas]
     belongs = _words(np.concatenate([switches.candidate, table.limited[telling], changes.starts.candidate]))
     by = np.full(len(table), -1, dtype=np.int64)
@@ -59,8 +58,19 @@ def dominated_candidates(table: CandidateTable, switches: SwitchTable, changes: 
             _mark_groups(table, accuracy, belongs, order[some[:, None] + np.arange(size)], by)
     while (by[by[by >= 0]] >= 0).any():  # the chain may lead over a dominated candidate: each is replaced by one that stays
         by = np.where((by >= 0) & (by[by] >= 0), by[by], by)
+    for pool in range(len(table.workloads), len(table.owners)):
+        for member in np.flatnonzero(table.is_member[pool]):
+            _mark_shared(table, accuracy, belongs, pool, int(member), by)
     by[[] if changes.in_force is None else changes.in_force.candidates] = -1
     return by
+
+
+def _averaged_accuracy(table: CandidateTable) -> npt.NDArray[np.float64]:
+    """Give what candidates keep where it is averaged, else 1; shape (n_candidates, n_classes), or 1 where no pool is shared."""
+    averaged = [w.accuracy is not None and w.accuracy.aggregation is Aggregation.TRAFFIC_WEIGHTED for w in table.workloads]
+    counts = np.array(averaged, dtype=bool)[table.class_workload[table.workload]]
+    found = np.where(counts, table.kept, 1.0)
+    return found if len(table.owners) > len(table.workloads) else found[:, :1]
 
 
 def _words(has: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
@@ -79,10 +89,12 @@ def _mark_groups(
     by: npt.NDArray[np.int64],
 ) -> None:
     """Mark what is dominated inside each (workload, accelerator), (n_groups, n_members), smallest and best first."""
-    size, kept = table.size[members], accuracy[members]
+    size = table.size[members]
     y, x = np.s_[:, :, None], np.s_[:, None, :]
-    better = (size[x] % size[y] == 0) & (kept[y] >= kept[x])
+    better = size[x] % size[y] == 0
     better &= (size[x] == size[y]) | (size & (size - 1) == 0)[y]
+    for kept in accuracy.T:
+        better &= kept[members][y] >= kept[members][x]
     for load in table.load.T:
         better &= load[members][y] <= load[members][x]
     for word in belongs:
@@ -91,6 +103,38 @@ def _mark_groups(
     replaces = better & (~better.transpose(0, 2, 1) | earlier)
     found, first = replaces.any(axis=1), replaces.argmax(axis=1)
     by[members[found]] = np.take_along_axis(members, first, axis=1)[found]
+
+
+def _mark_shared(
+    table: CandidateTable,
+    accuracy: npt.NDArray[np.float64],
+    belongs: npt.NDArray[np.uint64],
+    pool: int,
+    member: int,
+    by: npt.NDArray[np.int64],
+) -> None:
+    """Mark what a shared pool does as well for one of its members.
+
+    The argument is that of ``dominated_candidates``, the replicas of x joining y's pool: its queue carries all that both carried.
+    The pool must be allowed wherever the member is and have its spot share, which the two shares together then keep.
+    """
+    if (table.allowed[member] & ~table.allowed[pool]).any():
+        return
+    if table.owners[pool].max_spot_fraction < table.owners[member].max_spot_fraction:
+        return
+    own, shared = (np.flatnonzero((table.workload == owner) & (by < 0)) for owner in (member, pool))
+    width = len(table.owners[pool].classes)
+    theirs = np.flatnonzero(table.class_workload[pool, :width] == member)
+    mine = np.arange(len(theirs))
+    better = (table.load[shared][:, None, theirs] <= table.load[own][None, :, mine]).all(axis=2)
+    better &= (accuracy[shared][:, None, theirs] >= accuracy[own][None, :, mine]).all(axis=2)
+    better &= table.accelerator[shared][:, None] == table.accelerator[own][None, :]
+    y, x = table.size[shared][:, None], table.size[own][None, :]
+    better &= (x % y == 0) & ((x == y) | (y & (y - 1) == 0))
+    for word in belongs:
+        better &= (word[shared][:, None] & ~word[own][None, :]) == 0
+    for at in np.flatnonzero(better.any(axis=0)):
+        by[(by == own[at]) | (np.arange(len(by)) == own[at])] = shared[better[:, at].argmax()]
 
 
 def undominated_pairs(
@@ -215,7 +259,7 @@ def crowded_pairs(
 def _shares_spot(table: CandidateTable, candidate: npt.NDArray[np.int64], offer: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Say which offers are in a region where a pool may rent spot up to a share of its replicas there; shape (n_offers,)."""
     spot = np.array([price.option.value == "spot" for price in table.offers.prices], dtype=bool)[offer]
-    share = np.array([workload.max_spot_fraction for workload in table.workloads])[table.workload[candidate]]
+    share = np.array([owner.max_spot_fraction for owner in table.owners])[table.workload[candidate]]
     return np.isin(table.offers.region, table.offers.region[offer[spot & (share < 1)]])
 
 
@@ -293,7 +337,8 @@ def _replacement_cost(
             ratio = table.load[able][:, None, demanded] / table.load[mine][None, :, demanded]
             count = np.ceil(ratio.max(axis=2, initial=0.0) * CLEARLY)
             whole = np.maximum(count, 1.0) * alone[able][:, None]
-            cost[mine] = np.where(table.accuracy[able][:, None] >= table.accuracy[mine], whole, np.inf).min(axis=0)
+            keeps = (table.kept[able][:, None, :] >= table.kept[mine][None, :, :]).all(axis=2)
+            cost[mine] = np.where(keeps, whole, np.inf).min(axis=0)
     return cost
 
 

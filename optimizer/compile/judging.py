@@ -7,9 +7,10 @@ here and put into words only where somebody asks.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ CODES = ("", "accuracy_unknown", "accuracy_below_floor", "weights_unknown")
 class Verdict:
     """The rows of an option table that a workload may run on, in canonical order, and how many were refused, by code.
 
-    ``place`` says where in the judge's ``forms`` each is, ``accuracy`` what each keeps; shape (n_rows,).
+    ``place`` says where in the judge's ``forms`` each is, shape (n_rows,); ``accuracy`` what each keeps under each floor, shape
+    (n_rows, n_floors).
     """
 
     rows: IntArray
@@ -48,11 +50,13 @@ class Judge:
     forms: list[Configuration] = field(default_factory=list)
     _known: dict[Hashable, Any] = field(default_factory=dict)
 
-    def verdict(self, table: OptionTable, floor: AccuracyFloor | None, allowed: npt.NDArray[np.bool_]) -> Verdict:
-        """Judge what performance lets through; ``allowed`` says which offers the workload may use."""
+    def verdict(self, table: OptionTable, floors: Sequence[AccuracyFloor | None], allowed: npt.NDArray[np.bool_]) -> Verdict:
+        """Judge what performance lets through, under the floor of each member; ``allowed`` says which offers may be used."""
         forms = table.forms
         first, order, _ = self._once(("order", id(forms)), lambda: self._placed(forms))
-        accuracy, refusal = self._once((id(forms), floor), lambda: self._accuracies(forms, floor))
+        judged = [self._once((id(forms), floor), partial(self._accuracies, forms, floor)) for floor in floors]
+        accuracy = np.stack([accuracy for accuracy, _ in judged], axis=1)
+        refusal = np.max([why for _, why in judged], axis=0)
         rentable = self._once((id(forms), allowed.tobytes()), lambda: self._rentable(forms, allowed))[table.form]
         why = refusal[table.form]
         kept = np.flatnonzero((why == 0) & rentable)
@@ -103,12 +107,13 @@ class Judge:
         return set(self.offers.size[allowed & np.isin(self.offers.accelerator, mine)].tolist())
 
     def refusals(
-        self, table: OptionTable, floor: AccuracyFloor | None, allowed: npt.NDArray[np.bool_]
+        self, table: OptionTable, floors: Sequence[AccuracyFloor | None], allowed: npt.NDArray[np.bool_]
     ) -> list[tuple[Configuration, str, str]]:
         """Word why each form is refused: the form, a code and the text with the number that decided."""
         found = [(c, str(r.code), r.message) for c, r in table.rejected]
         for c in table.configurations:
-            _, why = self._variant_judged(floor, c)
+            whys = [why for floor in floors if (why := self._variant_judged(floor, c)[1]) is not None]
+            why = max(whys, key=lambda told: CODES.index(told[0]), default=None)
             name, count = self.instance.accelerators[c.accelerator].name, c.accelerators_per_replica
             if why is None and not self._holds(name, count, allowed):
                 why = _no_offer(self.offers, name, count, self._sizes(name, allowed))

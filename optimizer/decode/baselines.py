@@ -41,7 +41,7 @@ def baselines_of(compiled: Compiled, usd_per_hour: float) -> Baselines:
     table, switches, starts = compiled.candidates, compiled.columns.switches, compiled.columns.changes.starts
     plain = [c.precision in SIXTEEN_BIT and c.compression == "none" for c in table.forms]
     sixteen = np.array(plain, dtype=bool)[table.form]
-    every = compiled.dominated_by < 0  # what is dominated on its accelerator is no cheaper alone
+    every = compiled.needed_alone  # what is dominated on its accelerator is no cheaper alone
     good = [_cheapest(table, switches, starts, w, every) for w in range(len(table.workloads))]
     usual = [_cheapest(table, switches, starts, w, sixteen) or good[w] for w in range(len(table.workloads))]
     return Baselines(

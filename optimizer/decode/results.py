@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 
 from optimizer.catalog import Quality
 from optimizer.compile.candidates import concerns
@@ -22,6 +23,8 @@ from optimizer.plan import (
 
 __all__ = ["Results"]
 
+FloatArray = npt.NDArray[np.float64]
+
 
 class Results(Told):
     """A choice and what it means for workloads and limits."""
@@ -32,14 +35,17 @@ class Results(Told):
         binding = {limit.name for limit in limits if limit.binding}
         hours, load = table.hours_share, replicas_busy(self.compiled, self.choice)
         weight = dict(zip((p.name for p in table.instance.periods), map(float, self.month_share), strict=True))
+        charged, used = self._charged(load)
+        pool_of = columns.replica_pool[np.flatnonzero(self.choice.replicas)]
         found = []
         for number, workload in enumerate(table.workloads):
-            mine = columns.pool_workload[columns.routing_pool] == number
-            held = columns.pool_workload[columns.replica_pool] == number
+            mine = columns.routing_workload == number
+            held, there = used[columns.replica_pool, number], used[columns.routing_pool, number]
             replicas = float(self.choice.replicas[held] @ hours[columns.replica_period[held]])
-            busy = float(load[mine] @ hours[columns.routing_period[mine]])
+            busy = float(load[there] @ hours[columns.routing_period[there]])
             floor = workload.accuracy
-            cost = sum(d.usd_per_hour * weight[d.period] for d in deployments if workload.name in d.workloads)
+            shares = charged[pool_of, number].tolist()
+            cost = sum(d.usd_per_hour * weight[d.period] * x for d, x in zip(deployments, shares, strict=True) if x)
             felt = [x.name for x in table.instance.all_limits if x.name in binding and self._feels(x.name, number, cost)]
             found.append(
                 WorkloadResult(
@@ -48,7 +54,7 @@ class Results(Told):
                     accuracy_metric=None if floor is None else f"{floor.metric} on {floor.evaluation}",
                     accuracy_floor=None if floor is None else floor.floor_fraction_of_baseline,
                     accuracy_kept=None if floor is None else self._accuracy(number, mine),
-                    latency=self._latency(np.flatnonzero(mine & (self.choice.shares > 0))),
+                    latency=self._latency(number, np.flatnonzero(mine & (self.choice.shares > 0))),
                     utilization=min(busy / max(replicas, 1e-9), 1.0),
                     utilization_cap=cap,
                     usd_per_hour=cost,
@@ -57,35 +63,49 @@ class Results(Told):
             )
         return tuple(found)
 
+    def _charged(self, load: FloatArray) -> tuple[FloatArray, np.ndarray[tuple[int, int], np.dtype[np.bool_]]]:
+        """Give each workload's share of each pool's rent, and which pools it uses; shape (n_pools, n_workloads).
+
+        Each is charged what it is of the pool's load over the month, all members alike where there is no load at all. A workload
+        uses its own pools, and the shared ones that it is routed to.
+        """
+        columns, members = self.compiled.columns, self.compiled.columns.pool_members
+        busy = np.zeros(members.shape)
+        np.add.at(busy, (columns.routing_pool, columns.routing_workload), load * self.table.hours_share[columns.routing_period])
+        total, alike = busy.sum(axis=1, keepdims=True), members / members.sum(axis=1, keepdims=True)
+        charged = np.where(total > 0, busy / np.where(total > 0, total, 1.0), alike)
+        return charged, members & ((members.sum(axis=1, keepdims=True) == 1) | (busy > 0))
+
     def _accuracy(self, number: int, mine: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> float:
         """Give the traffic-weighted share of the baseline that a workload keeps."""
         columns, table = self.compiled.columns, self.table
-        period, number_of_class = columns.routing_period[mine], columns.routing_class[mine]
+        period, number_of_class = columns.routing_period[mine], columns.routing_number[mine]
         demand = table.demand[number, number_of_class] * table.shape[number, number_of_class, period] * table.hours_share[period]
         weight = np.where(table.batch[number], 1.0, demand) * self.choice.shares[mine] / SHARE_UNIT
-        kept = table.accuracy[columns.pool_candidate[columns.routing_pool[mine]]]
+        kept = table.kept[columns.pool_candidate[columns.routing_pool[mine]], columns.routing_class[mine]]
         return float((weight * kept).sum() / weight.sum()) if weight.sum() > 0 else 1.0
 
-    def _latency(self, routed: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[LatencyFigure, ...]:
+    def _latency(self, number: int, routed: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[LatencyFigure, ...]:
         """Tell each class's figures on each pool it is ever routed to; they are those of the rate a replica may carry."""
         columns, table = self.compiled.columns, self.table
-        found = []
+        workload, found = table.workloads[number], []
         places = zip(columns.routing_pool[routed].tolist(), columns.routing_class[routed].tolist(), strict=True)
         for pool, b in dict.fromkeys(places):
             k = int(columns.pool_candidate[pool])
-            workload = table.workloads[table.workload[k]]
-            estimate = table.options[table.workload[k]].estimate(int(table.option_row[k]))
+            owner = int(table.workload[k])
+            estimate = table.options[owner].estimate(int(table.option_row[k]))
+            place = {(t.quantity, t.statistic): at for at, t in enumerate(table.owners[owner].latency)}
             found += [
                 LatencyFigure(
-                    request_class=workload.classes[b].name,
+                    request_class=workload.classes[table.class_number[owner, b]].name,
                     pool=self.pool_name(pool),
                     quantity=target.quantity.value,
                     statistic=target.statistic,
                     target_ms=target.at_most_ms,
-                    value_ms=float(estimate.latency_ms[b, number]),
+                    value_ms=float(estimate.latency_ms[b, place[target.quantity, target.statistic]]),
                     basis=estimate.kind.value,
                 )
-                for number, target in enumerate(workload.latency)
+                for target in workload.latency
             ]
         return tuple(found)
 
@@ -93,10 +113,10 @@ class Results(Told):
         """Say whether a limit keeps a workload from cheaper hardware: more of what it counts would carry all of it for less."""
         table, offers = self.table, self.table.offers
         at = [x.name for x in table.instance.all_limits].index(name)
-        if not concerns(table.instance.all_limits[at], table.workloads[number]):
+        if not concerns(table.instance.all_limits[at], table.workloads[number], table.instance):
             return False
         counted = np.flatnonzero(offers.limited[at] & table.allowed[number])
-        mine = np.flatnonzero((table.workload == number) & (self.compiled.dominated_by < 0))
+        mine = np.flatnonzero((table.workload == number) & self.compiled.needed_alone)
         same = table.accelerator[mine][:, None] == offers.accelerator[counted][None, :]
         same &= offers.size[counted][None, :] % table.size[mine][:, None] == 0
         cost = (table.load[mine].sum(axis=1) * table.size[mine])[:, None] * (offers.usd_per_hour / offers.size)[counted][None, :]

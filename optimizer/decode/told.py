@@ -49,7 +49,7 @@ class Told:
         """Name a pool: workload, configuration, region; unique and stable under the order of the input."""
         table, k = self.table, int(self.compiled.columns.pool_candidate[pool])
         region = table.offers.regions[self.compiled.columns.pool_region[pool]]
-        return f"{table.workloads[table.workload[k]].name}: {table.configuration(k).label} in {region}"
+        return f"{table.owners[table.workload[k]].name}: {table.configuration(k).label} in {region}"
 
     def deployments(self) -> tuple[Deployment, ...]:
         """Tell each replica column that is used."""
@@ -59,13 +59,14 @@ class Told:
         columns, table, offers = self.compiled.columns, self.table, self.table.offers
         pool, o, t = int(columns.replica_pool[j]), int(columns.replica_offer[j]), int(columns.replica_period[j])
         k = int(columns.pool_candidate[pool])
-        c, workload = table.configuration(k), table.workloads[table.workload[k]]
+        c, owner = table.configuration(k), table.owners[table.workload[k]]
         taken = int(self.choice.replicas[j]) * c.accelerators_per_replica
         rent = Fraction(repr(offers.prices[o].usd_per_hour)) * int(self.choice.instances[o, t])
         estimate = table.options[table.workload[k]].estimate(int(table.option_row[k]))
         return Deployment(
             pool=self.pool_name(pool),
-            workloads=(workload.name,),
+            workloads=table.instance.members[owner.name],
+            shared_pool=None if table.workload[k] < len(table.workloads) else owner.name,
             model=c.model,
             precision=c.precision,
             compression=c.compression,
@@ -246,7 +247,7 @@ class Told:
         columns, transfer = self.compiled.columns, self.routing_usd_per_hour
         return tuple(
             Route(
-                workload=self.table.workloads[columns.pool_workload[columns.routing_pool[j]]].name,
+                workload=self.table.workloads[columns.routing_workload[j]].name,
                 request_class=self._class_name(int(j)),
                 period=self.table.instance.periods[columns.routing_period[j]].name,
                 pool=self.pool_name(int(columns.routing_pool[j])),
@@ -258,5 +259,4 @@ class Told:
 
     def _class_name(self, j: int) -> str:
         columns = self.compiled.columns
-        workload = self.table.workloads[int(columns.pool_workload[columns.routing_pool[j]])]
-        return workload.classes[int(columns.routing_class[j])].name
+        return self.table.workloads[int(columns.routing_workload[j])].classes[int(columns.routing_number[j])].name

@@ -39,6 +39,7 @@ from optimizer.instance.priced import (
     UnitLicence,
 )
 from optimizer.instance.prices import PriceRule
+from optimizer.instance.sharing import SharedPool
 from optimizer.instance.sites import Draw, Figure, Host, Site
 from optimizer.instance.training import (
     Checkpoint,
@@ -83,6 +84,7 @@ __all__ = [
     "Scaling",
     "ServingWorkload",
     "SetupPrices",
+    "SharedPool",
     "Site",
     "StartPrice",
     "Stated",

@@ -21,6 +21,7 @@ from optimizer.instance.places import RoutePrice, StoragePrice
 from optimizer.instance.policy import Policy
 from optimizer.instance.priced import DataSet, Interruption, Licence, People, StartPrice
 from optimizer.instance.prices import PriceRule
+from optimizer.instance.sharing import SharedPool, merged
 from optimizer.instance.sites import Draw, Site
 from optimizer.problems import not_yet_problems, reference_problems, validation_problems
 
@@ -53,6 +54,7 @@ class Instance(Record):
     policy: Policy = Policy()
     catalogs: Catalogs
     workloads: Annotated[tuple[Workload, ...], Field(min_length=1)]
+    shared_pools: tuple[SharedPool, ...] = ()
     limits: tuple[Limit, ...] = ()
     people: tuple[People, ...] = ()
     licences: tuple[Licence, ...] = ()
@@ -104,6 +106,19 @@ class Instance(Record):
         """Give every workload as a serving one, batches as their volume, in order of name."""
         found = [w.as_serving(self.periods) if isinstance(w, BatchWorkload) else w for w in self.workloads]
         return tuple(sorted((w for w in found if isinstance(w, ServingWorkload)), key=lambda w: w.name))
+
+    @cached_property
+    def members(self) -> Mapping[str, tuple[str, ...]]:
+        """Give the workloads behind each owner of pools, in order of name: a workload is its own, shared pools have several."""
+        found = {w.name: (w.name,) for w in self.demands}
+        return found | {s.name: tuple(sorted(s.workloads)) for s in sorted(self.shared_pools, key=lambda s: s.name)}
+
+    @cached_property
+    def owners(self) -> tuple[ServingWorkload, ...]:
+        """Give what pools may belong to: every demand, then every shared pool as one workload of all its members' classes."""
+        demands, pools = {w.name: w for w in self.demands}, {s.name: s for s in self.shared_pools}
+        shared = [merged(pools[name], [demands[w] for w in self.members[name]]) for name in sorted(pools)]
+        return (*self.demands, *shared)
 
     @cached_property
     def batches(self) -> frozenset[str]:

@@ -33,6 +33,7 @@ from optimizer.performance.profiles import Configuration, Curve, Shape, curves_b
 from optimizer.performance.roofline import Roofline
 from optimizer.performance.serving import measured_answers, modelled_answers, roofline_source, sources_of
 from optimizer.performance.sheets import Column, Sheet, classes_of, columns_at, sheet_of
+from optimizer.performance.slowed import UNCHANGED, Slowdown, slowdown_of
 from optimizer.performance.variants import base_of, carriage, forms_of, place_of
 
 __all__ = ["Performance"]
@@ -60,6 +61,7 @@ class Performance:
         self._profiles: dict[str, list[Profile]] = defaultdict(list)
         for profile in instance.catalogs.profiles:
             self._profiles[self._models[profile.model].name].append(profile)
+        self._slowed = {pool.name: slowdown_of(pool) for pool in instance.shared_pools}
         self._named: dict[str, tuple[Profile, ...]] = {}
         self._curves: dict[str, Mapping[Configuration, tuple[Curve, ...]]] = {}
         self._sheets: dict[tuple[str, bool], Sheet | None] = {}
@@ -67,34 +69,38 @@ class Performance:
     def options(self, workload: AnyWorkload) -> OptionTable:
         """Give every configuration of the workload's model, kept or rejected, in a fixed order."""
         question, model = self._question(workload)
+        slowed = self._slowed.get(workload.name, UNCHANGED)
 
         def answers() -> OptionTable:
-            return table_of(self._answers(question, model, tuple(self._catalog.values())).items(), question)
+            found = self._answers(slowed.of_question(question), model, tuple(self._catalog.values())).items()
+            return table_of(((c, slowed.of_answer(a, model, self._catalog[c.accelerator])) for c, a in found), question)
 
-        sheet = self._sheet(question, model)
+        sheet = self._sheet(question, model, slowed)
         return answers() if sheet is None else sheet.table(question, lambda: answers().rejected)
 
     def estimate(self, workload: AnyWorkload, configuration: Configuration) -> ReplicaEstimate | Rejection:
         """Give one configuration's estimate or rejection, by the same path as ``options``."""
         question, model = self._question(workload)
-        sheet = self._sheet(question, model)
+        slowed = self._slowed.get(workload.name, UNCHANGED)
+        sheet = self._sheet(question, model, slowed)
         if sheet is not None and (found := sheet.estimate(question, configuration)) is not None:
             return found
         accelerator = self._accelerators.get(configuration.accelerator)
         if accelerator is None:
             return Rejection(RejectionCode.NO_FIGURE, f"no accelerator {configuration.accelerator!r} in the catalog")
-        answer = self._answers(question, model, (accelerator,), configuration.accelerators_per_replica).get(configuration)
+        asked, size = slowed.of_question(question), configuration.accelerators_per_replica
+        answer = self._answers(asked, model, (accelerator,), size).get(configuration)
         if answer is None:
             return Rejection(RejectionCode.NO_FIGURE, f"{configuration.label} is not among the configurations of {model.name}")
-        return judged(answer, question)
+        return judged(slowed.of_answer(answer, model, accelerator), question)
 
-    def _sheet(self, question: Question, model: Model) -> Sheet | None:
+    def _sheet(self, question: Question, model: Model, slowed: Slowdown) -> Sheet | None:
         """Give the sheet that answers for all workloads of a model, where nothing in an answer hangs on all classes together.
 
-        Encoders and rates held at stated lengths are answered one by one.
+        Encoders, rates held at stated lengths and slowed replicas are answered one by one.
         """
         key = model.name, question.include_preview
-        if model.architecture == "encoder" or not question.has_lengths:
+        if model.architecture == "encoder" or not question.has_lengths or slowed.because:
             return None
         if key not in self._sheets:
             held = [p for p in self._profiles_of(model.name) if p.load.kind in KINDS]
@@ -122,13 +128,13 @@ class Performance:
     def curves(self, workload: ServingWorkload, configuration: Configuration) -> tuple[ClassCurve, ...] | None:
         """Give the curves behind a derived or modelled estimate, one a class; None where it rests on none.
 
-        A compressed form without points of its own has its base form's times, over its speed-up.
+        A compressed form without points of its own has its base form's times, over its speed-up; a slowed replica's are longer.
         """
         question, model = self._question(workload)
         measured = self._curves_of(model.name)
         if model.architecture == "encoder" or not (question.has_lengths and question.targets):
             return None
-        factor, variant = 1.0, model.variant(*configuration.variant)
+        factor, variant = self._slowed.get(workload.name, UNCHANGED).speed, model.variant(*configuration.variant)
         while configuration not in measured and variant is not None and variant.compression != "none":
             factor *= 1.0 if variant.speedup is None else variant.speedup.factor
             configuration = configuration.of_variant(*base_of(variant))

@@ -103,7 +103,8 @@ class _Reader:
 
     def __init__(self, instance: Instance, plan: Plan) -> None:
         self.performance = Performance(instance)
-        self.workloads = {w.name: w for w in instance.demands}
+        self.workloads, self.owners = ({w.name: w for w in some} for some in (instance.demands, instance.owners))
+        self.members = instance.members
         self.routes: dict[tuple[str, str], list[tuple[ServingWorkload, RequestClass, float]]] = defaultdict(list)
         problems = []
         for number, route in enumerate(plan.routing):
@@ -127,14 +128,16 @@ class _Reader:
         for period, count in replicas.items():
             routes, loads, used = self.routes.get((name, period), []), list[Load](), 0.0
             for workload, asked, rate in routes:
-                estimate = self.performance.estimate(workload, configuration)
+                owner = self.owners[deployments[0].shared_pool or workload.name]
+                estimate = self.performance.estimate(owner, configuration)
                 if not isinstance(estimate, ReplicaEstimate):
                     problem = Problem(None, f"/deployments/{name}", estimate.message, "a configuration that serves the workload")
                     raise CheckFailedError("the plan does not fit its instance", [problem])
-                number = [c.name for c in workload.classes].index(asked.name)
+                asking = [(name, c.name) for name in self.members[owner.name] for c in self.workloads[name].classes]
+                number = asking.index((workload.name, asked.name))
                 used += rate / float(estimate.rate_per_s[number])
-                why = why or _why_not(estimate, workload)
-                curves = None if why else self.performance.curves(workload, configuration)
+                why = why or _why_not(estimate, owner)
+                curves = None if why else self.performance.curves(owner, configuration)
                 if curves is None:
                     why = why or "rests on no curve"
                     continue

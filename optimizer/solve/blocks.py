@@ -52,7 +52,7 @@ def seeds_of(compiled: Compiled) -> Seeds:
     )
     cell[replicas], cell[routes] = columns.replica_cell, columns.routing_cell
     jobs = np.array([run.job for run in columns.training.runs], dtype=np.int64)  # a job is a block as a workload is
-    workload[columns.first_training : columns.first_training + len(jobs)] = len(compiled.candidates.workloads) + jobs
+    workload[columns.first_training : columns.first_training + len(jobs)] = len(compiled.candidates.owners) + jobs
     return Seeds(workload, cell)
 
 

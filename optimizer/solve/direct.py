@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from optimizer.compile import Compiled, replica_key, replica_keys
+from optimizer.compile import CandidateTable, Compiled, replica_key, replica_keys
 from optimizer.plan import PROVED_GAP, Plan
 from solvers import Progress, Solution, SolveOptions, get_backend
 
@@ -98,8 +98,9 @@ def start_from(compiled: Compiled, plan: Plan) -> npt.NDArray[np.float64]:
     classes = {key: j for j, key in enumerate(routes)}
     for route in plan.routing:
         pool = named.get(route.pool, -1)
-        names = [c.name for c in table.workloads[columns.pool_workload[pool]].classes] if pool >= 0 else []
-        number = names.index(route.request_class) if route.request_class in names else -1
+        names = _class_names(table, int(columns.pool_workload[pool])) if pool >= 0 else []
+        asked = (route.workload, route.request_class)
+        number = names.index(asked) if asked in names else -1
         if (j := classes.get((pool, number, periods.get(route.period, -1)))) is not None:
             start[columns.first_routing + j] = route.share
     runs = {_run_key(compiled, n): n for n in range(len(columns.training) - 1, -1, -1)} if plan.training else {}
@@ -139,3 +140,9 @@ def _completed(compiled: Compiled, start: npt.NDArray[np.float64]) -> npt.NDArra
     start[columns.first_move : columns.first_changed] = columns.moves.of_replicas(replicas)
     start[columns.first_changed :] = (start[columns.first_move : columns.first_changed] > 0).any()
     return start
+
+
+def _class_names(table: CandidateTable, owner: int) -> list[tuple[str, str]]:
+    """Give (workload, class) of each class of an owner."""
+    places = zip(table.class_workload[owner], table.class_number[owner], table.owners[owner].classes, strict=False)
+    return [(table.workloads[w].name, table.workloads[w].classes[b].name) for w, b, _ in places]

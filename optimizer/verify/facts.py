@@ -108,6 +108,25 @@ class Facts:
         return {(s.offer.label, s.option): s for s in prices_paid(self.instance)}
 
     @cached_property
+    def owners(self) -> dict[str, ServingWorkload]:
+        """Workloads and shared pools by name, a shared pool as one workload that asks what all of its members ask."""
+        return {w.name: w for w in self.instance.owners}
+
+    def owner(self, d: Deployment) -> ServingWorkload | None:
+        """Give whose replicas a deployment's are: its shared pool's, else its workload's; None where there is no such thing."""
+        return self.owners.get(d.shared_pool or (d.workloads[0] if d.workloads else ""))
+
+    def members(self, d: Deployment) -> list[ServingWorkload]:
+        """Give the workloads that a deployment says it may serve."""
+        return [self.workloads[name] for name in d.workloads if name in self.workloads]
+
+    def classes(self, d: Deployment) -> list[tuple[str, str]]:
+        """Give the (workload, class) pairs that a deployment's estimate speaks of, in its order."""
+        owner = self.owner(d)
+        names = () if owner is None else self.instance.members[owner.name]
+        return [(name, c.name) for name in names for c in self.workloads[name].classes]
+
+    @cached_property
     def sold(self) -> dict[tuple[str, str], tuple[Offer, Price]]:
         """Offers and prices by (label, option)."""
         return {key: (found.offer, found.price) for key, found in self.paid.items()}
@@ -177,16 +196,16 @@ class Facts:
 
     @cached_property
     def known(self) -> list[tuple[Deployment, ServingWorkload, Offer, Price]]:
-        """Deployments whose workload and offer exist."""
+        """Deployments whose owner and offer exist."""
         found = []
         for d in self.plan.deployments:
-            workload, sold = self.workloads.get(d.workloads[0]) if d.workloads else None, self.sold.get((d.offer, d.option))
-            if workload is not None and sold is not None:
-                found.append((d, workload, *sold))
+            owner, sold = self.owner(d), self.sold.get((d.offer, d.option))
+            if owner is not None and sold is not None:
+                found.append((d, owner, *sold))
         return found
 
     def estimate(self, workload: ServingWorkload, d: Deployment) -> ReplicaEstimate | str:
-        """Give what a deployment's replica can do for a workload, or why it cannot."""
+        """Give what a deployment's replica can do for a workload or shared pool, or why it cannot."""
         layout = Layout(tensor=d.tensor, pipeline=d.pipeline, attention_data=d.attention_data, expert=d.expert)
         c = Configuration(
             model=d.model,
@@ -209,22 +228,41 @@ class Facts:
 
     def load(self, pool: str, period: str) -> Fraction | None:
         """Give the replicas' worth of traffic routed to a pool in a period, before the utilization cap; None where unknown."""
-        members = self.pools.get(pool, [])
-        workload = self.workloads.get(members[0].workloads[0]) if members else None
-        if workload is None:
+        loads = self.loads(pool, period)
+        return None if loads is None else sum(loads.values(), Fraction(0))
+
+    def loads(self, pool: str, period: str) -> dict[str, Fraction] | None:
+        """Give the load of each workload that is routed to a pool in a period; None where unknown."""
+        deployments = self.pools.get(pool, [])
+        owner = self.owner(deployments[0]) if deployments else None
+        if owner is None:
             return None
-        estimate = self.estimate(workload, members[0])
+        estimate = self.estimate(owner, deployments[0])
         if isinstance(estimate, str):
             return None
-        names = [c.name for c in workload.classes]
-        total = Fraction(0)
+        asked = self.classes(deployments[0])
+        found: dict[str, Fraction] = {}
         for route in self.routes_to.get((pool, period), ()):
-            mine = (route.pool, route.period, route.workload) == (pool, period, workload.name)
-            if mine and route.request_class in names and period in self.month_share:
-                b = names.index(route.request_class)
-                demand = fraction(workload.classes[b].rate.at(period))
-                total += demand * fraction(route.share) / Fraction(float(estimate.rate_per_s[b]))
-        return total
+            key = (route.workload, route.request_class)
+            if key in asked and period in self.month_share:
+                b = asked.index(key)
+                demand = fraction(owner.classes[b].rate.at(period)) * fraction(route.share)
+                load = demand / Fraction(float(estimate.rate_per_s[b]))
+                found[route.workload] = found.get(route.workload, Fraction(0)) + load
+        return found
+
+    def charged(self, pool: str) -> dict[str, Fraction] | None:
+        """Give each workload's share of a pool's rent: its part of the month's load, alike for all where there is none."""
+        names, found = self.pools[pool][0].workloads, dict[str, Fraction]()
+        if len(names) == 1:
+            return {names[0]: Fraction(1)}
+        for period, weight in self.month_share.items():
+            if (loads := self.loads(pool, period)) is None:
+                return None
+            for name, load in loads.items():
+                found[name] = found.get(name, Fraction(0)) + load * weight
+        total = sum(found.values(), Fraction(0))
+        return {name: found.get(name, Fraction(0)) / total if total else Fraction(1, len(names)) for name in names}
 
     @cached_property
     def rent(self) -> Fraction:

@@ -26,7 +26,10 @@ def names_rule(facts: Facts) -> Iterator[str]:
             yield f"{d.pool}: no offer {d.offer!r} with option {d.option!r}"
         elif facts.sold[d.offer, d.option][0].region != d.region or facts.sold[d.offer, d.option][0].provider != d.provider:
             yield f"{d.pool}: {d.offer} is not in {d.provider}/{d.region}"
-        if len(d.workloads) != 1 or d.workloads[0] not in facts.workloads:
+        shared = {s.name: tuple(sorted(s.workloads)) for s in facts.instance.shared_pools}
+        if d.shared_pool is not None and shared.get(d.shared_pool) != d.workloads:
+            yield f"{d.pool}: workloads {list(d.workloads)} are not those of a shared pool {d.shared_pool!r}"
+        elif d.shared_pool is None and (len(d.workloads) != 1 or d.workloads[0] not in facts.workloads):
             yield f"{d.pool}: workloads {list(d.workloads)} are not one workload of the instance"
         elif facts.instance.models.get(d.model) is not facts.instance.models.get(facts.workloads[d.workloads[0]].model):
             yield f"{d.pool}: serves {d.model!r}, the workload asks for {facts.workloads[d.workloads[0]].model!r}"
@@ -41,7 +44,8 @@ def names_rule(facts: Facts) -> Iterator[str]:
 
 def _replica_of(d: Deployment) -> tuple[object, ...]:
     variant = (d.model, d.precision, d.compression, d.accelerator, d.accelerators_per_replica, d.engine, d.engine_version)
-    return (*variant, d.tensor, d.pipeline, d.attention_data, d.expert, d.availability, d.workloads, d.provider, d.region)
+    layout = (d.tensor, d.pipeline, d.attention_data, d.expert, d.availability)
+    return (*variant, *layout, d.workloads, d.shared_pool, d.provider, d.region)
 
 
 def complete_rule(facts: Facts) -> Iterator[str]:

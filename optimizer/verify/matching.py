@@ -28,23 +28,26 @@ def offer_fits(match: Match, offer: Offer, option: str, facts: Facts) -> bool:
     return all(_among(wanted, fact) for wanted, fact in pairs)
 
 
-def replica_fits(match: Match, d: Deployment | TrainingRun, workload: ServingWorkload | TrainingWorkload) -> bool:
-    """Say whether a deployment or training run is what the match asks of replicas: by whom, and what they serve."""
+def replica_fits(match: Match, d: Deployment | TrainingRun, owner: ServingWorkload | TrainingWorkload) -> bool:
+    """Say whether a deployment or training run is what the match asks of replicas: by whom, and what they serve.
+
+    A shared pool counts whole for each workload it may serve, and for the one team that pays.
+    """
     pairs = (
-        (match.workload, workload.name),
-        (match.team, workload.team),
+        (match.team, owner.team),
         (match.model, d.model),
         (match.precision, d.precision),
         (match.compression, d.compression),
     )
-    return all(_among(wanted, fact) for wanted, fact in pairs)
+    named = any(_among(match.workload, name) for name in (d.workloads if isinstance(d, Deployment) else (d.job,)))
+    return named and all(_among(wanted, fact) for wanted, fact in pairs)
 
 
 def pool_fits(
-    match: Match, d: Deployment | TrainingRun, workload: ServingWorkload | TrainingWorkload, offer: Offer, facts: Facts
+    match: Match, d: Deployment | TrainingRun, owner: ServingWorkload | TrainingWorkload, offer: Offer, facts: Facts
 ) -> bool:
     """Say whether a deployment's pool or a training run is what the match asks of pools."""
-    return replica_fits(match, d, workload) and offer_fits(match, offer, d.option, facts)
+    return replica_fits(match, d, owner) and offer_fits(match, offer, d.option, facts)
 
 
 def _among(wanted: str | tuple[str, ...] | None, fact: str | None) -> bool:

@@ -31,8 +31,9 @@ def quality_rule(facts: Facts) -> Iterator[str]:
         answer = facts.estimate(workload, d)
         if isinstance(answer, str):
             continue
-        if answer.quality not in workload.allowed_quality:
-            yield f"{d.pool}: rests on {answer.quality} figures, which {workload.name} does not allow"
+        for member in facts.members(d):
+            if answer.quality not in member.allowed_quality:
+                yield f"{d.pool}: rests on {answer.quality} figures, which {member.name} does not allow"
         if d.quality is not worst([answer.quality, price.quality]):
             yield f"{d.pool}: quality is {worst([answer.quality, price.quality])}, the plan says {d.quality}"
 
@@ -88,17 +89,17 @@ def _average(facts: Facts, workload: ServingWorkload, kept: dict[str, Fraction |
 
 def region_rule(facts: Facts) -> Iterator[str]:
     """No workload leaves the regions it may use."""
-    for d, workload, offer, _ in facts.known:
-        if workload.regions_allowed is not None and offer.region not in workload.regions_allowed:
-            yield f"{d.pool}: {workload.name} may not run in {offer.region}"
+    for d, _, offer, _ in facts.known:
+        for member in facts.members(d):
+            if member.regions_allowed is not None and offer.region not in member.regions_allowed:
+                yield f"{d.pool}: {member.name} may not run in {offer.region}"
 
 
 def spot_rule(facts: Facts) -> Iterator[str]:
     """No pool has a larger share of its replicas on spot than its workload allows."""
     for (pool, period), members in _cells(facts).items():
-        workload = facts.workloads.get(members[0].workloads[0]) if members[0].workloads else None
-        if workload is not None:
-            spot = sum(d.replicas for d in members if d.option == Option.SPOT.value)
+        spot = sum(d.replicas for d in members if d.option == Option.SPOT.value)
+        for workload in facts.members(members[0]):
             if spot > fraction(workload.max_spot_fraction) * sum(d.replicas for d in members):
                 yield f"{pool}: {spot} replicas on spot in {period}, at most {workload.max_spot_fraction:.0%} may be"
 
@@ -164,14 +165,19 @@ def workload_figures_rule(facts: Facts) -> Iterator[str]:
         workload = facts.workloads.get(told.name)
         if workload is None:
             continue
-        pools = {pool: facts.pools[pool] for pool in facts.pools_of.get(told.name, ())}
+        routed = {r.pool for r in facts.routes_of.get(told.name, ()) if r.share > 0}
+        mine = {pool: facts.pools[pool] for pool in facts.pools_of.get(told.name, ())}
+        pools = {pool: members for pool, members in mine.items() if pool in routed or members[0].shared_pool is None}
         weights = facts.month_share.items()
         loads = [(facts.load(pool, period), weight) for pool in pools for period, weight in weights]
         replicas = sum((d.replicas * facts.weight(d.period) for m in pools.values() for d in m), Fraction(0))
         busy = sum((x * weight for x, weight in loads if x is not None), Fraction(0)) / max(replicas, Fraction(1, 10**9))
         if all(x is not None for x, _ in loads) and differs(told.utilization, min(busy, Fraction(1))):
             yield f"{told.name}: replicas are {float(busy):.9f} busy, the plan says {told.utilization}"
-        cost = sum((fraction(d.usd_per_hour) * facts.weight(d.period) for m in pools.values() for d in m), Fraction(0))
+        shares = {pool: (facts.charged(pool) or {}).get(told.name, Fraction(0)) for pool in mine}
+        cost = sum(
+            (fraction(d.usd_per_hour) * facts.weight(d.period) * shares[p] for p, m in mine.items() for d in m), Fraction(0)
+        )
         if differs(told.usd_per_hour, cost) or told.utilization_cap != facts.instance.policy.utilization_cap:
             yield f"{told.name}: costs {float(cost)} USD/h under its cap, the plan tells otherwise"
         yield from (f"{told.name}: limit {x!r} does not bind" for x in told.binding_limits if x not in binding)
@@ -192,18 +198,20 @@ def latency_rule(facts: Facts) -> Iterator[str]:
         workload = facts.workloads.get(told.name)
         if workload is None:
             continue
-        names = [c.name for c in workload.classes]
         expected: dict[tuple[str, str, str, str], tuple[float, float, str]] = {}
         for r in facts.routes_of.get(told.name, ()):
             members = facts.pools.get(r.pool)
-            if not members or r.request_class not in names:
+            owner = facts.owner(members[0]) if members else None
+            if not members or owner is None:
                 continue
-            answer = facts.estimate(workload, members[0])
-            if not isinstance(answer, str):
-                reached = answer.latency_ms[names.index(r.request_class)]
-                for target, value in zip(workload.latency, reached, strict=True):
+            answer, asked = facts.estimate(owner, members[0]), facts.classes(members[0])
+            if not isinstance(answer, str) and (r.workload, r.request_class) in asked:
+                values = answer.latency_ms[asked.index((r.workload, r.request_class))]
+                reached = {(t.quantity, t.statistic): value for t, value in zip(owner.latency, values, strict=True)}
+                for target in workload.latency:
                     key = (r.request_class, r.pool, target.quantity.value, target.statistic)
-                    expected[key] = (target.at_most_ms, float(value), answer.kind.value)
+                    value = float(reached[target.quantity, target.statistic])
+                    expected[key] = (target.at_most_ms, value, answer.kind.value)
         given = {(f.request_class, f.pool, f.quantity, f.statistic): (f.target_ms, f.value_ms, f.basis) for f in told.latency}
         for key in expected.keys() | given.keys():
             if not _same_figure(expected.get(key), given.get(key)):

@@ -43,6 +43,7 @@ def full_instance(seed: int) -> Instance:
         **_charges(rng),
         price_rules=_price_rules(np.random.default_rng(70_000 + seed)),
         starts=_starts(np.random.default_rng(60_000 + seed)),
+        **_shared(np.random.default_rng(72_000 + seed)),
     )
     grids = (("r", float(more.integers(100, 600))), ("s", None if more.random() < 0.2 else float(more.integers(20, 400))))
     parts["catalogs"]["regions"] = [{"provider": "p", "region": r, "gco2_per_kwh": g, "source": "made up"} for r, g in grids]
@@ -155,6 +156,14 @@ def _training(seed: int) -> list[dict[str, Any]]:
             job["checkpoint"] = {"write_seconds": 90.0, "interval_hours": 1.0, "restart_seconds": 600.0}
         found += [job] if rng.random() < 0.5 else []
     return found
+
+
+def _shared(rng: np.random.Generator) -> dict[str, Any]:
+    """Let the serving workload and the batch of one model share, at a cost or at none."""
+    pool = {"name": "shared", "workloads": ["w0", "batch"], "pays": "team-w0"}
+    factor = {"rate_factor": 0.9, "quality": "measured"} if rng.random() < 0.3 else {}
+    memory = {"adapter_memory_gib": {"w0": 3.55}, "quality": "measured"} if rng.random() < 0.3 else {}
+    return {"shared_pools": [pool | factor | memory]} if rng.random() < 0.6 else {}
 
 
 def _limits(rng: np.random.Generator) -> list[dict[str, Any]]:

@@ -50,11 +50,12 @@ def test_the_draw_uses_every_feature(costs: dict[int, float]) -> None:
             | {head for head, cost in plan.costs.items() if cost.usd_per_hour}
             | {"binding"} & {"binding" * any(x.binding for x in plan.limits)}
             | {x.unit for x in plan.limits if x.binding}
+            | {"shared" for d in plan.deployments if d.shared_pool}
         )
     families = {"demand", "capacity", "switch", "use", "accuracy", "instances", "commitment", "limit", "budget", "spot", "start"}
     families |= {"train", "train_use", "energy"}
     assert families <= set(groups)
-    seen = {"on_demand", "spot", "reserved", "owned", "people", "licence", "transfer", "storage", "power", "binding"}
+    seen = {"on_demand", "spot", "reserved", "owned", "people", "licence", "transfer", "storage", "power", "binding", "shared"}
     assert seen | {"kW", "gCO2/h"} <= set(kinds)
     assert sum(map(math.isfinite, costs.values())) >= 2 * len(SEEDS) / 3
 
@@ -167,4 +168,6 @@ def test_the_order_of_everything_changes_nothing(costs: dict[int, float]) -> Non
             document["catalogs"][part].reverse()
         for part in ("workloads", "limits", "people", "licences", "starts", "sites"):
             document[part].reverse()
+        for pool in document["shared_pools"]:
+            pool["workloads"].reverse()
         assert cost(Instance.model_validate_json(json.dumps(document))) == costs[seed]

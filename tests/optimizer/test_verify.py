@@ -158,7 +158,7 @@ MUTATIONS: list[tuple[str, str, Mutation, set[str]]] = [
         "names",
         "an unknown workload",
         change("deployments", 0, "workloads")(["ghost"]),
-        {"shares", "switches", "workload figures"},
+        {"latency", "shares", "switches", "workload figures"},
     ),
     ("names", "another region", change("deployments", 0, "region")("s"), {"transfer", *BILLED}),
     (

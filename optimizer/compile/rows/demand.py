@@ -96,14 +96,13 @@ def accuracy_rows(table: CandidateTable, columns: Columns) -> RowBlock:
     averaged = [f is not None and f.aggregation is Aggregation.TRAFFIC_WEIGHTED for f in floors]
     weighted = np.flatnonzero(averaged)
     floor = np.array([f.floor_fraction_of_baseline if f is not None else 0.0 for f in floors])
-    workload = columns.pool_workload[columns.routing_pool]
-    mine = np.flatnonzero(np.isin(workload, weighted))
-    owner, number = workload[mine], columns.routing_class[mine]
+    mine = np.flatnonzero(np.isin(columns.routing_workload, weighted))
+    owner, number, pool = columns.routing_workload[mine], columns.routing_number[mine], columns.routing_pool[mine]
     requests = table.demand[:, :, None] * table.shape * table.hours_share
-    total = np.maximum(requests.sum(axis=(1, 2)), 1e-300)
+    total = np.maximum(requests.sum(axis=(1, 2)), 1e-300)  # of a workload's own classes; those of shared pools repeat them
     traffic = requests[owner, number, columns.routing_period[mine]] / total[owner]
     traffic = np.where(table.batch[owner], 1.0, traffic)  # a volume's shares are shares of its work already
-    margin = table.accuracy[columns.pool_candidate[columns.routing_pool[mine]]] - floor[owner]
+    margin = table.kept[columns.pool_candidate[pool], columns.routing_class[mine]] - floor[owner]
     value = traffic * margin  # what a backend would drop is rounded to the strict side
     value = np.where(np.abs(value) >= SMALLEST_LOAD, value, np.where(value < 0, -SMALLEST_LOAD, 0.0))
     return RowBlock(
@@ -127,7 +126,7 @@ def _demand_name(table: CandidateTable, key: int) -> str:
 def _cell_name(table: CandidateTable, columns: Columns, cell: int) -> str:
     pool, period = divmod(cell, columns.n_periods)
     k = columns.pool_candidate[pool]
-    name = f"{table.workloads[table.workload[k]].name},{table.configuration(k).label}"
+    name = f"{table.owners[table.workload[k]].name},{table.configuration(k).label}"
     return f"{name},{table.offers.regions[columns.pool_region[pool]]}{_when(table, period)}"
 
 

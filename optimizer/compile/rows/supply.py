@@ -163,7 +163,7 @@ def _covered(table: CandidateTable, columns: Columns, match: Match) -> npt.NDArr
 def spot_rows(table: CandidateTable, columns: Columns) -> RowBlock:
     """spot[p, t]:  Σ_{o spot} n[p, o, t] ≤ max_spot_fraction[w] · Σ_o n[p, o, t]   where some spot is allowed, not only spot."""
     spot = np.array([price.option.value == "spot" for price in table.offers.prices], dtype=bool)
-    share = np.array([w.max_spot_fraction for w in table.workloads])[columns.pool_workload]
+    share = np.array([w.max_spot_fraction for w in table.owners])[columns.pool_workload]
     on_spot = np.zeros(len(share), dtype=bool)
     on_spot[columns.replica_pool[spot[columns.replica_offer]]] = True
     mine = np.flatnonzero((on_spot & (share < 1.0))[columns.replica_pool])
@@ -175,7 +175,7 @@ def spot_rows(table: CandidateTable, columns: Columns) -> RowBlock:
         value=spot[columns.replica_offer[mine]].astype(np.float64) - share[columns.replica_pool[mine]],
         lower=np.full(len(cells), -np.inf),
         upper=np.zeros(len(cells)),
-        name=lambda r: f"{table.workloads[columns.pool_workload[cells[r] // columns.n_periods]].name},{cells[r]}",
+        name=lambda r: f"{table.owners[columns.pool_workload[cells[r] // columns.n_periods]].name},{cells[r]}",
     )
 
 

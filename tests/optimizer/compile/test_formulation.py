@@ -16,6 +16,7 @@ from tests.optimizer.compile.test_sites import site
 from tests.optimizer.test_training import JOB, ON_A
 from tests.optimizer.tiny import FLOOR, accelerator, instance, model, offer, profile, two_types, variant, workload
 
+QUICK = {"quantity": "e2e", "statistic": "p99"}
 GOLDEN = Path(__file__).parents[2] / "golden"
 
 
@@ -60,8 +61,17 @@ def training() -> dict[str, Any]:
     }
 
 
+def shared() -> dict[str, Any]:
+    """Give the rich model with two workloads of one model that may share at a cost, and one that may not."""
+    parts = rich()
+    third = workload("three", {"q": 3.0}, max_spot_fraction=1.0)
+    pool = {"name": "pool", "workloads": ["one", "three"], "rate_factor": 0.9, "quality": "measured"}
+    profiles = [*parts["profiles"], profile("m", "a", 12.0, engine="quick", latency=[{**QUICK, "at_most_ms": 100.0}])]
+    return {**parts, "workloads": [*parts["workloads"], third], "profiles": profiles, "shared_pools": [pool]}
+
+
 SITES = two_types(10.0) | {"sites": [site(max_power_kw={"value": 2.0})]}
-MODELS = {"two_types": two_types(10.0), "rich": rich(), "training": training(), "sites": SITES}
+MODELS = {"two_types": two_types(10.0), "rich": rich(), "training": training(), "sites": SITES, "shared": shared()}
 
 
 @pytest.mark.parametrize(("name", "parts"), MODELS.items(), ids=MODELS)
