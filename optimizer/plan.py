@@ -31,6 +31,7 @@ __all__ = [
     "ChangeUse",
     "Commitment",
     "Deployment",
+    "Earning",
     "EnergyUse",
     "HeadCost",
     "InstanceKey",
@@ -42,6 +43,7 @@ __all__ = [
     "Route",
     "SwitchUse",
     "TrainingRun",
+    "Unserved",
     "Verification",
     "WorkloadResult",
     "load_plan",
@@ -227,6 +229,34 @@ class ChangeUse(Record):
     commitments: tuple[Commitment, ...]
 
 
+class Unserved(Record):
+    """The share of a class in a period (of a volume: of its first) that is left unserved, what it costs and does not earn."""
+
+    workload: str
+    request_class: str
+    period: str
+    share: Fraction01
+    requests_per_hour: NonNegative
+    usd_per_hour: NonNegative
+    lost_revenue_usd_per_hour: NonNegative
+    quality: Quality
+
+
+class Earning(Record):
+    """What a workload earns and what is its own of the bill, USD per hour of the month.
+
+    ``own_usd_per_hour`` is its share of rents and the sending of its answers; what workloads share (people, licences, data,
+    setup, maintenance, storage) is not divided among them.
+    """
+
+    workload: str
+    revenue_usd_per_hour: NonNegative
+    own_usd_per_hour: NonNegative
+    unserved_usd_per_hour: NonNegative
+    penalty_usd_per_hour: NonNegative
+    margin_usd_per_hour: float
+
+
 class Route(Record):
     """The share of one class that one pool serves, and what sending its answers costs while the period lasts."""
 
@@ -344,6 +374,10 @@ class Plan(Record):
     starts: tuple[PeriodChange, ...] = ()
     change: ChangeUse | None = None
     routing: tuple[Route, ...]
+    unserved: tuple[Unserved, ...] = ()
+    earnings: tuple[Earning, ...] = ()
+    revenue_usd_per_hour: NonNegative | None = None
+    profit_usd_per_hour: float | None = None
     training: tuple[TrainingRun, ...] = ()
     workloads: tuple[WorkloadResult, ...]
     limits: tuple[LimitUse, ...]

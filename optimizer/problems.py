@@ -238,7 +238,14 @@ def _workload_references(document: Mapping[str, Any], known: Known, *, offers_re
     periods = set(_names(document, "periods")) or {"always"}
     if not _any_demand(document):
         yield ["workloads"], "no demand: every rate is 0", "a rate above 0", ""
+    earning = [path for path, w in _items(document, "workloads") if isinstance(w.get("revenue"), Mapping)]
+    if document.get("objective") == "profit" and not earning:
+        yield ["objective"], "'profit', while no workload earns anything", "revenue of some workload", "or the objective 'cost'"
     for path, workload in _items(document, "workloads"):
+        shed, counted = workload.get("shedding"), path in earning and document.get("objective") == "profit"
+        if isinstance(shed, Mapping) and shed.get("usd_per_request") == 0 and not counted:
+            hint = "the objective 'profit' counts what is not earned; else all that may be left unserved would be"
+            yield [*path, "shedding", "usd_per_request"], "0", "what a lost request costs", hint
         yield from _unknown([*path, "model"], workload.get("model"), known.get("models"), MODEL)
         yield from _unknown([*path, "start"], workload.get("start"), periods, "a period of the instance")
         work = workload.get("work")
@@ -415,10 +422,8 @@ def _month(document: Mapping[str, Any]) -> Iterator[Finding]:
 def not_yet_problems(document: Mapping[str, Any]) -> list[Problem]:
     """Give every construct the schema has room for and this version does not build: refused, never ignored."""
     found: list[tuple[list[str | int], str]] = []
-    if document.get("objective") == "profit":
-        found.append((["objective"], "the objective 'profit'"))
     for path, workload in _items(document, "workloads"):
-        found += [([*path, field], field) for field in ("redundancy", "revenue") if workload.get(field)]
+        found += [([*path, field], field) for field in ("redundancy",) if workload.get(field)]
         for where, entry in _items(workload, "classes"):
             if entry.get("prefix_cached_fraction"):
                 found.append(([*path, *where, "prefix_cached_fraction"], "prefix caching"))

@@ -15,9 +15,11 @@ import numpy.typing as npt
 from optimizer.compile.candidates import SMALLEST_LOAD, CandidateTable
 from optimizer.compile.dominance import crowded_pairs, outpriced_pairs, undominated_pairs
 from optimizer.compile.in_force import Changes, Held, move_steps
+from optimizer.compile.shedding import ShedColumns, shed_columns
 from optimizer.compile.starts import Steps, start_steps
 from optimizer.compile.switches import SwitchTable
 from optimizer.compile.training import TrainingTable
+from optimizer.costs.risk import penalty_usd_per_hour
 from optimizer.errors import InvalidInputError, Problem
 
 __all__ = ["Columns", "columns_of"]
@@ -41,6 +43,7 @@ class Columns:
     ``f[p, b, t]``: the next columns are the share of class ``routing_class`` of the pool's owner sent to ``routing_pool``.
     ``s[p, o, t]``: the next ``len(starts)`` columns count starts and stops of replicas into a period.
     ``m[p, o, t]``: the next ``len(moves)`` columns count replicas more or fewer than the plan in force has.
+    ``u[w, b, t]``: the next ``len(shed)`` columns are shares of demand left unserved.
     ``c``: one more column says whether anything in force changes, if a change must save something.
     ``pool_candidate`` and ``pool_region`` have shape (n_pools,).
     """
@@ -63,6 +66,7 @@ class Columns:
     changes: Changes
     starts: Steps
     moves: Steps
+    shed: ShedColumns
     lower: npt.NDArray[np.float64]
     upper: npt.NDArray[np.float64]
     integer: npt.NDArray[np.bool_]
@@ -103,9 +107,14 @@ class Columns:
         return self.first_start + len(self.starts)
 
     @property
+    def first_shed(self) -> int:
+        """Give the index of the first column of unserved shares."""
+        return self.first_move + len(self.moves)
+
+    @property
     def first_changed(self) -> int:
         """Give the index of the column that says whether anything in force changes, if there is one."""
-        return self.first_move + len(self.moves)
+        return self.first_shed + len(self.shed)
 
     @property
     def gone(self) -> tuple[Held, ...]:
@@ -117,10 +126,12 @@ class Columns:
     @property
     def constant_usd_per_hour(self) -> float:
         """Give what is paid whatever is chosen, USD per hour: it is in the bill and not in the objective."""
+        penalties = [w.penalty for w in self.table.instance.workloads if w.penalty is not None]
+        usd = sum(float(penalty_usd_per_hour(p.expected_per_month, p.usd_each)) for p in penalties)
         if (in_force := self.changes.in_force) is None:
-            return 0.0
+            return usd
         stopped = sum(float(h.replicas @ self.table.hours_share) for h in self.gone)
-        return stopped * in_force.policy.usd_per_replica_stop / in_force.policy.horizon_hours
+        return usd + stopped * in_force.policy.usd_per_replica_stop / in_force.policy.horizon_hours
 
     @property
     def switch_pools(self) -> npt.NDArray[np.bool_]:
@@ -200,9 +211,7 @@ class Columns:
     @property
     def routing_demand(self) -> IntArray:
         """Give the (workload, class, period) of each routing column as one number; a volume has one for all periods."""
-        width, workload = self.table.load.shape[1], self.routing_workload
-        period = np.where(self.table.batch[workload], 0, self.routing_period)
-        return np.asarray((workload * width + self.routing_number) * self.n_periods + period)
+        return _demand(self.table, self.routing_workload, self.routing_number, self.routing_period)
 
     @cached_property
     def rent_offer(self) -> IntArray:
@@ -251,7 +260,10 @@ class Columns:
         x = [f"x[{self.training.label(run)}]" for run in range(len(self.training))]
         s = [("start" if up > 0 else "stop") + n[now][1:] for up, now in zip(self.starts.sign, self.starts.now, strict=True)]
         m = [("more" if up > 0 else "fewer") + n[now][1:] for up, now in zip(self.moves.sign, self.moves.now, strict=True)]
-        return n + i + r + y + x + f + s + m + ["changed"] * (len(self.upper) - self.first_changed)
+        demands = [divmod(key, self.n_periods) for key in self.shed.demand.tolist()]
+        of = [(table.workloads[d // table.load.shape[1]], d % table.load.shape[1], t) for d, t in demands]
+        u = [f"u[{w.name},{w.classes[b].name}{when[t]}]" for w, b, t in of]
+        return n + i + r + y + x + f + s + m + u + ["changed"] * (len(self.upper) - self.first_changed)
 
 
 def columns_of(
@@ -299,7 +311,9 @@ def columns_of(
     upper += [np.ones(len(switch) + len(training) + len(routing[0]))]
     starting = start_steps(table, starts, pool[pair], pools[0][pool[pair]], offer[pair], period)
     moving = move_steps(table, in_force, held, period)
-    upper += [starting.upper(upper[0]), moving.upper(upper[0]), np.ones(int(changes.saving_usd_per_hour > 0))]
+    of = (owner[routing[0]], routing[1])
+    shed = shed_columns(table, _demand(table, table.class_workload[of], table.class_number[of], routing[2]))
+    upper += [starting.upper(upper[0]), moving.upper(upper[0]), shed.upper, np.ones(int(changes.saving_usd_per_hour > 0))]
     whole = len(pair) + len(shared) + len(commit) + len(switch) + len(training)
     column = np.arange(sum(map(len, upper)))
     lower = np.zeros(len(column))
@@ -323,10 +337,17 @@ def columns_of(
         changes=changes,
         starts=starting,
         moves=moving,
+        shed=shed,
         lower=lower,
         upper=np.concatenate(upper).astype(np.float64),
         integer=(column < whole) | (column >= len(column) - len(upper[-1])),
     )
+
+
+def _demand(table: CandidateTable, workload: IntArray, request_class: IntArray, period: IntArray) -> IntArray:
+    """Give (workload, class, period) as one number; a volume has one for all periods."""
+    number = workload * table.load.shape[1] + request_class
+    return np.asarray(number * len(table.hours_share) + np.where(table.batch[workload], 0, period))
 
 
 def _most_instances(table: CandidateTable) -> npt.NDArray[np.float64]:

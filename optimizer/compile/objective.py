@@ -8,10 +8,23 @@ import numpy.typing as npt
 from optimizer.compile.candidates import CandidateTable
 from optimizer.compile.columns import Columns
 
-__all__ = ["busy_usd_per_hour", "objective"]
+__all__ = ["bill", "busy_usd_per_hour", "objective"]
 
 
 def objective(table: CandidateTable, columns: Columns) -> npt.NDArray[np.float64]:
+    """Give the coefficients of what is minimised; shape (n_columns,), USD per hour.
+
+    That is the bill, what changing anything in force must save, and with the objective ``profit`` what unserved requests do not
+    earn: revenue less the bill is largest where the bill and the revenue lost are least together.
+    """
+    cost = bill(table, columns)
+    cost[columns.first_changed :] = columns.changes.saving_usd_per_hour
+    if table.instance.objective == "profit":
+        cost[columns.first_shed : columns.first_changed] += columns.shed.lost_usd_per_hour
+    return cost
+
+
+def bill(table: CandidateTable, columns: Columns) -> npt.NDArray[np.float64]:
     """Give the coefficients of the sum of these; shape (n_columns,), USD per hour.
 
     Σ_{o,t} hours_share[t] · price[o] · instances[o, t] + Σ_o price[o] · r[o] + Σ_s price[s] · y[s]
@@ -20,8 +33,8 @@ def objective(table: CandidateTable, columns: Columns) -> npt.NDArray[np.float64
 
     ``price[o]`` is what an instance-hour costs under all heads that count instances: rent, unit licences, interruptions, idle
     draw at a site. Reserved and owned offers are paid by the commitment r, in all periods, and not by use; so are training runs
-    on them. Starts and stops are paid at the price of their columns. ``busy_usd`` is what an accelerator of a site draws more
-    while it is busy.
+    on them. Starts, stops, changes and unserved requests are paid at the price of their columns. ``busy_usd`` is what an
+    accelerator of a site draws more while it is busy.
     """
     cost = np.zeros(len(columns.upper))
     price = np.where(table.offers.committed, 0.0, table.offers.usd_per_hour)
@@ -34,8 +47,8 @@ def objective(table: CandidateTable, columns: Columns) -> npt.NDArray[np.float64
     transfer = columns.routing_usd_per_hour * table.hours_share[columns.routing_period]
     cost[columns.first_routing : columns.first_start] = transfer + busy_usd_per_hour(table, columns)
     cost[columns.first_start : columns.first_move] = columns.starts.usd_per_hour
-    cost[columns.first_move : columns.first_changed] = columns.moves.usd_per_hour
-    cost[columns.first_changed :] = columns.changes.saving_usd_per_hour
+    cost[columns.first_move : columns.first_shed] = columns.moves.usd_per_hour
+    cost[columns.first_shed : columns.first_changed] = columns.shed.penalty_usd_per_hour
     return cost
 
 

@@ -11,6 +11,7 @@ from optimizer.compile import Compiled
 from optimizer.decode.assumptions import assumptions_of, warnings_of
 from optimizer.decode.baselines import baselines_of
 from optimizer.decode.counts import choice_of
+from optimizer.decode.earnings import earnings_of
 from optimizer.decode.results import Results
 from optimizer.decode.training import training_of
 from optimizer.errors import AllocationError, InfeasibleError, InterruptedByUserError, NoPlanError
@@ -51,6 +52,12 @@ def decode(
     switches, heads = told.switches(), told.heads()
     usd_per_hour, limits = float(sum(heads.values())), told.limits()
     energy, objective_usd = told.drawn.in_all(), float(sum(heads.values()) + told.beside_bill)
+    routing = told.routing()
+    workloads = told.workloads(deployments, limits)
+    earnings = earnings_of(compiled.instance, workloads, routing, training, told.unserved)
+    nothing = () if rentals or training else (compiled.instance.as_of,)
+    earns = any(w.revenue is not None for w in compiled.instance.workloads)
+    revenue = sum(x.revenue_usd_per_hour for x in earnings) if earns else None
     bound = _safe_bound(solution, objective_usd)
     gap = None if bound is None else relative_gap(objective_usd, bound)
     proved = gap is not None and gap <= PROVED_GAP
@@ -70,14 +77,18 @@ def decode(
         switches=switches,
         starts=told.starts,
         change=told.change,
-        routing=told.routing(),
+        routing=routing,
+        unserved=told.unserved,
+        earnings=earnings,
+        revenue_usd_per_hour=revenue,
+        profit_usd_per_hour=None if revenue is None else revenue - usd_per_hour,
         training=training,
-        workloads=told.workloads(deployments, limits),
+        workloads=workloads,
         limits=limits,
         baselines=baselines_of(compiled, usd_per_hour),
         energy=energy,
         quality_shares=_quality_shares(told, deployments, usd_per_hour),
-        oldest_price=min([r.price_as_of for r in rentals] + [run.price_as_of for run in training]),
+        oldest_price=min([*(r.price_as_of for r in rentals), *(run.price_as_of for run in training), *nothing]),
         assumptions=tuple(assumptions_of(table, deployments, rentals, limits, energy)),
         candidates=compiled.counts,
         backend=solution.backend,

@@ -17,6 +17,7 @@ from optimizer.compile import CandidateTable, Compiled
 from optimizer.compile.starts import StartPrices, started_usd_per_hour
 from optimizer.compile.switches import SwitchTable
 from optimizer.costs.compute import rent_usd_per_hour
+from optimizer.costs.risk import penalty_usd_per_hour
 from optimizer.plan import Baseline, Baselines
 
 __all__ = ["baselines_of"]
@@ -168,6 +169,9 @@ def _baseline(compiled: Compiled, singles: list[_Single | None], ways: dict[str,
     switched = sum(s.usd_per_hour for s in used)
     costs = {name: s.usd_per_hour for name, s in found.items()}
     costs |= {name: float(runs.use[n] * runs.offers.usd_per_hour[runs.offer[n]]) for name, n in ways.items()}
+    for w in compiled.instance.workloads:
+        if w.penalty is not None and w.name in costs:
+            costs[w.name] += float(penalty_usd_per_hour(w.penalty.expected_per_month, w.penalty.usd_each))
     total = sum(costs.values()) + switched
     return Baseline(
         usd_per_hour=total,

@@ -6,7 +6,9 @@ overloaded is mended here by moving traffic, and where there is no room by one m
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,8 @@ SHARE_UNIT = 10**12
 """Shares are whole multiples of 1 / SHARE_UNIT."""
 SMALLEST_SHARE = 1e-9
 """A smaller share is a solver's dust, not a route."""
+DUST = 1e-6
+"""Where all of a class may be left unserved, less than this share of it is not served."""
 OVERLOAD_TOLERANCE = 1e-10
 """Relative overload of a pool that is left alone; ``verify`` allows 1e-9."""
 
@@ -43,6 +47,7 @@ class Choice:
     instances: IntArray
     shares: IntArray
     ways: IntArray
+    unserved: IntArray
 
 
 def choice_of(compiled: Compiled, solution: Solution) -> Choice:
@@ -57,12 +62,16 @@ def choice_of(compiled: Compiled, solution: Solution) -> Choice:
     columns = compiled.columns
     replicas = _whole(solution.values[: columns.first_instance], compiled)
     shares = np.clip(solution.values[columns.first_routing : columns.first_start], 0.0, 1.0)
-    shares = _balanced(compiled, replicas, np.where(shares < SMALLEST_SHARE, 0.0, shares))
-    exact = _exact(compiled, shares)
+    shares = np.where(shares < SMALLEST_SHARE, 0.0, shares)
+    unserved = _unserved(compiled, shares)
+    served = np.ones(int(columns.routing_demand.max(initial=-1)) + 1)
+    served[columns.shed.demand] = 1.0 - unserved / SHARE_UNIT
+    shares = _balanced(compiled, replicas, shares, served)
+    exact = _exact(compiled, shares, unserved)
     ways = _ways(compiled, solution.values[columns.first_training : columns.first_routing])
     used, instances = _used(compiled, replicas), _instances(compiled, _used(compiled, replicas), ways)
     np.add.at(used, *_on_committed(compiled, ways, columns.training.accelerators))
-    return Choice(replicas, used, instances, exact, ways)
+    return Choice(replicas, used, instances, exact, ways, unserved)
 
 
 def _ways(compiled: Compiled, values: FloatArray) -> IntArray:
@@ -110,16 +119,25 @@ def _whole(values: FloatArray, compiled: Compiled, first: int = 0) -> IntArray:
     return counts.astype(np.int64)
 
 
-def _balanced(compiled: Compiled, replicas: IntArray, shares: FloatArray) -> FloatArray:
-    """Make shares sum to one over cells that exist, and move what overloads a cell to where there is room."""
+def _unserved(compiled: Compiled, shares: FloatArray) -> IntArray:
+    """Give what shares leave unserved where that is allowed, in SHARE_UNITs, at most what is allowed; dust is served or not."""
+    columns = compiled.columns
+    served = np.bincount(columns.routing_demand, weights=shares, minlength=1)[columns.shed.demand]
+    served = np.where(served < DUST, 0.0, np.where(served > 1.0 - SMALLEST_SHARE, 1.0, served))
+    most = [math.floor(Fraction(repr(x)) * SHARE_UNIT) for x in columns.shed.upper.tolist()]
+    return np.asarray(np.minimum(np.rint((1.0 - served) * SHARE_UNIT).astype(np.int64), np.array(most, dtype=np.int64)))
+
+
+def _balanced(compiled: Compiled, replicas: IntArray, shares: FloatArray, served: FloatArray) -> FloatArray:
+    """Make shares sum to what is served over cells that exist, and move what overloads a cell to where there is room."""
     columns = compiled.columns
     cell, key, load = columns.routing_cell, columns.routing_demand, columns.routing_load
     room = np.bincount(columns.replica_cell, weights=replicas, minlength=int(cell.max(initial=-1)) + 1).astype(np.float64)
     shares = np.where(room[cell] > 0, shares, 0.0)
     total = np.bincount(key, weights=shares)
-    if (total[key] <= 0.5).any():
+    if (total[key] <= 0.5 * served[key] - DUST).any():
         raise AllocationError("a class with demand is routed nowhere in the solver's answer")
-    shares = shares / total[key]
+    shares = shares * (served[key] / np.maximum(total[key], SMALLEST_SHARE))
     used = np.bincount(cell, weights=load * shares, minlength=len(room)).astype(np.float64)
     for c in np.flatnonzero(used > room * (1 + OVERLOAD_TOLERANCE)):
         _unload(int(c), cell, key, load, shares, used, room)
@@ -154,13 +172,14 @@ def _add_replica(compiled: Compiled, c: int, replicas: IntArray) -> None:
     replicas[mine[np.argmax(free)]] += 1
 
 
-def _exact(compiled: Compiled, shares: FloatArray) -> IntArray:
-    """Turn shares into whole multiples of 1 / SHARE_UNIT that sum to SHARE_UNIT for each class; the largest takes the rest."""
+def _exact(compiled: Compiled, shares: FloatArray, unserved: IntArray) -> IntArray:
+    """Turn shares into whole multiples of 1 / SHARE_UNIT that sum to what is served of each class; the largest takes the rest."""
     key = compiled.columns.routing_demand
     units = np.where(shares < SMALLEST_SHARE, 0, np.rint(shares * SHARE_UNIT).astype(np.int64))
     order = np.lexsort((-units, key))
     first = order[np.r_[True, key[order][1:] != key[order][:-1]][: len(order)]]
     sums = np.zeros(int(key.max(initial=-1)) + 1, dtype=np.int64)
     np.add.at(sums, key, units)
+    sums[compiled.columns.shed.demand] += unserved
     units[first] += SHARE_UNIT - sums[key[first]]
     return units

@@ -89,8 +89,8 @@ class Drawn:
         working = np.concatenate([self.busy * table.hours_share[columns.routing_period], runs.working[ways]])
         busy = energy.busy_kw[place] * working
         grams = energy.gco2_per_kwh[offers.region], energy.gco2_per_kwh[place[0]]
-        carbon_known = min(float(held[~np.isnan(on * grams[0])].sum() / held.sum()), 1.0)
-        energy_known = min(float(held[~np.isnan(on)].sum() / held.sum()), 1.0)
+        carbon_known = min(float(held[~np.isnan(on * grams[0])].sum() / max(held.sum(), 1e-300)), 1.0)
+        energy_known = min(float(held[~np.isnan(on)].sum() / max(held.sum(), 1e-300)), 1.0)
         kwh = float(np.nansum(on) + np.nansum(busy))
         emitted = float(np.nansum(on * grams[0]) + np.nansum(busy * grams[1]))
         return EnergyUse(

@@ -14,6 +14,7 @@ from optimizer.compile import CandidateTable, Compiled
 from optimizer.compile.prices import RuledPrice
 from optimizer.decode.changes import change_use, period_changes
 from optimizer.decode.counts import SHARE_UNIT, Choice, IntArray
+from optimizer.decode.earnings import unserved_of
 from optimizer.decode.energy import Drawn, known
 from optimizer.instance import HOURS_PER_MONTH
 from optimizer.plan import (
@@ -23,6 +24,7 @@ from optimizer.plan import (
     Rental,
     Route,
     SwitchUse,
+    Unserved,
 )
 
 __all__ = ["Told"]
@@ -184,13 +186,28 @@ class Told:
         """Give every change that is paid for."""
         return self.starts if self.change is None else (*self.starts, *self.change.moves, *self.change.gone)
 
+    @cached_property
+    def unserved(self) -> tuple[Unserved, ...]:
+        """Tell each share of a class that is left unserved."""
+        return unserved_of(self.compiled, self.choice)
+
+    @property
+    def penalties(self) -> list[tuple[Fraction, Quality]]:
+        """Give the penalties that are expected whatever is chosen, USD per hour."""
+        told = [w.penalty for w in self.table.instance.workloads if w.penalty is not None]
+        months = Fraction(HOURS_PER_MONTH)
+        return [(Fraction(repr(p.usd_each)) * Fraction(repr(p.expected_per_month)) / months, p.quality) for p in told]
+
     @property
     def beside_bill(self) -> Fraction:
         """Give what the objective holds beyond the bill, less what the bill holds beyond the objective, USD per hour."""
-        if self.change is None:
-            return Fraction(0)
-        fixed = sum((Fraction(repr(c.usd_per_hour)) for c in self.change.gone), Fraction(0))
-        return Fraction(repr(self.change.saving_asked_usd_per_hour)) - fixed
+        found = -sum((usd for usd, _ in self.penalties), Fraction(0))
+        if self.table.instance.objective == "profit":
+            found += sum((Fraction(repr(x.lost_revenue_usd_per_hour)) for x in self.unserved), Fraction(0))
+        if self.change is not None:
+            found -= sum((Fraction(repr(c.usd_per_hour)) for c in self.change.gone), Fraction(0))
+            found += Fraction(repr(self.change.saving_asked_usd_per_hour))
+        return found
 
     def heads(self) -> dict[str, Fraction]:
         """Add up the bill exactly, by head, USD per hour."""
@@ -204,6 +221,8 @@ class Told:
         for s in self.switches():
             heads[s.head] = heads.get(s.head, Fraction(0)) + Fraction(repr(s.usd_per_hour))
         heads["setup"] = sum((Fraction(repr(c.usd_per_hour)) for c in self.changes), heads.get("setup", Fraction(0)))
+        heads["risk"] += sum((Fraction(repr(x.usd_per_hour)) for x in self.unserved), Fraction(0))
+        heads["risk"] += sum((usd for usd, _ in self.penalties), Fraction(0))
         return heads
 
     def unit_charges(self) -> dict[str, Fraction]:
@@ -235,6 +254,10 @@ class Told:
             found[s.quality] += Fraction(repr(s.usd_per_hour))
         for c in self.changes:
             found[c.quality] += Fraction(repr(c.usd_per_hour))
+        for x in self.unserved:
+            found[x.quality] += Fraction(repr(x.usd_per_hour))
+        for usd, quality in self.penalties:
+            found[quality] += usd
         units = {"licence": [x.quality for x in instance.licences], "risk": [x.quality for x in instance.interruptions]}
         units["power"] = [instance.power_quality]
         for head, usd in self.unit_charges().items():

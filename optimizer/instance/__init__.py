@@ -17,6 +17,7 @@ from optimizer.instance.demand import (
     TrainingWorkload,
     Workload,
 )
+from optimizer.instance.earning import Penalty, Revenue, Shedding
 from optimizer.instance.limits import (
     Limit,
     Match,
@@ -74,17 +75,20 @@ __all__ = [
     "Licence",
     "Limit",
     "Match",
+    "Penalty",
     "People",
     "Period",
     "Policy",
     "PriceRule",
     "Rate",
     "RequestClass",
+    "Revenue",
     "RoutePrice",
     "Scaling",
     "ServingWorkload",
     "SetupPrices",
     "SharedPool",
+    "Shedding",
     "Site",
     "StartPrice",
     "Stated",

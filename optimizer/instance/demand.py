@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from optimizer.catalog import Quality, Quantity, Record
 from optimizer.catalog.record import Fraction01, Name, NonNegative, Positive, PositiveInt, Text
+from optimizer.instance.earning import Penalty, Revenue, Shedding
 from optimizer.instance.training import Checkpoint, Scaling, TrainingLayout, TrainingMemory, TrainingPrecision, Work
 
 __all__ = [
@@ -147,6 +148,9 @@ class _Demand(Record):
     accuracy: AccuracyFloor | None = None
     max_spot_fraction: Fraction01 = 0.0
     allowed_quality: tuple[Quality, ...] = (Quality.MEASURED, Quality.INTERPOLATED, Quality.DERIVED, Quality.MODELLED)
+    revenue: Revenue | None = None
+    shedding: Shedding | None = None
+    penalty: Penalty | None = None
     note: Text = ""
 
 
@@ -156,7 +160,6 @@ class ServingWorkload(_Demand):
     kind: Literal["serving"] = "serving"
     classes: Annotated[tuple[RequestClass, ...], Field(min_length=1)]
     redundancy: dict[str, Any] | None = None
-    revenue: dict[str, Any] | None = None
 
 
 class BatchWorkload(_Demand):
@@ -222,6 +225,8 @@ class TrainingWorkload(_Demand):
     def _is_whole(self) -> TrainingWorkload:
         if self.latency:
             raise ValueError("a deadline, no latency targets")
+        if self.shedding or (self.revenue and self.revenue.usd_per_request + self.revenue.impressions_per_request):
+            raise ValueError("a job that is done whole: no shedding, and revenue by subscription or contract, not by request")
         if 0 < self.max_spot_fraction < 1:
             raise ValueError("max_spot_fraction 0 or 1, since a gang is on one offer as a whole")
         if self.scaling is None and len(set(self.gangs)) > 1:

@@ -60,6 +60,10 @@ def _tables(plan: Plan, *, markdown: bool) -> list[str]:
         parts.insert(2, _switches(plan, markdown))
     if plan.training:
         parts.insert(1, _training(plan, markdown))
+    if plan.unserved:
+        parts.append(_unserved(plan, markdown))
+    if plan.earnings:
+        parts.append(_earnings(plan, markdown))
     if plan.starts:
         parts.append(_changes("Starts and stops between periods", plan.starts, markdown))
     if plan.change is not None and (moves := (*plan.change.moves, *plan.change.gone)):
@@ -126,6 +130,36 @@ def _switches(plan: Plan, markdown: bool) -> str:
     return _table(
         "Switched on by use", ["head", "what", "USD/h", "used by", "rests on"], rows, markdown=markdown, right=("USD/h",)
     )
+
+
+def _unserved(plan: Plan, markdown: bool) -> str:
+    rows = [
+        [u.workload, u.request_class, u.period, f"{u.share:.1%}", f"{u.requests_per_hour:,.0f}", f"{u.usd_per_hour:,.2f}"]
+        for u in plan.unserved
+    ]
+    head = ["workload", "class", "period", "share", "requests/h", "USD/h"]
+    return _table("Left unserved", head, rows, markdown=markdown, right=("share", "requests/h", "USD/h"))
+
+
+def _earnings(plan: Plan, markdown: bool) -> str:
+    """Give what workloads earn against what is their own of the bill, and the profit after all that they share."""
+    head = ["workload", "revenue", "rent and answers", "unserved", "penalties", "margin"]
+    rows = [
+        [e.workload]
+        + [
+            f"{usd:,.2f}"
+            for usd in (
+                e.revenue_usd_per_hour,
+                e.own_usd_per_hour,
+                e.unserved_usd_per_hour,
+                e.penalty_usd_per_hour,
+                e.margin_usd_per_hour,
+            )
+        ]
+        for e in plan.earnings
+    ]
+    profit = "" if plan.profit_usd_per_hour is None else f"; profit after the whole bill {plan.profit_usd_per_hour:,.2f}"
+    return _table(f"Earnings, USD/h{profit}", head, rows, markdown=markdown, right=tuple(head[1:]))
 
 
 def _changes(title: str, changes: Sequence[PeriodChange], markdown: bool) -> str:

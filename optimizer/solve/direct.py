@@ -137,8 +137,11 @@ def _completed(compiled: Compiled, start: npt.NDArray[np.float64]) -> npt.NDArra
     start[columns.first_switch : columns.first_training] = switched
     replicas = start[: columns.first_instance]
     start[columns.first_start : columns.first_move] = columns.starts.of_replicas(replicas)
-    start[columns.first_move : columns.first_changed] = columns.moves.of_replicas(replicas)
-    start[columns.first_changed :] = (start[columns.first_move : columns.first_changed] > 0).any()
+    start[columns.first_move : columns.first_shed] = columns.moves.of_replicas(replicas)
+    served = np.zeros(int(columns.routing_demand.max(initial=-1)) + 1)
+    np.add.at(served, columns.routing_demand, start[columns.first_routing : columns.first_start])
+    start[columns.first_shed : columns.first_changed] = np.clip(1.0 - served[columns.shed.demand], 0.0, columns.shed.upper)
+    start[columns.first_changed :] = (start[columns.first_move : columns.first_shed] > 0).any()
     return start
 
 

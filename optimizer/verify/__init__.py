@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from optimizer.instance import Instance
 from optimizer.plan import Plan, Verification
-from optimizer.verify import changes, charges, energy, identity, money, places, service, supply, training
+from optimizer.verify import changes, charges, earnings, energy, identity, money, places, service, supply, training
 from optimizer.verify.facts import LOAD_TOLERANCE, Facts
 
 __all__ = ["LOAD_TOLERANCE", "RULES", "verify_plan"]
@@ -35,6 +35,8 @@ RULES: dict[str, Callable[[Facts], Iterator[str]]] = {
     "switches": charges.switches_rule,
     "starts": changes.starts_rule,
     "changes": changes.changes_rule,
+    "unserved": earnings.unserved_rule,
+    "earnings": earnings.earnings_rule,
     "bill": money.bill_rule,
     "energy": energy.energy_rule,
     "objective": money.objective_rule,

@@ -10,6 +10,7 @@ from optimizer.catalog import Quality, worst
 from optimizer.instance import HOURS_PER_MONTH, FlatLicence, Instance, Match, UnitLicence
 from optimizer.plan import Deployment
 from optimizer.verify.changes import change_charges
+from optimizer.verify.earnings import risk_charges
 from optimizer.verify.energy import busy_usd_per_hour, idle_usd_per_hour
 from optimizer.verify.facts import Facts, differs, fraction
 from optimizer.verify.matching import offer_fits, pool_fits
@@ -152,4 +153,5 @@ def heads(facts: Facts) -> dict[str, Fraction]:
     for due, _ in _expected(facts).values():
         found[due.head] = found.get(due.head, Fraction(0)) + due.usd_per_hour
     found["setup"] = found.get("setup", Fraction(0)) + sum(change_charges(facts).values(), Fraction(0))
+    found["risk"] += sum(risk_charges(facts).values(), Fraction(0))
     return found

@@ -9,6 +9,7 @@ from optimizer.catalog import Quality, worst
 from optimizer.plan import HEADS, HOURS_PER_MONTH, PROVED_GAP, Baseline
 from optimizer.verify.changes import beside_bill, change_charges
 from optimizer.verify.charges import charge_quality, heads, unit_charges
+from optimizer.verify.earnings import lost_revenue, penalties, risk_charges
 from optimizer.verify.facts import COMMITTED, MONEY_TOLERANCE, Facts, differs, fraction, grouped
 from optimizer.verify.places import transfer_usd_per_hour
 
@@ -72,8 +73,9 @@ def bill_rule(facts: Facts) -> Iterator[str]:
 
 
 def objective_rule(facts: Facts) -> Iterator[str]:
-    """Check that the objective is the choice-dependent cost, and what changes had to save."""
-    total = sum(heads(facts).values(), beside_bill(facts))
+    """Check that the objective is the choice-dependent cost, what changes had to save, and for profit what is not earned."""
+    total = sum(heads(facts).values(), beside_bill(facts)) - penalties(facts)
+    total += lost_revenue(facts) if facts.instance.objective == "profit" else 0
     if differs(facts.plan.objective_usd, total):
         yield f"choice-dependent cost is {float(total)} USD/h, the plan says {facts.plan.objective_usd}"
 
@@ -118,7 +120,8 @@ def baselines_rule(facts: Facts) -> Iterator[str]:
 def quality_shares_rule(facts: Facts) -> Iterator[str]:
     """Check that the shares of cost by quality, and the oldest price, are those of the deployments."""
     total = max(sum(heads(facts).values(), Fraction(0)), Fraction(1, 10**9))
-    charges = change_charges(facts)
+    risky = risk_charges(facts)
+    charges = {quality: usd + risky[quality] for quality, usd in change_charges(facts).items()}
     for head, usd in unit_charges(facts).items():
         charges[charge_quality(facts, head)] += usd
     charges[worst(x.quality for x in facts.instance.routes)] += transfer_usd_per_hour(facts)

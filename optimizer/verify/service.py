@@ -10,6 +10,7 @@ from math import isclose
 from optimizer.catalog import Option, worst
 from optimizer.instance import AccuracyFloor, Aggregation, ServingWorkload
 from optimizer.plan import Deployment
+from optimizer.verify.earnings import unserved_share
 from optimizer.verify.facts import LOAD_TOLERANCE, Facts, differs, fraction
 
 
@@ -131,8 +132,9 @@ def shares_rule(facts: Facts) -> Iterator[str]:
             for period in facts.instance.periods:
                 total = sums.pop((name, c.name, period.name), Fraction(0))
                 wanted = Fraction(1) if c.rate.at(period.name) > 0 else Fraction(0)
+                wanted -= unserved_share(facts, name, c.name, period.name)
                 if total != wanted:
-                    yield f"{name}/{c.name}: shares in {period.name} sum to {float(total)!r}, not {int(wanted)}"
+                    yield f"{name}/{c.name}: shares in {period.name} sum to {float(total)!r}, not {float(wanted):g}"
     yield from (f"routing of {key} belongs to no class" for key in sums)
 
 
@@ -144,8 +146,8 @@ def _volume(facts: Facts, workload: ServingWorkload, sums: dict[tuple[str, str, 
         total += share
         if share and not rate.at(period.name):
             yield f"{workload.name}: works in {period.name}, outside its window"
-    if total != 1:
-        yield f"{workload.name}: shares sum to {float(total)!r}, not 1"
+    if total != (wanted := 1 - unserved_share(facts, workload.name, workload.classes[0].name, None)):
+        yield f"{workload.name}: shares sum to {float(total)!r}, not {float(wanted):g}"
 
 
 def capacity_rule(facts: Facts) -> Iterator[str]:

@@ -28,6 +28,7 @@ def full_instance(seed: int) -> Instance:
     profiles += [profile(m, "a", 5.0) for m in ("m", "n") if not any(p["model"] == m for p in profiles)]
     unique = {(p["model"], p["accelerator"], p["precision"]): p for p in profiles}
     workloads = [_serving(rng, "w0", "m"), _serving(rng, "w1", "n"), _batch(rng), *_training(seed)]
+    _shed(np.random.default_rng(70_000 + seed), workloads)
     more = np.random.default_rng(90_000 + seed)
     parts = document(
         accelerators=[accelerator(card, family=f"family-{card}", tdp_w=w) for card, w in zip(CARDS, (300.0, 700.0), strict=False)]
@@ -240,3 +241,14 @@ def _starts(rng: np.random.Generator) -> list[dict[str, Any]]:
         {"name": f"start {n}", "when": when, **{field: float(rng.integers(low, high)) for field, low, high in prices}}
         for n, when in enumerate(drawn)
     ]
+
+
+def _shed(rng: np.random.Generator, workloads: list[dict[str, Any]]) -> None:
+    """Let some workloads leave some of their demand unserved, at a price near that of serving it, and give some penalties."""
+    for w in workloads:
+        if w["kind"] != "training" and rng.random() < 0.3:
+            price = float(rng.integers(1, 9)) / 2**15
+            w["shedding"] = {"max_unserved_fraction": float(rng.choice([0.05, 0.25, 1.0])), "usd_per_request": price}
+            w["revenue"] = {"usd_per_request": float(rng.integers(0, 5)) / 2**15, "contract_usd_per_month": 730.0}
+        if rng.random() < 0.2:
+            w["penalty"] = {"usd_each": 100.0, "expected_per_month": float(rng.integers(1, 9)) / 4}

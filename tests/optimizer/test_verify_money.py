@@ -19,9 +19,11 @@ HALVES = [{"name": "day", "hours": 12.0, "per_month": 365 / 12}, {"name": "night
 def question() -> Instance:
     """Four small replicas by day and one by night, started for 4 USD each; by day the plan in force has one large too."""
     served = workload("w", 20.0)
-    served["classes"][0]["rate"]["value"] = {"day": 20.0, "night": 5.0}
+    served["classes"][0]["rate"]["value"] = {"day": 20.0, "night": 5.4}
     start = {"name": "start", "when": {"accelerator": "small"}, "usd_per_start": 4.0, "quality": "measured"}
-    found = instance(**two_types(0.0, workloads=[served]), periods=HALVES, starts=[start])
+    served |= {"shedding": {"max_unserved_fraction": 0.1, "usd_per_request": 1e-6, "quality": "derived"}}
+    served |= {"revenue": {"usd_per_request": 0.0001}, "penalty": {"usd_each": 73.0, "expected_per_month": 1.0}}
+    found = instance(**two_types(0.0, workloads=[served]), periods=HALVES, starts=[start], objective="profit")
     policy = {"usd_per_replica_stop": 73.0, "minimum_saving_usd_per_month": 1.0, "max_changed_fraction": 0.5}
     return found.replace(policy={**found.policy.model_dump(mode="json"), "change": policy})
 
@@ -39,7 +41,11 @@ def plan(question: Instance, force: Plan) -> Plan:
     found = allocate(question, Options(relative_gap=1e-6), plan_in_force=force)
     assert found.change is not None
     assert found.change.moves
+    assert found.unserved
     return found
+
+
+EVERYTHING = {"shares", "earnings", "bill", "objective", "baselines", "quality shares"}
 
 
 MUTATIONS: list[tuple[str, str, Mutation, set[str]]] = [
@@ -47,6 +53,14 @@ MUTATIONS: list[tuple[str, str, Mutation, set[str]]] = [
     ("starts", "a start told too cheap", change("starts", 0, "usd_per_hour")(0.1), set()),
     ("starts", "another number", change("starts", 0, "before")(0), set()),
     ("starts", "told twice", lambda d: d["starts"].append(d["starts"][0]), set()),
+    ("unserved", "too few requests", change("unserved", 0, "requests_per_hour")(1.0), set()),
+    ("unserved", "told too cheap", change("unserved", 0, "usd_per_hour")(0.0), {"earnings"}),
+    ("unserved", "told twice", lambda d: d["unserved"].append(d["unserved"][0]), EVERYTHING),
+    ("shares", "served and told unserved", change("unserved", 0, "share")(0.05), {"unserved", *EVERYTHING}),
+    ("earnings", "nothing told", change("earnings")([]), set()),
+    ("earnings", "a larger margin", change("earnings", 0, "margin_usd_per_hour")(99.0), set()),
+    ("earnings", "a larger profit", change("profit_usd_per_hour")(99.0), set()),
+    ("earnings", "no penalty", change("earnings", 0, "penalty_usd_per_hour")(0.0), set()),
     ("changes", "nothing told", change("change")(None), {"bill", "objective", "baselines", "quality shares"}),
     ("changes", "a move forgotten", lambda d: d["change"]["moves"].pop(), set()),
     ("changes", "a move told too cheap", change("change", "moves", 0, "usd_per_hour")(1.0), set()),

@@ -13,13 +13,17 @@ __all__ = ["accuracy_rows", "capacity_rows", "demand_rows", "switching_rows", "u
 
 
 def demand_rows(table: CandidateTable, columns: Columns) -> RowBlock:
-    """demand[w, b, t]:  Σ_{p of w} f[p, b, t] = 1   for each class b with demand in period t; over all t for a volume."""
+    """demand[w, b, t]:  Σ_{p of w} f[p, b, t] + u[w, b, t] = 1   for each class b with demand in period t.
+
+    Over all t for a volume. The unserved share u is there only where the workload states ``shedding``.
+    """
     keys, row = np.unique(columns.routing_demand, return_inverse=True)
+    shed = np.arange(len(columns.shed))
     return RowBlock(
         group="demand",
-        row=row,
-        column=columns.first_routing + np.arange(len(row)),
-        value=np.ones(len(row)),
+        row=np.concatenate([row, np.searchsorted(keys, columns.shed.demand)]),
+        column=np.concatenate([columns.first_routing + np.arange(len(row)), columns.first_shed + shed]),
+        value=np.ones(len(row) + len(shed)),
         lower=np.ones(len(keys)),
         upper=np.ones(len(keys)),
         name=lambda r: _demand_name(table, int(keys[r])),

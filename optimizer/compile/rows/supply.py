@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from optimizer.compile.candidates import SMALLEST_LOAD, CandidateTable
 from optimizer.compile.columns import Columns
-from optimizer.compile.objective import busy_usd_per_hour, objective
+from optimizer.compile.objective import bill, busy_usd_per_hour
 from optimizer.compile.rows.block import RowBlock
 from optimizer.instance import HOURS_PER_MONTH, Match
 
@@ -136,8 +136,7 @@ def budget_rows(table: CandidateTable, columns: Columns) -> RowBlock:
 
 def _covered(table: CandidateTable, columns: Columns, match: Match) -> npt.NDArray[np.float64]:
     """Give what a match covers of each column's cost, USD per hour; shape (n_columns,)."""
-    cost = objective(table, columns)
-    cost[columns.first_changed :] = 0.0  # what a change must save is nobody's bill
+    cost = bill(table, columns)
     if match == Match():
         return cost
     number = [limit.match for limit in table.instance.all_limits].index(match)
