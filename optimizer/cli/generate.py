@@ -1,4 +1,4 @@
-"""The command that makes synthetic instances."""
+"""Commands that make instances: generate (synthetic), import (from another tool's file)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from optimizer.cli.main import emit
 from optimizer.cli.options import output_option
 
-__all__ = ["generate_command"]
+__all__ = ["generate_command", "import_command"]
 
 
 @click.command("generate")
@@ -27,3 +27,14 @@ def generate_command(workloads: int, seed: int, shared_supply: bool, periods: in
 
     document = synthetic_document(workloads, seed, shared_supply=shared_supply, periods=periods)
     emit(json.dumps(document, separators=(",", ":")) + "\n", output)
+
+
+@click.command("import")
+@click.argument("kind", type=click.Choice(["melange"]))
+@click.argument("config", type=click.Path(path_type=Path))
+@output_option("INSTANCE", "Write the instance here.")
+def import_command(kind: str, config: Path, output: Path | None) -> None:
+    """Turn CONFIG of another tool into an instance; melange is the published GPU-selection format."""
+    from optimizer.interop import melange_document
+
+    emit(json.dumps(melange_document(config), indent=1) + "\n", output)

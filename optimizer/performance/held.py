@@ -2,7 +2,8 @@
 
 Such a rate already contains its queue, for the number of accelerators that was measured: no staffing formula goes on top. It
 speaks for a workload only when it held every one of the workload's targets at least as strictly (same quantity, at least as high
-a percentile, a bound no larger) on requests of the same lengths, counted in the same unit. Rates measured with no latency watched
+a percentile, a bound no larger) on requests of the same lengths, counted in the same unit; where classes differ in length, each
+class has the rate of a row at its own. Rates measured with no latency watched
 speak only for workloads without a latency target. Rates are per second in the profile's unit.
 """
 
@@ -12,15 +13,18 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
-from optimizer.catalog import LoadKind, Profile
+from optimizer.catalog import LoadKind, Profile, worst
 from optimizer.instance import LatencyTarget, RequestClass
 from optimizer.performance.figures import Answer, Kind, Question, Rejection, RejectionCode, ReplicaEstimate
 from optimizer.performance.profiles import Configuration, configuration_of, is_same_shape
 
 __all__ = ["Held", "accepted", "held_answers", "held_rates", "refusal"]
+
+T = TypeVar("T")
 
 ONE_ACCELERATOR_AGREEMENT = 0.10
 """A system counts as so many single replicas when its rate per accelerator is this near a one-accelerator row's."""
@@ -44,7 +48,7 @@ class Held:
         return self.rate_per_s / self.configuration.accelerators_per_replica
 
 
-def held_answers(question: Question, profiles: Iterable[Profile]) -> dict[Configuration, Answer]:
+def held_answers(question: Question, profiles: Sequence[Profile]) -> dict[Configuration, Answer]:
     """Answer from rates measured whole: an estimate or a reason for every configuration that has such a row."""
     good: list[Held] = []
     answers: dict[Configuration, Answer] = {}
@@ -55,7 +59,40 @@ def held_answers(question: Question, profiles: Iterable[Profile]) -> dict[Config
                 good.append(found)
             else:
                 answers.setdefault(system_of(profile), found)
-    return answers | {held.configuration: _estimate(question, held) for held in held_rates(good)}
+    answers |= {held.configuration: _estimate(question, held) for held in held_rates(good)}
+    return answers | _class_by_class(question, profiles, answers) if len(question.classes) > 1 else answers
+
+
+def _class_by_class(
+    question: Question, profiles: Sequence[Profile], answers: Mapping[Configuration, Answer]
+) -> dict[Configuration, Answer]:
+    """Answer for configurations no row of which speaks for all classes, but for each class some row does.
+
+    The rate of each class is that of the median row at its own lengths.
+    """
+    rows = [p for p in profiles if p.load.kind in KINDS and isinstance(answers[system_of(p)], Rejection)]
+    found: dict[Configuration, Answer] = {}
+    for group in _groups(rows, lambda p: (system_of(p), p.load.kind)).values():
+        each = [
+            _median([a for p in group if isinstance(a := accepted(replace(question, classes=(c,)), p), Held)])
+            for c in question.classes
+        ]
+        held = [row for row in each if row is not None]
+        if len(held) == len(each):
+            parts = [_estimate(replace(question, classes=(c,)), row) for c, row in zip(question.classes, held, strict=True)]
+            found[parts[0].configuration] = replace(
+                parts[0],
+                rate_per_s=np.concatenate([p.rate_per_s for p in parts]),
+                latency_ms=np.concatenate([p.latency_ms for p in parts]),
+                quality=worst(p.quality for p in parts),
+                basis=f"a rate for each class's lengths; {parts[0].basis}",
+            )
+    return found
+
+
+def _median(rows: Sequence[Held]) -> Held | None:
+    ordered = sorted(rows, key=lambda held: (held.rate_per_s, held.profile.source))
+    return ordered[(len(ordered) - 1) // 2] if ordered else None
 
 
 def system_of(profile: Profile) -> Configuration:
@@ -145,8 +182,8 @@ def held_rates(rows: Sequence[Held]) -> list[Held]:
     """
     medians: dict[Configuration, Held] = {}
     for group in _groups(rows, lambda held: (held.configuration, held.bounds_ms, held.profile.load.kind)).values():
-        ordered = sorted(group, key=lambda held: (held.rate_per_s, held.profile.source))
-        median = ordered[(len(ordered) - 1) // 2]
+        median = _median(group)
+        assert median is not None
         before = medians.get(median.configuration)
         if before is None or median.rate_per_s > before.rate_per_s:
             medians[median.configuration] = median
@@ -159,8 +196,8 @@ def held_rates(rows: Sequence[Held]) -> list[Held]:
     return list(replicas.values())
 
 
-def _groups(rows: Iterable[Held], key: Callable[[Held], Hashable]) -> Mapping[Hashable, list[Held]]:
-    found: dict[Hashable, list[Held]] = defaultdict(list)
+def _groups(rows: Iterable[T], key: Callable[[T], Hashable]) -> Mapping[Hashable, list[T]]:
+    found: dict[Hashable, list[T]] = defaultdict(list)
     for row in rows:
         found[key(row)].append(row)
     return found

@@ -145,3 +145,20 @@ def test_token_rates_at_known_lengths_turn_into_requests() -> None:
     (answer,) = held_answers(asked(unit="requests/s", tokens=1024), [offline]).values()
     assert isinstance(answer, ReplicaEstimate)
     np.testing.assert_allclose(answer.rate_per_s, [2.0])
+
+
+def test_classes_of_different_lengths_each_take_the_row_at_their_own() -> None:
+    rows = [
+        held(
+            rate, 1, input_tokens=i, output_tokens=o, unit="requests/s", load=Load(kind=kind, value=rate, accelerators_measured=1)
+        )
+        for kind, i, o, rate in ((LoadKind.MAX_THROUGHPUT, *one) for one in [(100, 10, 8.0), (100, 10, 6.0), (1000, 20, 3.0)])
+    ]
+    lengths = [(100, 10), (1000, 20)]
+    classes = tuple(RequestClass(name=f"c{i}", input_tokens=i, output_tokens=o, rate=Rate(value=1.0)) for i, o in lengths)
+    (answer,) = held_answers(asked(classes=classes), rows).values()
+    assert isinstance(answer, ReplicaEstimate)
+    assert (answer.rate_per_s.tolist(), answer.latency_ms.shape) == ([6.0, 3.0], (2, 0))  # the lower median of two
+    (refused,) = held_answers(asked(classes=classes), rows[:2]).values()
+    assert isinstance(refused, Rejection)
+    assert refused.code is RejectionCode.SHAPE
