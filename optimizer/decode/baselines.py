@@ -11,17 +11,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from optimizer.catalog import Option
 from optimizer.compile import CandidateTable, Compiled
+from optimizer.compile.energy import Cap
 from optimizer.compile.starts import StartPrices, started_usd_per_hour
 from optimizer.compile.switches import SwitchTable
+from optimizer.compile.training import TrainingTable
 from optimizer.costs.compute import rent_usd_per_hour
 from optimizer.costs.risk import penalty_usd_per_hour
 from optimizer.plan import Baseline, Baselines
 
 __all__ = ["baselines_of"]
 
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 SIXTEEN_BIT = ("bf16", "fp16")
 
 
@@ -35,6 +40,7 @@ class _Single:
     offer: int
     replicas: int
     instances: int
+    busy: float
 
 
 def baselines_of(compiled: Compiled, usd_per_hour: float) -> Baselines:
@@ -79,12 +85,18 @@ def _cheapest(
         groups = [(int(k), np.flatnonzero(row == n)) for n, k in enumerate(mine)]
         for n, (k, pairs) in enumerate(groups):
             rent[pairs] += started_usd_per_hour(table, starts, k, offer[pairs], each[n])
-    alone = rent + _switched(switches, candidate, offers.region[offer])
-    alone = np.where(_within_limits(table, candidate, offer, instances, replicas[row] * size), alone, np.inf)
+    alone, busy = rent + _switched(switches, candidate, offers.region[offer]), load.max(axis=1)[row] * size
+    busy = busy * table.instance.policy.utilization_cap
+    within = _within_limits(table, candidate, offer, instances, replicas[row] * size)
+    for cap in offers.caps:
+        drawn = _drawn(table, cap, offer, instances, replicas[row] * size, busy)
+        within &= ~table.limited[cap.number, candidate] | (drawn <= cap.most)
+    alone = np.where(within, alone, np.inf)
     n = int(np.argmin(alone))
     if not np.isfinite(alone[n]):
         return None
-    return _Single(float(rent[n]), float(alone[n]), int(candidate[n]), int(offer[n]), int(replicas[row[n]]), int(instances[n]))
+    counts = int(replicas[row[n]]), int(instances[n]), float(busy[n])
+    return _Single(float(rent[n]), float(alone[n]), int(candidate[n]), int(offer[n]), *counts)
 
 
 def _transfer(table: CandidateTable, workload: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -105,6 +117,8 @@ def _cheapest_ways(compiled: Compiled, *, every: bool) -> dict[str, int]:
         over = np.zeros(len(runs), dtype=bool) if limit.max_accelerators is None else used > limit.max_accelerators
         over |= runs.instances > (np.inf if limit.max_instances is None else limit.max_instances)
         on_demand &= ~(runs.limited[number] & over)
+    for cap in runs.offers.caps:
+        on_demand &= ~runs.limited[cap.number] | (_drawn_by_ways(runs, cap) <= cap.most)
     prices = [s.usd_per_hour for s in compiled.columns.switches.switches]
     switched = np.array(prices, dtype=np.float64)[compiled.columns.switch] @ compiled.columns.switch_runs
     alone = np.where(on_demand, runs.use * runs.offers.usd_per_hour[runs.offer] + switched, np.inf)
@@ -159,6 +173,19 @@ def _within_limits(
     return fits
 
 
+def _drawn(table: CandidateTable, cap: Cap, offer: Ints, instances: Ints, accelerators: Ints, busy: Floats) -> Floats:
+    """Give what replicas of some ``accelerators`` add to a limit on power or carbon at their peak, ``busy`` of them at work."""
+    offers, place = table.offers, (table.offers.region[offer], table.offers.accelerator[offer])
+    on = accelerators if cap.limit.match.speaks_of_replicas else instances * offers.size[offer]
+    return np.asarray(cap.idle[offer] * on + cap.busy[place] * busy)
+
+
+def _drawn_by_ways(runs: TrainingTable, cap: Cap) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Give what each way of a training job adds to a limit on power or carbon while it runs."""
+    on = runs.accelerators if cap.limit.match.speaks_of_replicas else runs.instances * runs.offers.size[runs.offer]
+    return np.asarray(cap.idle[runs.offer] * on + cap.busy[runs.place] * runs.accelerators)
+
+
 def _baseline(compiled: Compiled, singles: list[_Single | None], ways: dict[str, int], usd_per_hour: float) -> Baseline:
     table, switches, runs = compiled.candidates, compiled.columns.switches, compiled.columns.training
     found = {w.name: s for w, s in zip(table.workloads, singles, strict=True) if s is not None}
@@ -199,6 +226,12 @@ def _broken(compiled: Compiled, singles: list[_Single], ways: list[int]) -> list
         instances = sum(s.instances for s in mine) + sum(n for n, _ in jobs)
         over = limit.max_accelerators is not None and accelerators > limit.max_accelerators
         over |= limit.max_instances is not None and instances > limit.max_instances
+        for cap in (cap for cap in table.offers.caps if cap.number == number):
+            drawn = sum((float(_drawn_by_ways(runs, cap)[n]) for n in ways if runs.limited[number, n]), 0.0)
+            for x in (x for x in singles if table.limited[number, x.candidate]):
+                size, counts = int(table.size[x.candidate]), (np.array([x.offer]), np.array([x.instances]))
+                drawn += float(_drawn(table, cap, *counts, np.array([x.replicas * size]), np.array([x.busy]))[0])
+            over |= drawn > cap.most
         if over:
             broken.append(limit.name)
     return broken

@@ -23,7 +23,7 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
-SHARED_ROWS = ("instances", "commitment", "limit", "budget", "use")
+SHARED_ROWS = ("instances", "commitment", "limit", "budget", "energy", "use")
 """Row families that blocks may share; any other row that several workloads have columns in makes one block of them."""
 
 

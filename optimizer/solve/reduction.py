@@ -221,11 +221,15 @@ class Reduction:
         load, rng = np.where(np.isfinite(cells.load), cells.load, -1.0), np.random.default_rng(3)
         slots = load.shape[1]
         told = [t @ rng.random(slots) for t in (load, load * load, cells.same, cells.gain, cells.fee)]
-        alone = np.where(cells.odd, np.arange(len(cells.part)), -1)
+        joined = self._blocks.row_owner[self._blocks.model.row] < 0
+        column = self._blocks.model.column[joined]
+        unlike = cells.odd.copy()  # prices of coupling rows change what its routes cost, so that no other cell compares
+        unlike[self._blocks.cell[column[np.isin(column, cells.route)]]] = True
+        alone = np.where(unlike, np.arange(len(cells.part)), -1)
         group = _numbered(cells.part, alone, *told)
         first = np.zeros(int(group.max(initial=-1)) + 1, dtype=np.int64)
         first[group[::-1]] = np.arange(len(group))[::-1]
-        first = first[~cells.odd[first]]
+        first = first[~unlike[first]]
         first = first[np.argsort(cells.part[first], kind="stable")]
         better, worse = _pairs(cells.part[first], *(x[first] for x in (cells.load, cells.same, cells.gain, cells.fee)))
         return group, group[first[better]], group[first[worse]]

@@ -122,6 +122,8 @@ def test_a_carbon_cap_sends_load_to_cleaner_regions(backend: str, most: float, u
     assert plan.limits[0].binding
     assert any("barred by 'carbon'" in w and "p/t/smallx1" in w for w in plan.warnings)
     assert plan.energy.gco2_per_hour == pytest.approx(most)
+    alone = plan.baselines.good_practice  # a single type cannot mix regions
+    assert alone.usd_per_hour == pytest.approx(2.0 if most == 400.0 else 3.0)
 
 
 def test_a_teams_carbon_counts_its_replicas(backend: str) -> None:
@@ -132,6 +134,7 @@ def test_a_teams_carbon_counts_its_replicas(backend: str) -> None:
     parts["catalogs"]["offers"] = [offer("small", 2, 1.0)]
     plan = allocate(question(parts), Options(backend=backend, relative_gap=1e-6))
     assert (plan.usd_per_hour, plan.limits[0].used) == (pytest.approx(1.0), pytest.approx(200.0))
+    assert plan.baselines.good_practice.limits_broken_together == ()
     parts["limits"][0]["max_gco2_per_hour"] = 199.0
     with pytest.raises(InfeasibleError):
         allocate(question(parts), Options(backend=backend))
