@@ -276,30 +276,13 @@ def columns_of(
     dominance: bool = True,
 ) -> Columns:
     """Lay out the columns for the candidates ``kept``; ``dominance`` says whether dominated offers are left out."""
-    starts, in_force = changes.starts, changes.in_force
-    candidate, offer = _pairs(table, kept)
-    if dominance:
-        needed = undominated_pairs(table, switches, changes, candidate, offer, training.shared_offers)
-        candidate, offer = candidate[needed], offer[needed]
-        needed = ~crowded_pairs(table, changes, candidate, offer)
-        candidate, offer = candidate[needed], offer[needed]
-        needed = ~outpriced_pairs(table, switches, changes, candidate, offer, training.shared_offers)
-        candidate, offer = candidate[needed], offer[needed]
+    candidate, offer = _rentable(table, switches, changes, training, kept, dominance=dominance)
     pools, pool = np.unique(np.stack([candidate, table.offers.region[offer]]), axis=1, return_inverse=True)
     order = np.lexsort((offer, pool))
     pool, offer = pool[order], offer[order]
     owner = table.workload[pools[0]]
     busy = (table.demand[:, :, None] * table.shape > 0)[owner] & np.isfinite(table.transfer[owner, :, pools[1]])[:, :, None]
-    held = np.zeros((len(pool), busy.shape[2]), dtype=np.int64)
-    held = held if in_force is None else in_force.of_pairs(pools[0][pool], offer, busy.shape[2])
-    kept = busy.any(axis=(1, 2))[pool, None] & (len(starts) > 0)  # to keep a replica may be cheaper than to start it
-    pair, period = np.nonzero(busy.any(axis=1)[pool] | (held > 0) | kept)
-    order = np.lexsort((offer[pair], period, pool[pair]))
-    pair, period = pair[order], period[order]
-    held = held[pair, period]
-    most = _most(table, pools[0])
-    most = np.broadcast_to(most.max(axis=1, keepdims=True), most.shape) if len(starts) else most
-    count = np.maximum(most[pool[pair], period], held)
+    pair, period, held, count = _cells(table, changes, busy, pools[0], pool, offer)
     shared, shared_period, shared_upper = _shared(table, pools[0][pool], offer[pair], pair, period, count)
     used = switches.of_pools(pools[0], pools[1]).any(axis=1) | _switch_runs(switches, training).any(axis=1)
     switch, routing = np.flatnonzero(used), np.nonzero(busy)
@@ -309,8 +292,8 @@ def columns_of(
     upper = [np.minimum(count, fit), np.minimum(shared_upper, room[shared])]
     upper += [np.maximum(np.minimum(commit_upper, room[commit]), commit_lower)]
     upper += [np.ones(len(switch) + len(training) + len(routing[0]))]
-    starting = start_steps(table, starts, pool[pair], pools[0][pool[pair]], offer[pair], period)
-    moving = move_steps(table, in_force, held, period)
+    starting = start_steps(table, changes.starts, pool[pair], pools[0][pool[pair]], offer[pair], period)
+    moving = move_steps(table, changes.in_force, held, period)
     of = (owner[routing[0]], routing[1])
     shed = shed_columns(table, _demand(table, table.class_workload[of], table.class_number[of], routing[2]))
     upper += [starting.upper(upper[0]), moving.upper(upper[0]), shed.upper, np.ones(int(changes.saving_usd_per_hour > 0))]
@@ -342,6 +325,45 @@ def columns_of(
         upper=np.concatenate(upper).astype(np.float64),
         integer=(column < whole) | (column >= len(column) - len(upper[-1])),
     )
+
+
+def _rentable(
+    table: CandidateTable, switches: SwitchTable, changes: Changes, training: TrainingTable, kept: IntArray, *, dominance: bool
+) -> tuple[IntArray, IntArray]:
+    """Give the (candidate, offer) pairs that are needed."""
+    candidate, offer = _pairs(table, kept)
+    if dominance:
+        needed = undominated_pairs(table, switches, changes, candidate, offer, training.shared_offers)
+        candidate, offer = candidate[needed], offer[needed]
+        needed = ~crowded_pairs(table, changes, candidate, offer)
+        candidate, offer = candidate[needed], offer[needed]
+        needed = ~outpriced_pairs(table, switches, changes, candidate, offer, training.shared_offers)
+        candidate, offer = candidate[needed], offer[needed]
+    return candidate, offer
+
+
+def _cells(
+    table: CandidateTable,
+    changes: Changes,
+    busy: npt.NDArray[np.bool_],
+    candidate: IntArray,
+    pool: IntArray,
+    offer: IntArray,
+) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Give pair and period of each replica column, its replicas in force, and the most it could ever need.
+
+    ``busy`` has shape (n_pools, n_classes, n_periods), ``candidate`` (n_pools,), ``pool`` and ``offer`` (n_pairs,).
+    """
+    starts, in_force, periods = len(changes.starts) > 0, changes.in_force, busy.shape[2]
+    held = np.zeros((len(pool), periods), dtype=np.int64)
+    held = held if in_force is None else in_force.of_pairs(candidate[pool], offer, periods)
+    kept = np.asarray(busy.any(axis=(1, 2)))[pool, None] & starts  # to keep a replica may be cheaper than to start it
+    pair, period = np.nonzero(np.asarray(busy.any(axis=1))[pool] | (held > 0) | kept)
+    order = np.lexsort((offer[pair], period, pool[pair]))
+    pair, period = pair[order], period[order]
+    most = _most(table, candidate)
+    most = np.broadcast_to(most.max(axis=1, keepdims=True), most.shape) if starts else most
+    return pair, period, held[pair, period], np.maximum(most[pool[pair], period], held[pair, period])
 
 
 def _demand(table: CandidateTable, workload: IntArray, request_class: IntArray, period: IntArray) -> IntArray:

@@ -108,7 +108,7 @@ class Steps:
     def upper(self, replicas: FloatArray) -> FloatArray:
         """Give bounds of the columns from those of the replicas."""
         before = np.where(self.before >= 0, replicas[self.before], 0.0) + self.held
-        return np.where(self.sign > 0, replicas[self.now], before)
+        return np.where(self.sign > 0, np.maximum(replicas[self.now] - self.held, 0.0), before)
 
 
 def start_steps(

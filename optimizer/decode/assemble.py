@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 from optimizer.catalog import Quality
 from optimizer.compile import Compiled
@@ -15,11 +15,12 @@ from optimizer.decode.earnings import earnings_of
 from optimizer.decode.results import Results
 from optimizer.decode.training import training_of
 from optimizer.errors import AllocationError, InfeasibleError, InterruptedByUserError, NoPlanError
-from optimizer.instance import HOURS_PER_MONTH
+from optimizer.instance import HOURS_PER_MONTH, Instance
 from optimizer.plan import (
     HEADS,
     PROVED_GAP,
     Deployment,
+    Earning,
     HeadCost,
     InstanceKey,
     Plan,
@@ -55,20 +56,12 @@ def decode(
     routing = told.routing()
     workloads = told.workloads(deployments, limits)
     earnings = earnings_of(compiled.instance, workloads, routing, training, told.unserved)
-    nothing = () if rentals or training else (compiled.instance.as_of,)
-    earns = any(w.revenue is not None for w in compiled.instance.workloads)
-    revenue = sum(x.revenue_usd_per_hour for x in earnings) if earns else None
-    bound = _safe_bound(solution, objective_usd)
-    gap = None if bound is None else relative_gap(objective_usd, bound)
-    proved = gap is not None and gap <= PROVED_GAP
+    dated = [r.price_as_of for r in rentals] + [run.price_as_of for run in training]
+    revenue = _revenue(compiled.instance, earnings)
     return Plan(
         instance=InstanceKey(name=compiled.instance.name, hash=compiled.instance.hash, as_of=compiled.instance.as_of),
-        status="optimal" if proved else "feasible",
-        stopped_by=None if proved else _stopped_by(solution, gap, requested_gap),
         objective_usd=objective_usd,
-        bound_usd=bound,
-        relative_gap=gap,
-        bound_source=f"{solution.bound_source}, lowered by {BOUND_SAFETY:g}" if bound is not None else "none known",
+        **_proof(solution, objective_usd, requested_gap),
         usd_per_hour=usd_per_hour,
         usd_per_month=usd_per_hour * HOURS_PER_MONTH,
         costs=_costs(heads),
@@ -88,7 +81,7 @@ def decode(
         baselines=baselines_of(compiled, usd_per_hour),
         energy=energy,
         quality_shares=_quality_shares(told, deployments, usd_per_hour),
-        oldest_price=min([*(r.price_as_of for r in rentals), *(run.price_as_of for run in training), *nothing]),
+        oldest_price=min(dated, default=compiled.instance.as_of),
         assumptions=tuple(assumptions_of(table, deployments, rentals, limits, energy)),
         candidates=compiled.counts,
         backend=solution.backend,
@@ -116,12 +109,32 @@ def _refuse_planless(solution: Solution) -> None:
         raise NoPlanError(f"no plan within the limit ({solution.limit or 'none'}); raise --time-limit or --gap")
 
 
+def _proof(solution: Solution, objective_usd: float, requested_gap: float) -> dict[str, Any]:
+    """Give the fields of a plan that tell how good it is."""
+    bound = _safe_bound(solution, objective_usd)
+    gap = None if bound is None else relative_gap(objective_usd, bound)
+    proved = gap is not None and gap <= PROVED_GAP
+    return {
+        "status": "optimal" if proved else "feasible",
+        "stopped_by": None if proved else _stopped_by(solution, gap, requested_gap),
+        "bound_usd": bound,
+        "relative_gap": gap,
+        "bound_source": f"{solution.bound_source}, lowered by {BOUND_SAFETY:g}" if bound is not None else "none known",
+    }
+
+
 def _safe_bound(solution: Solution, usd_per_hour: float) -> float | None:
     """Give the solver's bound, no higher than the exact cost, lowered by BOUND_SAFETY; None where none is known."""
     if solution.dual_bound is None:
         return None
     bound = min(solution.dual_bound, usd_per_hour)
     return max(bound - BOUND_SAFETY * abs(bound), 0.0)
+
+
+def _revenue(instance: Instance, earnings: Sequence[Earning]) -> float | None:
+    """Give what all workloads earn, USD per hour; None where none states what it earns."""
+    earns = any(w.revenue is not None for w in instance.workloads)
+    return sum(x.revenue_usd_per_hour for x in earnings) if earns else None
 
 
 def _stopped_by(solution: Solution, gap: float | None, requested: float) -> Literal["gap", "time", "interrupt"]:

@@ -34,7 +34,7 @@ def _step_rows(group: str, steps: Steps, first: int) -> RowBlock:
         column=np.concatenate([steps.now, steps.before[earlier], first + rows]),
         value=np.concatenate([sign, -sign[earlier], -np.ones(len(rows))]),
         lower=np.full(len(rows), -np.inf),
-        upper=sign * steps.held,
+        upper=sign * steps.held + 0.0,
         name=lambda r: f"{'up' if sign[r] > 0 else 'down'},{steps.now[r]}",
     )
 

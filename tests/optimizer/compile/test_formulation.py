@@ -83,6 +83,30 @@ def test_the_model_is_the_reviewed_one(name: str, parts: dict[str, Any]) -> None
     assert text == path.read_text()
 
 
+def changing() -> dict[str, Any]:
+    """Two halves of the day, starts that cost, a share that may go unserved, and a policy against the plan in force."""
+    served = workload("w", 20.0, shedding={"max_unserved_fraction": 0.1, "usd_per_request": 2.0**-10})
+    served["classes"][0]["rate"]["value"] = {"day": 20.0, "night": 5.0}
+    halves = [{"name": name, "hours": 12.0, "per_month": 365 / 12} for name in ("day", "night")]
+    start = {"name": "start", "when": {"accelerator": "small"}, "usd_per_start": 6.0, "usd_per_stop": 3.0}
+    return two_types(0.0, workloads=[served], periods=halves, starts=[start])
+
+
+def test_the_model_of_changes_is_the_reviewed_one() -> None:
+    policy = {"usd_per_replica_start": 73.0, "max_changes": 3.0, "max_changed_fraction": 0.5}
+    question = instance(**changing())
+    force = allocate(question.replace(starts=()), Options(relative_gap=1e-6))
+    document = question.policy.model_dump(mode="json") | {"change": policy | {"minimum_saving_usd_per_month": 73.0}}
+    compiled = compile_instance(question.replace(policy=document), force)
+    text, path = to_lp(compiled.model), GOLDEN / "changing.lp"
+    if os.environ.get("ALLOCATE_RENEW_GOLDEN"):
+        path.write_text(text)
+    assert text == path.read_text()
+    groups, formulation = set(compiled.model.row_groups()), Path(__file__).parents[3] / "optimizer/compile/FORMULATION.md"
+    assert {"start", "move", "change", "kept"} <= groups
+    assert all(f"`{group}[" in formulation.read_text() for group in groups)
+
+
 def test_every_row_family_of_the_formulation_is_in_the_golden_model() -> None:
     groups = {group for parts in (rich(), training()) for group in compile_instance(instance(**parts)).model.row_groups()}
     families = {

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from optimizer.cli.main import main
 from optimizer.compile import candidate_table, compile_table
 from optimizer.errors import InfeasibleError
 from optimizer.instance import Instance
 from optimizer.pipeline import Options, allocate
 from optimizer.plan import Plan
+from optimizer.report.text import render
 from optimizer.verify import verify_plan
 from solvers import SolveOptions, Termination, get_backend
 from tests.optimizer.full import full_instance
@@ -66,6 +69,24 @@ def test_what_a_change_costs_is_spread_over_its_horizon(backend: str, force: Pla
     """The same 73 USD over a tenth of the hours are 6 USD/h: nothing changes."""
     plan = cheaper(backend, force, usd_per_replica_start=73.0, usd_per_replica_stop=73.0, horizon_hours=73.0)
     assert plan.replicas == {"small": 4}
+
+
+def test_the_report_and_the_command_line_tell_the_changes(force: Plan, tmp_path: Path) -> None:
+    policy = {"usd_per_replica_start": 73.0, "usd_per_replica_stop": 73.0}
+    plan, asked = cheaper("ortools", force, **policy), question(20.0, 1.5, **policy)
+    text = render(plan)
+    assert "Changes of the plan in force, 438.00 USD once" in text
+    assert "4 -> 0" in text
+    files = {"instance": asked.model_dump_json(), "plan": plan.to_json(), "old": force.to_json()}
+    for name, content in files.items():
+        (tmp_path / f"{name}.json").write_text(content)
+    old = ["--plan-in-force", str(tmp_path / "old.json")]
+    command = ["verify", str(tmp_path / "instance.json"), str(tmp_path / "plan.json")]
+    for in_force, code in ((force, 0), (plan, 7)):
+        (tmp_path / "old.json").write_text(in_force.to_json())
+        with pytest.raises(SystemExit) as stop:
+            main([*command, *old])
+        assert stop.value.code == code
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from optimizer.errors import InvalidInputError
 from optimizer.instance import Instance
 from optimizer.pipeline import Options, allocate
 from optimizer.plan import Plan
+from optimizer.report.text import render
 from tests.optimizer.full import full_instance
 from tests.optimizer.tiny import accelerator, instance, offer, profile, two_types, workload
 
@@ -90,6 +91,14 @@ def test_revenue_is_told_and_changes_nothing_where_cost_is_the_objective(backend
     assert plan.profit_usd_per_hour == pytest.approx(12.5)
     assert [e.margin_usd_per_hour for e in plan.earnings] == [pytest.approx(12.5)]
     assert plan.baselines.good_practice.saving_usd_per_hour == pytest.approx(0.0)
+
+
+def test_the_report_tells_what_is_left_unserved_and_earned() -> None:
+    shed = {"max_unserved_fraction": 1.0, "usd_per_request": 0.0}
+    text = render(solve("ortools", 12.0, "profit", shedding=shed, revenue={"usd_per_request": 0.3 * DOLLAR}))
+    assert "Left unserved" in text
+    assert "16.7%" in text
+    assert "profit after the whole bill 1.00" in text
 
 
 def test_a_budget_on_everything_holds_penalties_too(backend: str) -> None:
