@@ -144,8 +144,11 @@ class CandidateTable:
     @cached_property
     def is_member(self) -> npt.NDArray[np.bool_]:
         """Say which workloads each owner's pools may serve; shape (n_owners, n_workloads)."""
-        found = [[w.name in self.instance.members[x.name] for w in self.workloads] for x in self.owners]
-        return np.array(found, dtype=bool).reshape(len(self.owners), len(self.workloads))
+        place = {w.name: number for number, w in enumerate(self.workloads)}
+        found = np.zeros((len(self.owners), len(self.workloads)), dtype=bool)
+        for number, owner in enumerate(self.owners):
+            found[number, [place[name] for name in self.instance.members[owner.name]]] = True
+        return found
 
     def configuration(self, k: int) -> Configuration:
         """Give the configuration of candidate ``k``."""

@@ -149,11 +149,6 @@ class Columns:
         return self.table.workload[self.pool_candidate]
 
     @cached_property
-    def pool_members(self) -> npt.NDArray[np.bool_]:
-        """Say which workloads each pool may serve; shape (n_pools, n_workloads)."""
-        return self.table.is_member[self.pool_workload]
-
-    @cached_property
     def routing_workload(self) -> IntArray:
         """Give the workload whose class each routing column serves."""
         return self.table.class_workload[self.pool_workload[self.routing_pool], self.routing_class]

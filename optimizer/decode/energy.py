@@ -28,13 +28,15 @@ def known(figure: float) -> float | None:
 
 def replicas_busy(compiled: Compiled, choice: Choice) -> FloatArray:
     """Give how many replicas each routing column keeps busy; the model's own loads are clamped where they are tiny."""
-    columns, table = compiled.columns, compiled.candidates
-    k, b = columns.pool_candidate[columns.routing_pool], columns.routing_class
+    columns, table, busy = compiled.columns, compiled.candidates, np.zeros(len(choice.shares))
+    used = np.flatnonzero(choice.shares)
+    k, b = columns.pool_candidate[columns.routing_pool[used]], columns.routing_class[used]
     w = table.workload[k]
     places = zip(w.tolist(), table.option_row[k].tolist(), b.tolist(), strict=True)
     rate = np.array([table.options[number].rate_per_s[row, b] for number, row, b in places], dtype=np.float64)
-    demand = table.demand[w, b] * table.shape[w, b, columns.routing_period]
-    return np.asarray(demand * choice.shares / SHARE_UNIT / rate)
+    demand = table.demand[w, b] * table.shape[w, b, columns.routing_period[used]]
+    busy[used] = demand * choice.shares[used] / SHARE_UNIT / rate
+    return busy
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,14 @@ from optimizer.plan import (
 __all__ = ["Results"]
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+class _Part(NamedTuple):
+    """What a workload is of a pool: its share of the rent, and whether it runs there."""
+
+    share: float
+    is_used: bool
 
 
 class Results(Told):
@@ -32,51 +41,65 @@ class Results(Told):
     def workloads(self, deployments: Sequence[Deployment], limits: Sequence[LimitUse]) -> tuple[WorkloadResult, ...]:
         """Tell each workload's requirements against what it gets."""
         columns, table, cap = self.compiled.columns, self.table, self.table.instance.policy.utilization_cap
-        binding = {limit.name for limit in limits if limit.binding}
-        hours, load = table.hours_share, replicas_busy(self.compiled, self.choice)
+        binding = [at for at, x in enumerate(table.instance.all_limits) if x.name in {x.name for x in limits if x.binding}]
         weight = dict(zip((p.name for p in table.instance.periods), map(float, self.month_share), strict=True))
-        charged, used = self._charged(load)
-        pool_of = columns.replica_pool[np.flatnonzero(self.choice.replicas)]
-        found = []
+        routed, load = np.flatnonzero(self.choice.shares), replicas_busy(self.compiled, self.choice)
+        routed = routed[np.argsort(columns.routing_workload[routed], kind="stable")]
+        routes = np.split(routed, np.searchsorted(columns.routing_workload[routed], np.arange(1, len(table.workloads))))
+        bought = np.flatnonzero(self.choice.replicas)
+        held = self.choice.replicas[bought] * table.hours_share[columns.replica_period[bought]]
+        replicas = np.bincount(columns.replica_pool[bought], weights=held, minlength=len(columns.pool_candidate))
+        run_by: dict[int, list[Deployment]] = {}
+        for pool, deployment in zip(columns.replica_pool[bought].tolist(), deployments, strict=True):
+            run_by.setdefault(pool, []).append(deployment)
+        busy, parts = self._charged(load, routed, list(run_by))
+        needed, found = self.compiled.needed_alone, []
         for number, workload in enumerate(table.workloads):
-            mine = columns.routing_workload == number
-            held, there = used[columns.replica_pool, number], used[columns.routing_pool, number]
-            replicas = float(self.choice.replicas[held] @ hours[columns.replica_period[held]])
-            busy = float(load[there] @ hours[columns.routing_period[there]])
-            floor = workload.accuracy
-            shares = charged[pool_of, number].tolist()
-            cost = sum(d.usd_per_hour * weight[d.period] * x for d, x in zip(deployments, shares, strict=True) if x)
-            felt = [x.name for x in table.instance.all_limits if x.name in binding and self._feels(x.name, number, cost)]
+            floor, used = workload.accuracy, [pool for pool, part in parts[number].items() if part.is_used]
+            mine = sorted(parts[number].items())
+            cost = sum(d.usd_per_hour * weight[d.period] * part.share for pool, part in mine for d in run_by.get(pool, ()))
             found.append(
                 WorkloadResult(
                     name=workload.name,
                     model=workload.model,
                     accuracy_metric=None if floor is None else f"{floor.metric} on {floor.evaluation}",
                     accuracy_floor=None if floor is None else floor.floor_fraction_of_baseline,
-                    accuracy_kept=None if floor is None else self._accuracy(number, mine),
-                    latency=self._latency(number, np.flatnonzero(mine & (self.choice.shares > 0))),
-                    utilization=min(busy / max(replicas, 1e-9), 1.0),
+                    accuracy_kept=None if floor is None else self._accuracy(number, routes[number]),
+                    latency=self._latency(number, np.sort(routes[number])),
+                    utilization=min(float(busy[used].sum()) / max(float(replicas[used].sum()), 1e-9), 1.0),
                     utilization_cap=cap,
                     usd_per_hour=cost,
-                    binding_limits=tuple(felt),
+                    binding_limits=tuple(self._felt(binding, number, needed, cost)),
                 )
             )
         return tuple(found)
 
-    def _charged(self, load: FloatArray) -> tuple[FloatArray, np.ndarray[tuple[int, int], np.dtype[np.bool_]]]:
-        """Give each workload's share of each pool's rent, and which pools it uses; shape (n_pools, n_workloads).
+    def _charged(self, load: FloatArray, routed: IntArray, pools: Sequence[int]) -> tuple[FloatArray, list[dict[int, _Part]]]:
+        """Give each pool's load over the month, (n_pools,), and for each workload its part of each pool that it pays for.
 
-        Each is charged what it is of the pool's load over the month, all members alike where there is no load at all. A workload
-        uses its own pools, and the shared ones that it is routed to.
+        Each is charged what it is of the pool's load, all members alike where there is no load at all. A workload uses its own
+        pools, and the shared ones that it is routed to. ``pools`` are those with replicas.
         """
-        columns, members = self.compiled.columns, self.compiled.columns.pool_members
-        busy = np.zeros(members.shape)
-        np.add.at(busy, (columns.routing_pool, columns.routing_workload), load * self.table.hours_share[columns.routing_period])
-        total, alike = busy.sum(axis=1, keepdims=True), members / members.sum(axis=1, keepdims=True)
-        charged = np.where(total > 0, busy / np.where(total > 0, total, 1.0), alike)
-        return charged, members & ((members.sum(axis=1, keepdims=True) == 1) | (busy > 0))
+        columns, table, count = self.compiled.columns, self.table, len(self.table.workloads)
+        month = load[routed] * table.hours_share[columns.routing_period[routed]]
+        pool, busy = columns.routing_pool[routed], np.zeros(len(columns.pool_candidate))
+        np.add.at(busy, pool, month)
+        keys, at = np.unique(pool * count + columns.routing_workload[routed], return_inverse=True)
+        each = dict(zip(keys.tolist(), np.bincount(at, weights=month).tolist(), strict=True))
+        parts: list[dict[int, _Part]] = [{} for _ in range(count)]
+        numbers = {workload.name: number for number, workload in enumerate(table.workloads)}
+        for p in sorted({*pools, *pool.tolist()}):
+            owner, total = int(columns.pool_workload[p]), float(busy[p])
+            if owner < count:
+                parts[owner][p] = _Part(1.0, True)
+                continue
+            members = [numbers[name] for name in table.instance.members[table.owners[owner].name]]
+            for member in members:
+                own = each.get(p * count + member, 0.0)
+                parts[member][p] = _Part(own / total if total > 0 else 1.0 / len(members), own > 0)
+        return busy, parts
 
-    def _accuracy(self, number: int, mine: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> float:
+    def _accuracy(self, number: int, mine: IntArray) -> float:
         """Give the traffic-weighted share of the baseline that a workload keeps."""
         columns, table = self.compiled.columns, self.table
         period, number_of_class = columns.routing_period[mine], columns.routing_number[mine]
@@ -109,18 +132,18 @@ class Results(Told):
             ]
         return tuple(found)
 
-    def _feels(self, name: str, number: int, usd_per_hour: float) -> bool:
-        """Say whether a limit keeps a workload from cheaper hardware: more of what it counts would carry all of it for less."""
-        table, offers = self.table, self.table.offers
-        at = [x.name for x in table.instance.all_limits].index(name)
-        if not concerns(table.instance.all_limits[at], table.workloads[number], table.instance):
-            return False
-        counted = np.flatnonzero(offers.limited[at] & table.allowed[number])
-        mine = np.flatnonzero((table.workload == number) & self.compiled.needed_alone)
-        same = table.accelerator[mine][:, None] == offers.accelerator[counted][None, :]
-        same &= offers.size[counted][None, :] % table.size[mine][:, None] == 0
-        cost = (table.load[mine].sum(axis=1) * table.size[mine])[:, None] * (offers.usd_per_hour / offers.size)[counted][None, :]
-        return bool((same & (cost < usd_per_hour)).any())
+    def _felt(self, binding: Sequence[int], number: int, needed: npt.NDArray[np.bool_], usd_per_hour: float) -> list[str]:
+        """Name the limits that keep a workload from cheaper hardware: more of what they count would carry all of it for less."""
+        table, offers, limits = self.table, self.table.offers, self.table.instance.all_limits
+        mine = [at for at in binding if concerns(limits[at], table.workloads[number], table.instance)]
+        counted = np.flatnonzero(offers.limited[mine].any(axis=0) & table.allowed[number])
+        begin, end = np.searchsorted(table.workload, [number, number + 1])
+        k = begin + np.flatnonzero(needed[begin:end])
+        same = table.accelerator[k][:, None] == offers.accelerator[counted][None, :]
+        same &= offers.size[counted][None, :] % table.size[k][:, None] == 0
+        cost = (table.load[k].sum(axis=1) * table.size[k])[:, None] * (offers.usd_per_hour / offers.size)[counted][None, :]
+        cheaper = counted[(same & (cost < usd_per_hour)).any(axis=0)]
+        return [limits[at].name for at in mine if offers.limited[at, cheaper].any()]
 
     def limits(self) -> tuple[LimitUse, ...]:
         """Tell how much of each limit is used, in the period that uses most."""
