@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,11 +12,14 @@ from optimizer.errors import BackendFailedError, CheckFailedError, Problem, Usag
 if TYPE_CHECKING:
     from optimizer.instance import Instance
     from optimizer.plan import Plan
+    from optimizer.simulate import Simulation
     from solvers import Progress as SolverProgress
 
-__all__ = ["DEFAULT", "METHODS", "Cancel", "Options", "Progress", "allocate", "verified"]
+__all__ = ["DEFAULT", "METHODS", "Cancel", "Options", "Progress", "allocate", "allocate_simulated", "verified"]
 
 METHODS = ("auto", "direct", "decompose")
+SIMULATION_ROUNDS = 5
+"""Plans made and simulated before giving up; a pool's load falls to what was seen to hold, so that two are the rule."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ def allocate(
     plan_in_force: Plan | None = None,
     on_progress: Callable[[Progress], Any] | None = None,
     cancel: Cancel | None = None,
+    load_shares: Mapping[str, float] | None = None,
 ) -> Plan:
     """Find the least-cost plan for an instance, prove how good it is, and verify it.
 
@@ -88,6 +92,7 @@ def allocate(
     plan_in_force : a plan whose choices the solver starts from; it changes the optimum only as ``policy.change`` says
     on_progress : called now and then with a ``Progress``, from any thread
     cancel : polled; when set, the best plan so far is returned
+    load_shares : the part of its load that a replica may carry, by ``workload: configuration``; all of it for the others
 
     Raises
     ------
@@ -99,7 +104,7 @@ def allocate(
     from optimizer.solve import solve_compiled
     from solvers import SolverError
 
-    compiled = compile_instance(instance, plan_in_force)
+    compiled = compile_instance(instance, plan_in_force, shares=load_shares)
     missing = [Problem(None, a, f"{o}: {r}", "") for a, o, r in compiled.candidates.offers.left_out]
     missing += [Problem(None, "/routes", text, "") for text in compiled.candidates.unpriced]
     if options.strict_prices and missing:
@@ -111,6 +116,53 @@ def allocate(
         raise BackendFailedError(f"backend {options.backend}: {error}") from error
     plan = decode(compiled, solution, method=method, requested_gap=options.relative_gap, seed=options.seed)
     return verified(plan, instance, plan_in_force)
+
+
+def allocate_simulated(
+    instance: Instance,
+    options: Options = DEFAULT,
+    *,
+    plan_in_force: Plan | None = None,
+    on_progress: Callable[[Progress], Any] | None = None,
+    cancel: Cancel | None = None,
+    requests: int = 1_000_000,
+) -> Plan:
+    """Find a plan of which every simulated pool meets its targets: pools that miss are loaded less, and the plan is made anew.
+
+    Raises
+    ------
+    CheckFailedError : a pool holds at no load tried, or pools still miss after ``SIMULATION_ROUNDS``
+    AllocationError : for any reason for which ``allocate`` gives no plan
+    """
+    from optimizer.simulate import simulate_plan
+
+    shares: dict[str, float] = {}
+    for _ in range(SIMULATION_ROUNDS):
+        plan = allocate(
+            instance, options, plan_in_force=plan_in_force, on_progress=on_progress, cancel=cancel, load_shares=shares
+        )
+        found = simulate_plan(instance, plan, requests=requests, seed=options.seed)
+        if found.holds:
+            return plan.model_copy(update={"assumptions": (*plan.assumptions, *_simulated(found, shares))})
+        for pool in found.pools:
+            if pool.remedy is not None:
+                share, name = pool.remedy.load_share, pool.pool.rpartition(" in ")[0]
+                if share is None:
+                    raise CheckFailedError(
+                        "a target is missed at any load", [Problem(None, pool.pool, "nothing tried holds", "")]
+                    )
+                shares[name] = shares.get(name, 1.0) * share
+    problems = [Problem(None, pool.pool, f"{f.statistic} {f.quantity} misses {f.target_ms:g} ms", "") for pool, f in found.misses]
+    raise CheckFailedError(f"pools miss their targets in simulation after {SIMULATION_ROUNDS} plans", problems)
+
+
+def _simulated(found: Simulation, shares: Mapping[str, float]) -> list[str]:
+    """Say what was simulated, and which pools are loaded less for it."""
+    told = [
+        f"simulated with {found.requests_per_pool:,} requests a pool, {found.arrivals}, shared by {found.balancer}: every "
+        f"target holds; {found.held_share:.1%} of the busy accelerators are in pools that were not simulated"
+    ]
+    return told + [f"{name} is loaded to {share:.1%} of what its figures allow, as simulated" for name, share in shares.items()]
 
 
 def verified(plan: Plan, instance: Instance, plan_in_force: Plan | None = None) -> Plan:

@@ -65,7 +65,7 @@ def _through_the_day(rate: CatalogRow) -> CatalogRow:
 
 
 def workloads(traffic: Traffic) -> list[CatalogRow]:
-    """Give the three workloads."""
+    """Give the workloads: two dialogues and a chat by the length of its prompts."""
     why = "a helper in every window of an office suite"
     helper = _through_the_day(traffic.output_tokens(CONVERSATION, 1500, why))
     older = _through_the_day(traffic.output_tokens(CONVERSATION, 600, "a voice service, which speaks as it writes"))
@@ -90,10 +90,13 @@ def workloads(traffic: Traffic) -> list[CatalogRow]:
             ("p99", {"ttft": 450, "tpot": 40}), ("ROUGE-1", "OpenOrca", 0.999),
             "the bounds, lengths and unit of MLPerf Interactive",
         ),
-        workload(
-            ("chat-70b", "Llama-3.1-70B-Instruct", "chat"), CHAT_HERE, chat,
-            ("p95", {"ttft": 3000, "tpot": 50}), ("recovery", "MMLU", 0.99),
-            "prompts at their bucket's upper end, the shortest measured answers; data stay in the EU", max_spot_fraction=0.25,
+        *(
+            workload(
+                (f"chat-70b-{prompt['name']}", "Llama-3.1-70B-Instruct", "chat"), CHAT_HERE, [prompt],
+                ("p95", {"ttft": 3000, "tpot": 50}), ("recovery", "MMLU", 0.99),
+                "prompts at their bucket's upper end, the shortest measured answers; data stay in the EU", max_spot_fraction=0.25,
+            )
+            for prompt in chat
         ),
     ]  # fmt: skip
 

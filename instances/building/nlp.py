@@ -39,10 +39,13 @@ def _generating(traffic: Traffic) -> list[CatalogRow]:
     problems = traffic.requests(CODE, 0.2, "one request in five of the coding service is sent on to the reasoning model")
     articles = traffic.requests(CONVERSATION, 30, "an article for every thirtieth of a page view", unit="queries/s")
     return [
-        workload(
-            ("chat-70b", "Llama-3.1-70B-Instruct", "chat"), [*US, *EU], chat,
-            ("p95", {"ttft": 3000, "tpot": 80}), ("recovery", "MMLU", 0.99),
-            "prompts at the upper end of their bucket, answers at the shortest measured length (1024; the trace has 211)",
+        *(
+            workload(
+                (f"chat-70b-{prompt['name']}", "Llama-3.1-70B-Instruct", "chat"), [*US, *EU], [prompt],
+                ("p95", {"ttft": 3000, "tpot": 80}), ("recovery", "MMLU", 0.99),
+                "prompts at the upper end of their bucket, answers at the shortest measured length (1024; the trace has 211)",
+            )
+            for prompt in chat
         ),
         workload(
             ("assistant-8b", "Llama-3.1-8B-Instruct", "assistant"), US, [rate_class("request", assistant)],

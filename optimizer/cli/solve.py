@@ -47,6 +47,7 @@ BY_SUFFIX = {".json": "json", ".csv": "csv", ".md": "markdown"}
 @SET
 @click.option("--rejected", metavar="WORKLOAD", help="Also show what was rejected for this workload, and why.")
 @click.option("--strict-prices", is_flag=True, help="Refuse (exit 7) where an offer has no usable price.")
+@click.option("--simulate", is_flag=True, help="Simulate the plan; load pools that miss a target less, and solve again.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="Form of the result.")
 @output_option("FILE", "Write the plan here (.json, .csv, .md).")
 @click.option("--quiet", is_flag=True, help="No progress, and nothing on stdout when -o is given.")
@@ -64,6 +65,7 @@ def solve_command(
     changes: tuple[str, ...],
     rejected: str | None,
     strict_prices: bool,
+    simulate: bool,
     form: str,
     output: Path | None,
     quiet: bool,
@@ -78,12 +80,12 @@ def solve_command(
     question = load_instance(instance, set_values=changes, max_bytes=max_bytes)
     if rejected is not None:
         _show_rejected(question, rejected, form)
-    plan = _solved(question, options, plan_in_force, quiet)
+    plan = _solved(question, options, plan_in_force, quiet, simulate)
     _show(plan, form, output, quiet, _next_command(instance, output, changes))
 
 
-def _solved(question: Instance, options: object, plan_in_force: Path | None, quiet: bool) -> Plan:
-    from optimizer.pipeline import Options, allocate
+def _solved(question: Instance, options: object, plan_in_force: Path | None, quiet: bool, simulate: bool) -> Plan:
+    from optimizer.pipeline import Options, allocate, allocate_simulated
     from optimizer.plan import load_plan
 
     assert isinstance(options, Options)
@@ -91,7 +93,8 @@ def _solved(question: Instance, options: object, plan_in_force: Path | None, qui
     progress = _line if sys.stderr.isatty() and not quiet else None
     with stopped_by_signals() as (cancel, exit_code):
         try:
-            return allocate(question, options, plan_in_force=in_force, on_progress=progress, cancel=cancel)
+            find = allocate_simulated if simulate else allocate
+            return find(question, options, plan_in_force=in_force, on_progress=progress, cancel=cancel)
         except (InterruptedByUserError, KeyboardInterrupt) as stopped:
             told = stopped if isinstance(stopped, InterruptedByUserError) else InterruptedByUserError("interrupted at once")
             told.code = exit_code()  # type: ignore[attr-defined]

@@ -7,8 +7,8 @@ kept ones out as arrays. Loads are in replicas at the utilization cap: ``load[k,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +23,16 @@ from optimizer.errors import InfeasibleError, Problem
 from optimizer.instance import Instance, Limit, Match, ServingWorkload, TrainingWorkload
 from optimizer.performance import Configuration, OptionTable, Performance
 
-__all__ = ["CandidateTable", "Rejected", "accuracy_judged", "allowed_offers", "candidate_table", "concerns", "kept_accuracy"]
+__all__ = [
+    "CandidateTable",
+    "Rejected",
+    "accuracy_judged",
+    "allowed_offers",
+    "candidate_table",
+    "concerns",
+    "kept_accuracy",
+    "tightened",
+]
 
 
 SMALLEST_LOAD = 1e-9
@@ -201,6 +210,13 @@ def candidate_table(instance: Instance) -> CandidateTable:
     )
     _refuse_homeless(found)
     return found
+
+
+def tightened(table: CandidateTable, shares: Mapping[str, float]) -> CandidateTable:
+    """Give the table with some candidates' replicas loaded to a share of what they might be; by ``owner: configuration``."""
+    names = [f"{table.owners[w].name}: {table.configuration(k).label}" for k, w in enumerate(table.workload)]
+    share = np.array([shares.get(name, 1.0) for name in names])
+    return replace(table, load=table.load / share[:, None])
 
 
 def allowed_offers(workload: ServingWorkload | TrainingWorkload, offers: OfferTable, instance: Instance) -> npt.NDArray[np.bool_]:

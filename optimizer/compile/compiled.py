@@ -7,12 +7,13 @@ part is in canonical order, so that the same question always compiles to the sam
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from optimizer.compile.candidates import CandidateTable, candidate_table
+from optimizer.compile.candidates import CandidateTable, candidate_table, tightened
 from optimizer.compile.columns import Columns, columns_of
 from optimizer.compile.dominance import dominated_candidates, dominated_ways
 from optimizer.compile.in_force import Changes
@@ -61,17 +62,25 @@ class Compiled:
         return {"considered": kept + rejected.total(), **reasons, "dominated": dominated, "kept": kept - dominated}
 
 
-def compile_instance(instance: Instance, plan_in_force: Plan | None = None, *, dominance: bool = True) -> Compiled:
+def compile_instance(
+    instance: Instance,
+    plan_in_force: Plan | None = None,
+    *,
+    dominance: bool = True,
+    shares: Mapping[str, float] | None = None,
+) -> Compiled:
     """Turn an instance into a model; ``dominance`` may be switched off to test that it moves no optimum.
 
-    ``plan_in_force`` matters where ``policy.change`` prices or limits what changes against it.
+    ``plan_in_force`` matters where ``policy.change`` prices or limits what changes against it; ``shares`` says which part of its
+    load a replica may carry of some ``workload: configuration``, where a simulation found that all of it is too much.
 
     Raises
     ------
     InfeasibleError : a workload has no candidate left
     InvalidInputError : its numbers are too large or too far apart for any solver
     """
-    return compile_table(candidate_table(instance), plan_in_force, dominance=dominance)
+    table = candidate_table(instance)
+    return compile_table(tightened(table, shares) if shares else table, plan_in_force, dominance=dominance)
 
 
 def compile_table(table: CandidateTable, plan_in_force: Plan | None = None, *, dominance: bool = True) -> Compiled:

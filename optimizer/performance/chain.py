@@ -7,6 +7,10 @@ concurrency whose central times it is given. The rate is the largest λ at which
 at the concurrency so reached, times a factor for the spread between runs, is within the bound and at most 1 - p of arrivals wait.
 Times at a given concurrency are taken as certain: the chain moves the load, the factor moves the time.
 
+Classes that share replicas share what is in flight: one that bears many in flight must not crowd out one that bears few. So the
+rates of all classes of a configuration are those at which the requests in flight stay within what every one of them bears
+(``bearable``); then so does any mix whose shares of those rates sum to one, as far as the classes' times grow alike.
+
 Times ms, rates requests/s; everything is for whole arrays of chains at once, shape (n_chains, ...). Below the smallest measured
 concurrency a time is that of the smallest (safe: it is never faster). Source: Kleinrock (1975), Queueing Systems, vol. 1,
 sections 3.1 (birth-death equilibrium) and 3.2.
@@ -14,7 +18,7 @@ sections 3.1 (birth-death equilibrium) and 3.2.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +27,7 @@ import numpy.typing as npt
 from optimizer.catalog import Quantity
 from optimizer.instance import LatencyTarget
 
-__all__ = ["Chains", "Rates", "chains", "largest_rates"]
+__all__ = ["Chains", "Rates", "bearable", "chains", "largest_rates", "most_known"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -101,14 +105,19 @@ def chains(
     """
     grid = np.asarray(concurrency, dtype=np.float64)
     first, each = np.atleast_2d(np.asarray(ttft_ms, dtype=np.float64)), np.atleast_2d(np.asarray(tpot_ms, dtype=np.float64))
-    known = np.isfinite(first) & np.isfinite(each)
-    points = np.where(known.all(axis=1), len(grid), known.argmin(axis=1))
-    largest = np.where(points > 0, grid[points - 1], 0.0)
-    size = np.floor(np.minimum(largest, np.asarray(most_in_flight, dtype=np.float64))).astype(np.int64)
+    size = np.minimum(most_known(grid, first, each), np.asarray(most_in_flight, dtype=np.float64)).astype(np.int64)
     states = np.arange(1, max(int(size.max(initial=0)), 1) + 1)
     ttft, tpot = (_at_states(grid, times, states) for times in (first, each))
     e2e = ttft + (np.asarray(output_tokens, dtype=np.float64)[:, None] - 1.0) * tpot
     return Chains(ttft, tpot, e2e, 1e3 * states / e2e, np.maximum(size, 0))
+
+
+def most_known(grid: FloatArray, ttft_ms: FloatArray, tpot_ms: FloatArray) -> FloatArray:
+    """Give the largest concurrency up to which both times are known, shape (n_chains,); 0 where not even the first is."""
+    known = np.isfinite(ttft_ms) & np.isfinite(tpot_ms)
+    points = np.where(known.all(axis=1), len(grid), known.argmin(axis=1))
+    largest: FloatArray = np.where(points > 0, grid[points - 1], 0.0)
+    return largest
 
 
 def _at_states(grid: FloatArray, times: FloatArray, states: IntArray) -> FloatArray:
@@ -120,7 +129,23 @@ def _at_states(grid: FloatArray, times: FloatArray, states: IntArray) -> FloatAr
     return times_at_states
 
 
-def largest_rates(given: Chains, targets: Sequence[LatencyTarget], spread_factor: float = 1.0) -> Rates:
+def bearable(given: Chains, targets: Sequence[LatencyTarget], spread_factor: float) -> FloatArray:
+    """Give what each chain bears in flight, shape (n_chains, n_targets): at most for a percentile, on average for a mean."""
+    found = np.empty((len(given.size), len(targets)))
+    for column, target in enumerate(targets):
+        if target.percentile is not None:
+            found[:, column] = _allowed(given, [target], spread_factor)
+        else:
+            with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+                weights = _Weights(given)
+                rates = _mean_rates(given, weights, target, spread_factor)
+                found[:, column] = _mean_in_flight(weights, np.log(np.maximum(rates, np.exp(LEAST_LOG_RATE))))
+    return found
+
+
+def largest_rates(
+    given: Chains, targets: Sequence[LatencyTarget], spread_factor: float = 1.0, borne: FloatArray | None = None
+) -> Rates:
     """Give the largest rate of each chain at which every target holds; without targets the largest departure rate.
 
     Parameters
@@ -128,6 +153,7 @@ def largest_rates(given: Chains, targets: Sequence[LatencyTarget], spread_factor
     given : n_chains chains
     targets : bounds in ms on percentiles or means
     spread_factor : multiplies every time before it is compared with a bound, dimensionless, at least 1
+    borne : shape (n_chains, n_targets), what all classes that share the replicas bear in flight; null where a class is alone
 
     >>> one = chains([1, 2], [[100.0, 100.0]], [[10.0, 10.0]], [1])  # departures 10/s and 20/s
     >>> target = LatencyTarget(quantity=Quantity.TTFT, statistic="p50", at_most_ms=100.0)
@@ -142,21 +168,29 @@ def largest_rates(given: Chains, targets: Sequence[LatencyTarget], spread_factor
         possible &= lightest[:, column] <= target.at_most_ms * (1.0 + ROUNDING)
     rates = np.zeros(len(possible))
     if possible.any():  # the others carry nothing: half of the chains of a usual workload
-        rates[possible], reached[possible] = _rates_and_reached(given.take(possible), targets, spread_factor)
+        borne = None if borne is None else borne[possible]
+        rates[possible], reached[possible] = _rates_and_reached(given.take(possible), targets, spread_factor, borne)
     return Rates(rates, reached, lightest)
 
 
-def _rates_and_reached(given: Chains, targets: Sequence[LatencyTarget], spread_factor: float) -> tuple[FloatArray, FloatArray]:
+def _rates_and_reached(
+    given: Chains, targets: Sequence[LatencyTarget], spread_factor: float, borne: FloatArray | None
+) -> tuple[FloatArray, FloatArray]:
     """Solve chains of which every target holds at the lightest load; the value of each target's statistic at their rates."""
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         weights = _Weights(given)
         rates = _largest_departure(given)
         for percentile in sorted({t.percentile for t in targets if t.percentile is not None}):
             allowed = _allowed(given, [t for t in targets if t.percentile == percentile], spread_factor)
+            if borne is not None:
+                columns = [t.percentile == percentile for t in targets]
+                allowed = np.minimum(allowed, borne[:, columns].min(axis=1).astype(np.int64))
             rates = np.minimum(rates, _percentile_rates(given, weights, allowed, percentile))
-        for target in targets:
+        for column, target in enumerate(targets):
             if target.percentile is None:
                 rates = np.minimum(rates, _mean_rates(given, weights, target, spread_factor))
+                if borne is not None:
+                    rates = np.minimum(rates, _in_flight_rates(weights, borne[:, column]))
         rates = _rounded_down(rates)
         return rates, spread_factor * _reached(given, weights, rates, targets)
 
@@ -252,16 +286,39 @@ def _log_odds(weights: _Weights, log_rate: FloatArray, above: FloatArray) -> tup
 
 
 def _mean_rates(given: Chains, weights: _Weights, target: LatencyTarget, spread_factor: float) -> FloatArray:
-    """Solve mean time = bound for the rate by bisection; the mean rises with the rate, waiting included."""
+    """Solve mean time = bound for the rate; the mean rises with the rate, waiting included."""
     possible = _allowed(given, [target], spread_factor) > 0
-    low, high = np.full(len(possible), LEAST_LOG_RATE), weights.log_limit.copy()
+
+    def holds(log_rate: FloatArray) -> npt.NDArray[np.bool_]:
+        return spread_factor * _mean_ms(given, weights, log_rate, target.quantity) <= target.at_most_ms
+
+    return np.where(possible, _bisected(weights, holds), 0.0)
+
+
+def _in_flight_rates(weights: _Weights, most: FloatArray) -> FloatArray:
+    """Solve mean requests in flight = most for the rate."""
+    return _bisected(weights, lambda log_rate: _mean_in_flight(weights, log_rate) <= most)
+
+
+def _bisected(weights: _Weights, holds: Callable[[FloatArray], npt.NDArray[np.bool_]]) -> FloatArray:
+    """Give the largest rates at which something holds that holds at all lower ones."""
+    low, high = np.full(len(weights.size), LEAST_LOG_RATE), weights.log_limit.copy()
     for _ in range(MOST_ITERATIONS):
         middle = (low + high) / 2.0
-        holds = spread_factor * _mean_ms(given, weights, middle, target.quantity) <= target.at_most_ms
-        low, high = np.where(holds, middle, low), np.where(holds, high, middle)
+        held = holds(middle)
+        low, high = np.where(held, middle, low), np.where(held, high, middle)
         if (high - low).max(initial=0.0) < RATE_TOLERANCE:
             break
-    return np.where(possible, np.exp(low), 0.0)
+    rates: FloatArray = np.exp(low)
+    return rates
+
+
+def _mean_in_flight(weights: _Weights, log_rate: FloatArray) -> FloatArray:
+    """Give the mean number of requests in flight and waiting."""
+    weight, load = weights.at(log_rate)
+    queued = weight[weights.rows, weights.size] * load / (1.0 - load)
+    mean: FloatArray = (weight @ weights.count + queued) / weight.sum(axis=1)
+    return mean
 
 
 def _mean_ms(given: Chains, weights: _Weights, log_rate: FloatArray, quantity: Quantity) -> FloatArray:

@@ -154,6 +154,11 @@ class Question:
         return all(c.input_tokens is not None and c.output_tokens is not None for c in self.classes)
 
     @property
+    def is_mixed(self) -> bool:
+        """Say whether classes share replicas under targets, so that none is answered without the others."""
+        return len(self.classes) > 1 and bool(self.targets)
+
+    @property
     def shapes(self) -> tuple[tuple[int, int], ...]:
         """Give the lengths of the classes; call it only where ``has_lengths``."""
         return tuple((c.input_tokens or 1, c.output_tokens or 1) for c in self.classes)

@@ -118,9 +118,8 @@ class Performance:
         settled |= {c: why for c, why in refused.items() if place_of(c) not in measured} | held_answers(question, held)
 
         def work_out(asked: Question, shapes: Sequence[Shape]) -> list[Column]:
-            return columns_at(
-                replace(asked, classes=classes_of(shapes)), usable, unmeasured, model, self._catalog, self._roofline
-            )
+            mine = replace(asked, classes=classes_of(shapes))
+            return columns_at(mine, usable, unmeasured, model, self._catalog, self._roofline, together=asked.is_mixed)
 
         sources = [*(sources_of(f) for f in usable.values()), *[roofline_source(model)] * len(unmeasured)]
         return sheet_of(model, [*usable, *unmeasured], settled, sources, self._catalog, work_out)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from optimizer.catalog import Accelerator, Model, Quality, worst
-from optimizer.performance.chain import chains, largest_rates
+from optimizer.performance.chain import bearable, chains, largest_rates, most_known
 from optimizer.performance.figures import Answer, Kind, Question, Rejection, RejectionCode, ReplicaEstimate
 from optimizer.performance.modelled import CONCURRENCIES, Anchor, anchored, predicted, requests_in_memory
 from optimizer.performance.profiles import MIN_CONCURRENCIES, Configuration, Curve, Shape, curves_at_shape, nearest_curve
@@ -59,40 +59,55 @@ class Results:
         blank = [[Quality.MEASURED] * shape[1] for _ in range(count)]
         return cls(np.full(shape, np.nan), times, times.copy(), blank, [[""] * shape[1] for _ in range(count)])
 
-    def solve(
-        self,
-        question: Question,
-        where: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]],
-        grid: FloatArray,
-        times_ms: tuple[FloatArray, FloatArray],
-        most: npt.ArrayLike = np.inf,
-    ) -> None:
-        """Fill the places (rows, classes) with the rates of their chains; times are (n_places, n_concurrencies)."""
-        outputs = np.array([o for _, o in question.shapes], dtype=np.float64)[where[1]]
-        limits = np.broadcast_to(np.asarray(most, dtype=np.float64), outputs.shape)
-        order = np.argsort(limits, kind="stable")  # chains of like length together waste the fewest states
-        for places in np.split(order, range(BATCH, len(order), BATCH)):
-            at = where[0][places], where[1][places]
-            ttft, tpot = times_ms[0][places], times_ms[1][places]
-            found = largest_rates(
-                chains(grid, ttft, tpot, outputs[places], limits[places]), question.targets, question.spread_factor
-            )
-            self.rate_per_s[at] = np.where(np.isfinite(ttft[:, 0]), found.per_s * question.units_per_request[at[1]], np.nan)
-            self.reached_ms[at], self.lightest_ms[at] = found.reached_ms, found.lightest_ms
+    def solve(self, question: Question, groups: Sequence[_Group], *, together: bool) -> None:
+        """Fill the places of groups of chains with their rates; classes served together bear in flight what all of them bear."""
+        outputs, size = np.array([o for _, o in question.shapes], dtype=np.float64), np.full(self.rate_per_s.shape, np.inf)
+        for group in groups:
+            size[group.where] = np.minimum(most_known(group.grid, *group.times_ms), group.most)
+        if together:
+            size[:] = size.min(axis=1, keepdims=True)
+        batches = []
+        for group in groups:
+            limits = size[group.where]
+            order = np.argsort(limits, kind="stable")  # chains of like length together waste the fewest states
+            for places in np.split(order, range(BATCH, len(order), BATCH)):
+                at = group.where[0][places], group.where[1][places]
+                ttft, tpot = group.times_ms[0][places], group.times_ms[1][places]
+                batches.append((at, ttft[:, 0], chains(group.grid, ttft, tpot, outputs[at[1]], limits[places])))
+        borne = np.full(self.reached_ms.shape, np.inf)
+        for at, _, found in batches if together else ():
+            borne[at] = bearable(found, question.targets, question.spread_factor)
+        borne = borne.min(axis=1, initial=np.inf)
+        for at, first, found in batches:
+            rates = largest_rates(found, question.targets, question.spread_factor, borne[at[0]] if together else None)
+            self.rate_per_s[at] = np.where(np.isfinite(first), rates.per_s * question.units_per_request[at[1]], np.nan)
+            self.reached_ms[at], self.lightest_ms[at] = rates.reached_ms, rates.lightest_ms
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Group:
+    """Chains on one grid of concurrencies: their places (rows, classes), TTFT and TPOT (n_places, n_concurrencies) and limits."""
+
+    where: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
+    grid: FloatArray
+    times_ms: tuple[FloatArray, FloatArray]
+    most: FloatArray | float = np.inf
 
 
 def measured_answers(
     question: Question, curves: Mapping[Configuration, Sequence[Curve]], roofline: Roofline
 ) -> dict[Configuration, Answer]:
     """Answer for every configuration with closed-loop points."""
-    results = measured_results(question, curves, roofline)
+    results = measured_results(question, curves, roofline, together=question.is_mixed)
     return {
         configuration: _answer(question, results, row, configuration, sources_of(mine))
         for row, (configuration, mine) in enumerate(curves.items())
     }
 
 
-def measured_results(question: Question, curves: Mapping[Configuration, Sequence[Curve]], roofline: Roofline) -> Results:
+def measured_results(
+    question: Question, curves: Mapping[Configuration, Sequence[Curve]], roofline: Roofline, *, together: bool = False
+) -> Results:
     """Give what every configuration with closed-loop points does with each class.
 
     Configurations measured alike (at the same lengths and concurrencies) are worked out together.
@@ -118,24 +133,26 @@ def measured_results(question: Question, curves: Mapping[Configuration, Sequence
             for row in rows:
                 results.quality[row][column], results.basis[row][column] = quality, words
             by_grid[grid.tobytes()].append((np.array(rows), np.full(len(rows), column), grid, times_ms))
+    groups = []
     for places in by_grid.values():
         where = np.concatenate([p[0] for p in places]), np.concatenate([p[1] for p in places])
         times = np.concatenate([p[3] for p in places], axis=1)
-        results.solve(question, where, places[0][2], (times[0], times[1]))
+        groups.append(_Group(where, places[0][2], (times[0], times[1])))
     if anchors:
-        _anchor(question, results, anchors, roofline)
+        groups.append(_anchor(results, anchors, roofline))
+    results.solve(question, groups, together=together)
     return results
 
 
-def _anchor(question: Question, results: Results, anchors: Sequence[tuple[int, int, Anchor]], roofline: Roofline) -> None:
-    """Fill (row, column) places of measured configurations from the roofline, anchored to the nearest measured shape of each."""
+def _anchor(results: Results, anchors: Sequence[tuple[int, int, Anchor]], roofline: Roofline) -> _Group:
+    """Give chains on the roofline for (row, column) places, anchored to the nearest measured shape of each configuration."""
     times = anchored(roofline, [anchor for _, _, anchor in anchors])
     for (row, column, anchor), quality in zip(anchors, times.quality, strict=True):
         results.quality[row][column] = worst([Quality.MODELLED, quality])
         results.basis[row][column] = _roofline_words(anchor.nearest)
     where = np.array([row for row, _, _ in anchors]), np.array([column for _, column, _ in anchors])
     safe_ttft, safe_tpot = times.safe_ms()
-    results.solve(question, where, CONCURRENCIES, (safe_ttft[:, 0], safe_tpot[:, 0]))
+    return _Group(where, CONCURRENCIES, (safe_ttft[:, 0], safe_tpot[:, 0]))
 
 
 def modelled_answers(
@@ -153,13 +170,13 @@ def modelled_answers(
     answers: dict[Configuration, Answer] = {configurations[row]: why for row, why in refused.items()}
     rows = [row for row in range(len(configurations)) if row not in refused]
     kept = [configurations[row] for row in rows]
-    results = modelled_results(question, kept, most[rows], roofline)
+    results = modelled_results(question, kept, most[rows], roofline, together=question.is_mixed)
     source = roofline_source(model)
     return answers | {c: _answer(question, results, row, c, source) for row, c in enumerate(kept)}
 
 
 def modelled_results(
-    question: Question, configurations: Sequence[Configuration], most: FloatArray, roofline: Roofline
+    question: Question, configurations: Sequence[Configuration], most: FloatArray, roofline: Roofline, *, together: bool = False
 ) -> Results:
     """Give what the roofline says of each class; NaN where ``most``, the requests that fit into memory, is below one."""
     results = Results.empty(question, len(configurations))
@@ -173,7 +190,7 @@ def modelled_results(
     where = rows, classes
     safe_ttft, safe_tpot = (safe[where] for safe in times.safe_ms())
     limit = np.where(np.isfinite(most), most, np.inf)[where]
-    results.solve(question, where, CONCURRENCIES, (safe_ttft, safe_tpot), limit)
+    results.solve(question, [_Group(where, CONCURRENCIES, (safe_ttft, safe_tpot), limit)], together=together)
     return results
 
 

@@ -1,7 +1,8 @@
 """What many workloads of one model share: its configurations, which of them take the figures of others, and rates by length.
 
-A sheet lists every configuration of a model once. Each request length is worked out once for all of them, so that a workload
-costs a few array operations. It answers exactly as the path of single answers (``options``), which alone words a rejection.
+A sheet lists every configuration of a model once. Each request length is worked out once for all of them (lengths that share
+replicas under targets: each company of lengths once), so that a workload costs a few array operations. It answers exactly as the
+path of single answers (``options``), which alone words a rejection.
 """
 
 from __future__ import annotations
@@ -163,8 +164,9 @@ class Sheet:
 
     def _columns(self, question: Question) -> list[Column]:
         """Give the column of each class, remembered by what decides it."""
-        known = self.columns.setdefault((question.targets, question.spread_factor), OrderedDict())
         shapes = question.shapes
+        together = tuple(dict.fromkeys(shapes)) if question.is_mixed else ()  # worked out together, and again in other company
+        known = self.columns.setdefault((question.targets, question.spread_factor, together), OrderedDict())
         missing = [shape for shape in dict.fromkeys(shapes) if shape not in known]
         known.update(zip(missing, self.work_out(question, missing) if missing else (), strict=True))
         found = [known[shape] for shape in shapes]
@@ -172,6 +174,8 @@ class Sheet:
             known.move_to_end(shape)
         while len(known) > MOST_COLUMNS:
             known.popitem(last=False)
+        while len(self.columns) > MOST_COLUMNS:
+            self.columns.pop(next(iter(self.columns)))
         return found
 
     def estimate(self, question: Question, configuration: Configuration) -> ReplicaEstimate | None:
@@ -236,10 +240,15 @@ def columns_at(
     model: Model,
     catalog: Mapping[str, Accelerator],
     roofline: Roofline,
+    *,
+    together: bool,
 ) -> list[Column]:
     """Work out each class of a question, whose classes are counted in requests, for the measured and then the other rows."""
     most, _ = requests_in_memory(model, unmeasured, question.shapes, [catalog[c.accelerator] for c in unmeasured])
-    parts = measured_results(question, curves, roofline), modelled_results(question, unmeasured, most, roofline)
+    parts = (
+        measured_results(question, curves, roofline, together=together),
+        modelled_results(question, unmeasured, most, roofline, together=together),
+    )
     rate, reached = (np.concatenate([getattr(p, name) for p in parts]) for name in ("rate_per_s", "reached_ms"))
     quality = np.array([[q.rank for q in row] for p in parts for row in p.quality], dtype=np.int8).reshape(rate.shape)
     basis = [row for p in parts for row in p.basis]

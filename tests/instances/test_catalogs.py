@@ -209,7 +209,7 @@ def test_question_spans_types_providers_and_options(nlp: Instance) -> None:
     assert {a.kind.value for a in nlp.catalogs.accelerators if a.name in offered} >= {"gpu", "tpu"}
     assert len({o.provider for o in nlp.catalogs.offers}) >= 4
     assert {price.option for o in nlp.catalogs.offers for price in o.prices} == {Option.ON_DEMAND, Option.SPOT}
-    assert len(nlp.workloads) == 8
+    assert len(nlp.workloads) == 10
 
 
 def test_every_demand_and_limit_says_that_it_is_assumed_and_why(nlp: Instance) -> None:

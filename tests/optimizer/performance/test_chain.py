@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from optimizer.catalog import Quantity
 from optimizer.instance import LatencyTarget
-from optimizer.performance.chain import Chains, chains, largest_rates
+from optimizer.performance.chain import Chains, bearable, chains, largest_rates
 from optimizer.performance.profiles import MIN_CONCURRENCIES, curves_by_configuration
 from optimizer.read import load_catalogs
 
@@ -194,3 +194,30 @@ def test_a_higher_percentile_never_raises_the_rate_and_its_value_holds(curve: Ch
     for one in found:
         assert one.per_s[0] == 0.0 or one.reached_ms[0, 0] <= bound_ms * (1 + 3e-7)
         assert one.per_s[0] <= curve.departures_per_s[0, -1]
+
+
+def test_a_class_that_shares_replicas_bears_what_the_strictest_bears() -> None:
+    """The fast class (10 ms) alone bears both states, of which one in 20 may be beyond; the slow one bears 1.
+
+    Fast, bearing 1: 1 - P(0) = 0.05 where weights are 1, r = λ/100 and r²/2 + ...: 1/P(0) = 1 + r/(1 - r/2) -> r = 2/39.
+    """
+    fast = chains([1, 2], [[10.0, 10.0]], [[1.0, 1.0]], [1])
+    slow = chains([1, 2], [[50.0, 90.0]], [[1.0, 1.0]], [1])
+    asked = [target("p95", 60.0)]
+    assert bearable(fast, asked, 1.0).tolist() == [[2.0]]
+    assert bearable(slow, asked, 1.0).tolist() == [[1.0]]
+    (shared,) = largest_rates(fast, asked, 1.0, bearable(slow, asked, 1.0)).per_s
+    r = 2 / 39
+    assert 1 / (1 + r / (1 - r / 2)) == pytest.approx(0.95)
+    assert shared == pytest.approx(100 * r, rel=1e-7)
+    assert shared < rate(fast, *asked)
+
+
+def test_on_means_a_class_that_shares_replicas_stays_at_the_mean_in_flight_of_the_strictest() -> None:
+    fast = chains([1, 4], [[10.0, 20.0]], [[1.0, 1.0]], [1])
+    slow = chains([1, 4], [[50.0, 100.0]], [[1.0, 1.0]], [1])
+    asked = [target("mean", 60.0)]
+    borne = bearable(slow, asked, 1.0)
+    shared = largest_rates(fast, asked, 1.0, borne)
+    assert bearable(fast, [target("mean", float(shared.reached_ms[0, 0]))], 1.0) == pytest.approx(borne, rel=1e-6)
+    assert largest_rates(slow, asked, 1.0, borne).per_s == pytest.approx(largest_rates(slow, asked).per_s, rel=1e-7)

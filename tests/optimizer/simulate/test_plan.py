@@ -9,9 +9,12 @@ import pytest
 from optimizer import allocate
 from optimizer.errors import CheckFailedError, InvalidInputError, UsageError
 from optimizer.instance import Balancer, Instance
+from optimizer.pipeline import allocate_simulated
 from optimizer.simulate import Bursty, LossAt, simulate_plan
+from optimizer.simulate.results import Remedy
 from optimizer.simulate.run import Loss
-from tests.optimizer.simulate.small import question
+from tests.optimizer.simulate.small import curve, question, request_class, targets
+from tests.optimizer.tiny import profile, workload
 
 REQUESTS = 20_000
 
@@ -89,6 +92,45 @@ def test_a_plan_of_another_instance_is_refused(solved):
     _, plan = solved
     with pytest.raises(InvalidInputError, match="another instance"):
         simulate_plan(read(question(78.0)), plan)
+
+
+def test_classes_that_bear_less_are_not_crowded_out_by_those_that_bear_more():
+    """Alone, the short class may fill a replica; the long one is five times as slow to its first token, and shares it."""
+    classes = [request_class("short", 60.0, 100), request_class("long", 2.0, 1000)]
+    mixed = workload("chat", 1.0, classes=classes, latency=targets(1000.0))
+    profiles = [*curve(100), *curve(1000, slower=5.0), profile("k", "other", 100.0)]
+    instance = read(question(profiles=profiles, workloads=[mixed]))
+    found = simulate_plan(instance, allocate(instance), requests=200_000)
+    assert {f.request_class for pool in found.pools for f in pool.figures} == {"short", "long"}
+    assert found.holds
+
+
+def test_a_miss_is_fed_back_until_it_holds():
+    """Loaded to the last with a random balancer the p95 misses by 3 %; one replica more holds it, and the plan says so."""
+    document = question(utilization_cap=1.0)
+    document["policy"]["balancer"] = "random"
+    instance = read(document)
+    plan = allocate(instance)
+    assert not simulate_plan(instance, plan, requests=REQUESTS).holds
+    mended = allocate_simulated(instance, requests=REQUESTS)
+    assert mended.deployments[0].replicas == plan.deployments[0].replicas + 1
+    assert mended.verification.passed
+    told = "\n".join(mended.assumptions)
+    assert "every target holds" in told
+    assert "chat: fp16 on 1 x card (made-up) is loaded to" in told
+    assert allocate_simulated(read(question()), requests=REQUESTS).assumptions[-1].startswith("simulated with")
+
+
+def test_what_holds_at_no_load_is_refused(monkeypatch):
+    """As if no load held; and as if a pool missed whatever is done."""
+    document = question(utilization_cap=1.0)
+    document["policy"]["balancer"] = "random"
+    monkeypatch.setattr("optimizer.simulate.judged._remedy", lambda *a: Remedy(load_share=0.99, replicas=1, utilization=0.9))
+    with pytest.raises(CheckFailedError, match="after 5 plans"):
+        allocate_simulated(read(document), requests=1000)
+    monkeypatch.setattr("optimizer.simulate.judged._remedy", lambda *a: Remedy(load_share=None, replicas=None, utilization=None))
+    with pytest.raises(CheckFailedError, match="at any load"):
+        allocate_simulated(read(document), requests=REQUESTS)
 
 
 @pytest.mark.parametrize("options", [{"requests": 10}, {"requests": 10**9}, {"lose": (LossAt("chat", Loss(1, 1.0)),)}])
