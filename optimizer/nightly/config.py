@@ -113,7 +113,7 @@ class Publication(Record):
 
 
 class NightlyConfig(Record):
-    """A whole nightly job. Paths are relative to the configuration's folder; ``change`` stands in for the instance's own policy."""
+    """A whole nightly job. Paths are relative to the configuration's folder; ``change`` stands in for the instance's own."""
 
     schema_version: Literal[1] = 1
     instance: str

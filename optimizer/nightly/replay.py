@@ -130,7 +130,7 @@ def _anew(config: NightlyConfig, question: Instance) -> Plan:
 
 
 def _at_prices(plan: Plan, question: Instance) -> float:
-    """Give what a plan costs at a question's prices, USD/h: rent anew, the rest as the plan says but for the price of changing."""
+    """Give what a plan costs at a question's prices, USD/h: rent anew, the rest as the plan says, without changes."""
     price = {(o.label, p.option.value): p.usd_per_hour for o in question.catalogs.offers for p in o.prices}
     share = {p.name: p.month_share for p in question.periods}
     old = sum(r.usd_per_hour * share[r.period] for r in plan.rentals)
