@@ -9,7 +9,21 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from building import accelerators, cv, dialogue, making, mlperf, nlp, offers, profiles, recommendation, regions, science, timm
+from building import (
+    accelerators,
+    company,
+    cv,
+    dialogue,
+    making,
+    mlperf,
+    nlp,
+    offers,
+    profiles,
+    recommendation,
+    regions,
+    science,
+    timm,
+)
 from building.mlperf_models import mlperf_models, mlperf_names
 from building.models import canonical_names, model_records
 from building.tables import CatalogRow, RawRow, read_table, write_csv, write_json
@@ -39,6 +53,7 @@ def build(raw: Path, out: Path) -> None:
     write_json(out / "recommendation.json", recommendation.question())
     write_json(out / "science.json", science.question())
     write_json(out / "dialogue.json", dialogue.question(traces, sizes))
+    write_json(out / "company.json", company.question(traces, sizes))
 
 
 def _language(raw: Path, catalogs: Path, results: list[RawRow], accuracy: list[RawRow], known: set[str]) -> None:
