@@ -12,6 +12,14 @@ from optimizer.verify.charges import charge_quality, heads, unit_charges
 from optimizer.verify.earnings import lost_revenue, penalties, risk_charges
 from optimizer.verify.facts import COMMITTED, MONEY_TOLERANCE, Facts, differs, fraction, grouped
 from optimizer.verify.places import transfer_usd_per_hour
+from optimizer.verify.prices import Sold
+
+
+def _other_list_price(told: float | None, sold: Sold) -> bool:
+    """Say whether a list price is not the instance's; where no rule changed it, it need not be told."""
+    if told is None:
+        return bool(sold.rules)
+    return abs(fraction(told) / fraction(sold.list_usd_per_hour) - 1) > MONEY_TOLERANCE / 1000
 
 
 def price_rule(facts: Facts) -> Iterator[str]:
@@ -24,8 +32,7 @@ def price_rule(facts: Facts) -> Iterator[str]:
         price = sold.price
         if abs(fraction(r.usd_per_instance_hour) / fraction(price.usd_per_hour) - 1) > MONEY_TOLERANCE / 1000:
             yield f"{r.offer} {r.option}: costs {price.usd_per_hour} USD/h, the plan says {r.usd_per_instance_hour}"
-        told = r.list_usd_per_instance_hour in (sold.list_usd_per_hour, None if not sold.rules else sold.list_usd_per_hour)
-        if not told or r.price_rules != sold.rules:
+        if _other_list_price(r.list_usd_per_instance_hour, sold) or r.price_rules != sold.rules:
             yield f"{r.offer} {r.option}: the list price is {sold.list_usd_per_hour}, changed by {list(sold.rules)}"
         if (r.price_as_of, r.price_quality, r.price_source) != (price.as_of, price.quality, price.source):
             yield f"{r.offer} {r.option}: the price's date, quality or source is told wrongly"
