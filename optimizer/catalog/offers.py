@@ -30,7 +30,8 @@ class Option(StrEnum):
 class Price(Record):
     """One price of one offer: USD per instance-hour under one option, with its own date and source.
 
-    What is reserved or owned may also cost ``upfront_usd`` an instance, once in ``term_months``.
+    What is reserved or owned may also cost ``upfront_usd`` an instance, once in ``term_months``, and be sold in lots of ``lot``
+    instances only.
     """
 
     option: Option
@@ -40,6 +41,7 @@ class Price(Record):
     as_of: Day
     quality: Quality = Quality.MEASURED
     source: Text
+    lot: PositiveInt = 1
 
     @field_validator("usd_per_hour")
     @classmethod
@@ -50,8 +52,11 @@ class Price(Record):
 
     @model_validator(mode="after")
     def _has_a_term(self) -> Price:
-        if self.upfront_usd and (self.term_months is None or self.option not in (Option.RESERVED, Option.OWNED)):
+        committed = self.option in (Option.RESERVED, Option.OWNED)
+        if self.upfront_usd and (self.term_months is None or not committed):
             raise ValueError("upfront_usd needs term_months, and an option that is reserved or owned")
+        if self.lot > 1 and not committed:
+            raise ValueError("only what is reserved or owned is bought in lots")
         return self
 
 

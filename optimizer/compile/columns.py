@@ -45,6 +45,7 @@ class Columns:
     ``m[p, o, t]``: the next ``len(moves)`` columns count replicas more or fewer than the plan in force has.
     ``u[w, b, t]``: the next ``len(shed)`` columns are shares of demand left unserved.
     ``c``: one more column says whether anything in force changes, if a change must save something.
+    ``l[o]``: the last ``len(lot_commit)`` columns count lots of the commitments that are bought in lots.
     ``pool_candidate`` and ``pool_region`` have shape (n_pools,).
     """
 
@@ -115,6 +116,16 @@ class Columns:
     def first_changed(self) -> int:
         """Give the index of the column that says whether anything in force changes, if there is one."""
         return self.first_shed + len(self.shed)
+
+    @property
+    def first_lot(self) -> int:
+        """Give the index of the first column that counts lots."""
+        return len(self.upper) - len(self.lot_commit)
+
+    @property
+    def lot_commit(self) -> IntArray:
+        """Give the commitments (indices into ``commit_offer``) that are bought in lots of more than one instance."""
+        return np.flatnonzero(self.table.offers.lot[self.commit_offer] > 1)
 
     @property
     def gone(self) -> tuple[Held, ...]:
@@ -258,7 +269,8 @@ class Columns:
         demands = [divmod(key, self.n_periods) for key in self.shed.demand.tolist()]
         of = [(table.workloads[d // table.load.shape[1]], d % table.load.shape[1], t) for d, t in demands]
         u = [f"u[{w.name},{w.classes[b].name}{when[t]}]" for w, b, t in of]
-        return n + i + r + y + x + f + s + m + u + ["changed"] * (len(self.upper) - self.first_changed)
+        lots = [f"lots{r[j][1:]}" for j in self.lot_commit]
+        return n + i + r + y + x + f + s + m + u + ["changed"] * (self.first_lot - self.first_changed) + lots
 
 
 def columns_of(
@@ -291,7 +303,9 @@ def columns_of(
     moving = move_steps(table, changes.in_force, held, period)
     of = (owner[routing[0]], routing[1])
     shed = shed_columns(table, _demand(table, table.class_workload[of], table.class_number[of], routing[2]))
-    upper += [starting.upper(upper[0]), moving.upper(upper[0]), shed.upper, np.ones(int(changes.saving_usd_per_hour > 0))]
+    lot = table.offers.lot[commit]
+    lots = (upper[2] // lot)[lot > 1]
+    upper += [starting.upper(upper[0]), moving.upper(upper[0]), shed.upper, np.ones(int(changes.saving_usd_per_hour > 0)), lots]
     whole = len(pair) + len(shared) + len(commit) + len(switch) + len(training)
     column = np.arange(sum(map(len, upper)))
     lower = np.zeros(len(column))
@@ -318,7 +332,7 @@ def columns_of(
         shed=shed,
         lower=lower,
         upper=np.concatenate(upper).astype(np.float64),
-        integer=(column < whole) | (column >= len(column) - len(upper[-1])),
+        integer=(column < whole) | (column >= len(column) - len(upper[-1]) - len(upper[-2])),
     )
 
 
@@ -435,7 +449,8 @@ def _commitments(
         largest, mine = np.zeros_like(upper), np.flatnonzero(training.job == job)
         np.maximum.at(largest, training.offer[mine], training.instances[mine])
         upper += largest
-    return committed, lower[committed], upper[committed]
+    lot = table.offers.lot[committed]
+    return committed, -(-lower[committed] // lot) * lot, -(-upper[committed] // lot) * lot
 
 
 def _pairs(table: CandidateTable, kept: IntArray) -> tuple[IntArray, IntArray]:

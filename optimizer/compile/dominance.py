@@ -151,15 +151,16 @@ def undominated_pairs(
     replicas when the job does not run, so replacing it saves nothing; these are needed.
 
     Offer p replaces offer o when both have the same accelerator, every candidate that may rent o may rent p, an accelerator-hour
-    costs no more on p, p's size divides o's, every limit that counts p counts o too, limits on whole instances count p only if
-    the sizes are equal, what p's region switches on beside o's is clearly less than the difference of rent (``_switched_on``),
-    every class may be served in p's region that may be in o's, at no more for sending its answers, no start on p costs more than
-    on o, there is no end of p, an accelerator on p adds no more to any limit on power or carbon, nor load there to the bill of
-    electricity, p is on demand or bought as o is, and p is in o's region or spot shares are safe (``_moves_whole_pools``).
-    Argument: swap each instance of o for size(o)/size(p) instances of p. Accelerators, and with them what the replicas hold, are
-    equal; rent, with what is newly switched on, transfer and electricity are no higher; no limit counts more; spot shares stay
-    within their caps; replicas that join others on p start and stop no more often. Offers that the plan in force uses or has
-    committed stay. Among equals the first region in canonical order stays, and in it the first offer.
+    costs no more on p, p's size divides o's and p's lot o's (both in accelerators), every limit that counts p counts o too,
+    limits on whole instances count p only if the sizes are equal, what p's region switches on beside o's is clearly less than the
+    difference of rent (``_switched_on``), every class may be served in p's region that may be in o's, at no more for sending its
+    answers, no start on p costs more than on o, there is no end of p, an accelerator on p adds no more to any limit on power or
+    carbon, nor load there to the bill of electricity, p is on demand or bought as o is, and p is in o's region or spot shares are
+    safe (``_moves_whole_pools``). Argument: swap each instance of o for size(o)/size(p) instances of p, lots of o for lots of p.
+    Accelerators, and with them what the replicas hold, are equal; rent, with what is newly switched on, transfer and electricity
+    are no higher; no limit counts more; spot shares stay within their caps; replicas that join others on p start and stop no more
+    often. Offers that the plan in force uses or has committed stay. Among equals the first region in canonical order stays, and
+    in it the first offer.
     """
     offers, limits = table.offers, table.instance.all_limits
     by_instances = np.array([limit.max_instances is not None for limit in limits], dtype=bool)
@@ -178,6 +179,7 @@ def undominated_pairs(
         replaces &= ~shared[rows][None, :]
         replaces &= unit_price[rows][:, None] <= unit_price[rows][None, :]
         replaces &= offers.size[rows][None, :] % offers.size[rows][:, None] == 0
+        replaces &= (offers.size * offers.lot)[rows][None, :] % (offers.size * offers.lot)[rows][:, None] == 0
         replaces &= on_demand[rows][:, None] | (option[rows][:, None] == option[rows][None, :])
         replaces &= np.isinf(offers.available[rows])[:, None]
         replaces &= (offers.draws[:, rows][:, :, None] <= offers.draws[:, rows][:, None, :]).all(axis=0)

@@ -18,7 +18,7 @@ def objective(table: CandidateTable, columns: Columns) -> npt.NDArray[np.float64
     earn: revenue less the bill is largest where the bill and the revenue lost are least together.
     """
     cost = bill(table, columns)
-    cost[columns.first_changed :] = columns.changes.saving_usd_per_hour
+    cost[columns.first_changed : columns.first_lot] = columns.changes.saving_usd_per_hour
     if table.instance.objective == "profit":
         cost[columns.first_shed : columns.first_changed] += columns.shed.lost_usd_per_hour
     return cost

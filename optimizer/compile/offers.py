@@ -81,6 +81,11 @@ class OfferTable:
         """Say which offers are on demand; shape (n_offers,)."""
         return np.array([price.option is Option.ON_DEMAND for price in self.prices], dtype=bool)
 
+    @cached_property
+    def lot(self) -> npt.NDArray[np.int64]:
+        """Give how many instances of each offer are bought at once; shape (n_offers,)."""
+        return np.array([price.lot for price in self.prices], dtype=np.int64)
+
     def __len__(self) -> int:
         """Give the number of priced offers."""
         return len(self.offers)

@@ -106,7 +106,8 @@ def _instances(compiled: Compiled, used: IntArray, ways: IntArray) -> IntArray:
     needed, in_force = -(-used // offers.size[:, None]), compiled.columns.changes.in_force
     np.add.at(needed, *_on_committed(compiled, ways, compiled.columns.training.instances))
     kept = np.zeros(len(offers), dtype=np.int64) if in_force is None else in_force.committed
-    return np.where(offers.committed[:, None], np.maximum(needed.max(axis=1), kept)[:, None], needed)
+    bought = -(-np.maximum(needed.max(axis=1), kept) // offers.lot) * offers.lot
+    return np.where(offers.committed[:, None], bought[:, None], needed)
 
 
 def _whole(values: FloatArray, compiled: Compiled, first: int = 0) -> IntArray:

@@ -129,7 +129,11 @@ def _completed(compiled: Compiled, start: npt.NDArray[np.float64]) -> npt.NDArra
     chosen = start[columns.first_training : columns.first_routing] > 0
     run, period = columns.training.touched
     np.add.at(instances, (columns.training.offer[run], period), (columns.training.instances * chosen)[run])
-    start[columns.first_commit : columns.first_switch] = instances.max(axis=1)[columns.commit_offer]
+    lot = offers.lot[columns.commit_offer]
+    kept = np.maximum(instances.max(axis=1)[columns.commit_offer], columns.lower[columns.first_commit : columns.first_switch])
+    lots = np.ceil(kept / lot)
+    start[columns.first_commit : columns.first_switch] = lots * lot
+    start[columns.first_lot :] = lots[columns.lot_commit]
     start = np.maximum(start, columns.lower)
     routed = np.zeros(len(columns.pool_candidate), dtype=bool)
     routed[columns.routing_pool[start[columns.first_routing : columns.first_start] > 0]] = True
@@ -141,7 +145,7 @@ def _completed(compiled: Compiled, start: npt.NDArray[np.float64]) -> npt.NDArra
     served = np.zeros(int(columns.routing_demand.max(initial=-1)) + 1)
     np.add.at(served, columns.routing_demand, start[columns.first_routing : columns.first_start])
     start[columns.first_shed : columns.first_changed] = np.clip(1.0 - served[columns.shed.demand], 0.0, columns.shed.upper)
-    start[columns.first_changed :] = (start[columns.first_move : columns.first_shed] > 0).any()
+    start[columns.first_changed : columns.first_lot] = (start[columns.first_move : columns.first_shed] > 0).any()
     return start
 
 

@@ -49,11 +49,12 @@ def instances_rule(facts: Facts) -> Iterator[str]:
 def _needed(
     used: Counter[tuple[str, str, str]], held: Counter[tuple[str, str, str]], key: tuple[str, str, str], size: int, facts: Facts
 ) -> int:
-    """Give the instances to rent: for what is in use, or for a commitment the most in any period, training jobs included."""
+    """Give the instances to rent: for what is in use, or in whole lots for a commitment the most in any period, jobs included."""
     if key[1] not in COMMITTED:
         return -(-used[key] // size)
     needed = (-(-used[key[0], key[1], period] // size) + held[key[0], key[1], period] for period in facts.month_share)
-    return max(commitments_kept(facts.plan.change).get(key[:2], 0), *needed)
+    lot = facts.sold[key[:2]][1].lot if key[:2] in facts.sold else 1
+    return -(-max(commitments_kept(facts.plan.change).get(key[:2], 0), *needed) // lot) * lot
 
 
 def _held_by_runs(facts: Facts) -> tuple[Counter[tuple[str, str, str]], Counter[tuple[str, str, str]]]:

@@ -107,6 +107,7 @@ def _offers(rng: np.random.Generator) -> list[dict[str, Any]]:
                         term = {
                             "option": "reserved",
                             "usd_per_hour": price * size * 0.75,
+                            "lot": 1 + int(price * 4) % 3,
                             "as_of": "2026-11-01",
                             "source": "made up",
                         }

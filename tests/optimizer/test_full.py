@@ -54,7 +54,7 @@ def test_the_draw_uses_every_feature(costs: dict[int, float]) -> None:
             | {"shared" for d in plan.deployments if d.shared_pool}
         )
     families = {"demand", "capacity", "switch", "use", "accuracy", "instances", "commitment", "limit", "budget", "spot", "start"}
-    families |= {"train", "train_use", "energy"}
+    families |= {"train", "train_use", "energy", "lot"}
     assert families <= set(groups)
     seen = {"on_demand", "spot", "reserved", "owned", "people", "licence", "transfer", "storage", "power", "binding", "shared"}
     assert seen | {"kW", "gCO2/h", "unserved"} <= set(kinds)
@@ -130,6 +130,8 @@ def dearer_places(document: dict[str, Any]) -> None:
     for rule in document["price_rules"]:
         rule["percent"] += 3.0
         rule["fee_usd_per_hour"] += 0.125
+    for price in (p for offer in document["catalogs"]["offers"] for p in offer["prices"]):
+        price["lot"] *= 2 if price["option"] == "reserved" else 1
 
 
 def dearer_starts(document: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from optimizer.compile.rows.block import RowBlock, stacked
 from optimizer.compile.rows.change import change_rows, kept_rows, move_rows, start_rows
 from optimizer.compile.rows.demand import accuracy_rows, capacity_rows, demand_rows, switching_rows, use_rows
 from optimizer.compile.rows.energy import energy_rows
-from optimizer.compile.rows.supply import budget_rows, commitment_rows, instance_rows, limit_rows, spot_rows
+from optimizer.compile.rows.supply import budget_rows, commitment_rows, instance_rows, limit_rows, lot_rows, spot_rows
 from optimizer.compile.rows.training import train_rows, train_use_rows
 
 __all__ = ["ROW_FAMILIES", "RowBlock", "stacked"]
@@ -17,6 +17,7 @@ ROW_FAMILIES = (
     accuracy_rows,
     instance_rows,
     commitment_rows,
+    lot_rows,
     limit_rows,
     budget_rows,
     energy_rows,

@@ -73,7 +73,7 @@ def change_rows(table: CandidateTable, columns: Columns) -> RowBlock:
 
 def kept_rows(_: CandidateTable, columns: Columns) -> RowBlock:
     """kept[p, o]:  Σ_t m[p, o, t] ≤ (what its bounds sum to) · c:  where nothing may change, nothing does."""
-    moves, there = columns.moves, len(columns.upper) > columns.first_changed
+    moves, there = columns.moves, columns.first_lot > columns.first_changed
     key = (columns.replica_pool * len(columns.table.offers) + columns.replica_offer)[moves.now] * 2 + (moves.sign > 0)
     keys, row = np.unique(key[: len(key) * there], return_inverse=True)
     bound = np.bincount(row, weights=columns.upper[columns.first_move : columns.first_move + len(row)], minlength=len(keys))

@@ -13,7 +13,7 @@ from optimizer.compile.objective import bill, busy_usd_per_hour
 from optimizer.compile.rows.block import RowBlock
 from optimizer.instance import HOURS_PER_MONTH, Match
 
-__all__ = ["budget_rows", "commitment_rows", "instance_rows", "limit_rows", "spot_rows"]
+__all__ = ["budget_rows", "commitment_rows", "instance_rows", "limit_rows", "lot_rows", "spot_rows"]
 
 
 def instance_rows(table: CandidateTable, columns: Columns) -> RowBlock:
@@ -52,6 +52,21 @@ def commitment_rows(table: CandidateTable, columns: Columns) -> RowBlock:
         lower=np.full(len(slots), -np.inf),
         upper=np.zeros(len(slots)),
         name=lambda r: _slot_name(table, int(slots[r])),
+    )
+
+
+def lot_rows(table: CandidateTable, columns: Columns) -> RowBlock:
+    """lot[o]:  r[o] = lot[o] · l[o]   for reserved and owned offers that are bought in lots of several instances."""
+    offers = columns.commit_offer[columns.lot_commit]
+    rows = np.arange(len(offers))
+    return RowBlock(
+        group="lot",
+        row=np.concatenate([rows, rows]),
+        column=np.concatenate([columns.first_commit + columns.lot_commit, columns.first_lot + rows]),
+        value=np.concatenate([np.ones(len(rows)), -table.offers.lot[offers].astype(np.float64)]),
+        lower=np.zeros(len(rows)),
+        upper=np.zeros(len(rows)),
+        name=lambda r: table.offers.label(int(offers[r])),
     )
 
 

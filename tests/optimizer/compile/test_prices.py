@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from optimizer.errors import InvalidInputError
 from optimizer.pipeline import Options, allocate
 from optimizer.plan import Plan
-from tests.optimizer.tiny import instance, offer, two_types
+from optimizer.verify import verify_plan
+from tests.optimizer.tiny import instance, offer, two_types, workload
 
 
 def solve(backend: str, **parts: Any) -> Plan:
@@ -85,3 +86,42 @@ def test_rules_and_terms_without_meaning_are_refused(parts: dict[str, Any], mess
         price |= {"as_of": "2026-11-01", "source": "made up"}
     with pytest.raises((InvalidInputError, ValidationError), match=message):
         instance(**two_types(10.0) | parts)
+
+
+def lots_of(lot: int, usd_per_hour: float, **more: Any) -> dict[str, Any]:
+    """Small on demand at 1 $/h, or reserved in lots at a price of its own; demand of 25/s is 5 of them."""
+    small = offer("small", 1, 1.0)
+    small["prices"].append(reserved | {"usd_per_hour": usd_per_hour, "lot": lot})
+    return {"offers": [small, offer("large", 1, 30.0)], "workloads": [workload("w", 25.0)], **more}
+
+
+reserved = {"option": "reserved", "as_of": "2026-11-01", "source": "made up"}
+
+
+@pytest.mark.parametrize(
+    ("lot", "usd_per_hour", "instances", "cost"), [(1, 0.5, 5, 2.5), (4, 0.5, 4, 3.0), (4, 0.2, 8, 1.6), (6, 0.5, 6, 3.0)]
+)
+def test_a_commitment_is_bought_in_whole_lots(backend: str, lot: int, usd_per_hour: float, instances: int, cost: float) -> None:
+    """5 needed. In fours: 4 x 0.5 + 1 on demand, or 8 x 0.2 = 1.6 < 4 x 0.2 + 1. In sixes: 6 x 0.5 = 3 < 5."""
+    plan = solve(backend, **lots_of(lot, usd_per_hour))
+    assert plan.usd_per_hour == pytest.approx(cost)
+    assert [r.instances for r in plan.rentals if r.option == "reserved"] == [instances]
+
+
+def test_a_limit_below_a_lot_shuts_it_out(backend: str) -> None:
+    limits = [{"name": "few", "match": {"option": "reserved"}, "max_instances": 5}]
+    assert solve(backend, **lots_of(6, 0.5, limits=limits)).usd_per_hour == pytest.approx(5.0)
+
+
+def test_verify_counts_lots() -> None:
+    question = instance(**two_types(10.0) | lots_of(4, 0.2))
+    plan = allocate(question, Options(relative_gap=1e-6))
+    (rental,) = plan.rentals
+    fewer = plan.model_copy(update={"rentals": (rental.model_copy(update={"instances": 5, "usd_per_hour": 1.0}),)})
+    assert any("8 instances are needed" in failure for failure in verify_plan(question, fewer).failures)
+
+
+def test_only_commitments_are_bought_in_lots() -> None:
+    spot = reserved | {"option": "spot", "usd_per_hour": 1.0, "lot": 2}
+    with pytest.raises(ValidationError, match="bought in lots"):
+        instance(**two_types(10.0) | {"offers": [offer("small", prices=[spot])]})
