@@ -71,7 +71,7 @@ def _paid(
             usd *= 1 + Fraction(repr(rule.percent)) / 100
         usd += sum((Fraction(repr(rule.fee_usd_per_hour)) for rule in rules), Fraction(0))
     quality = worst([price.quality, *(r.quality for r in (*makers, *mine))])
-    paid = price.model_copy(update={"usd_per_hour": float(usd), "quality": quality})
+    paid = price.model_copy(update={"option": Option(option), "usd_per_hour": float(usd), "quality": quality})
     return Sold(offer, option, paid, price.usd_per_hour, tuple(r.name for r in (*makers, *mine)))
 
 

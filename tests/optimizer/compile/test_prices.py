@@ -46,8 +46,10 @@ def test_a_rule_makes_reserved_prices_where_there_are_none(backend: str) -> None
         rule("year", match={"accelerator": "small"}, percent=-40.0, makes="reserved"),
         rule("desk", match={"accelerator": "small"}, fee_usd_per_hour=0.05),
     ]
-    plan = solve(backend, price_rules=rules)
+    limits = [{"name": "budget", "match": {"model": "m", "option": "reserved"}, "max_usd_per_month": 1e4}]
+    plan = solve(backend, price_rules=rules, limits=limits)
     assert plan.usd_per_hour == pytest.approx(1.3)
+    assert plan.limits[0].used == pytest.approx(1.3 * 730)
     (rental,) = plan.rentals
     assert (rental.option, rental.list_usd_per_instance_hour, rental.price_rules) == ("reserved", 1.0, ("year", "desk"))
 
