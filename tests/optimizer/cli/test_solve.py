@@ -164,7 +164,7 @@ def test_what_cannot_be_done_as_written_is_a_usage_error(allocate, question, tmp
         (changed(small(), "/catalogs/offers/0/prices/0/usd_per_hour", -1), "/catalogs/offers/0/prices/0/usd_per_hour: found -1"),
         (json.dumps(small()).replace('"usd_per_hour": 1.0', '"usd_per_hour": NaN'), "NaN"),
         (changed(small(), "/catalogs/offers/0/accelerator", "smal"), "did you mean 'small'?"),
-        (small(objective="profit"), "not yet supported"),
+        (small(objective="profit"), "no workload earns anything"),
         (small(schema_version=2), "newer version of allocate"),
     ],
 )
