@@ -19,7 +19,12 @@ def _other_list_price(told: float | None, sold: Sold) -> bool:
     """Say whether a list price is not the instance's; where no rule changed it, it need not be told."""
     if told is None:
         return bool(sold.rules)
-    return abs(fraction(told) / fraction(sold.list_usd_per_hour) - 1) > MONEY_TOLERANCE / 1000
+    return _another_price(told, sold.list_usd_per_hour)
+
+
+def _another_price(told: float, price: float) -> bool:
+    """Say whether two prices differ by more than rounding; either may be zero, of what is paid already."""
+    return abs(fraction(told) - fraction(price)) > fraction(price) * MONEY_TOLERANCE / 1000
 
 
 def price_rule(facts: Facts) -> Iterator[str]:
@@ -30,7 +35,7 @@ def price_rule(facts: Facts) -> Iterator[str]:
             continue
         sold = facts.paid[r.offer, r.option]
         price = sold.price
-        if abs(fraction(r.usd_per_instance_hour) / fraction(price.usd_per_hour) - 1) > MONEY_TOLERANCE / 1000:
+        if _another_price(r.usd_per_instance_hour, price.usd_per_hour):
             yield f"{r.offer} {r.option}: costs {price.usd_per_hour} USD/h, the plan says {r.usd_per_instance_hour}"
         if _other_list_price(r.list_usd_per_instance_hour, sold) or r.price_rules != sold.rules:
             yield f"{r.offer} {r.option}: the list price is {sold.list_usd_per_hour}, changed by {list(sold.rules)}"
