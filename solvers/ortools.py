@@ -10,9 +10,9 @@ CP-SAT rounds continuous columns in silence, so its capabilities are whole colum
 Where it runs: SCIP, GLOP, PDLP and CP-SAT heed an interrupter and run in a thread of this process. HiGHS heeds none, gives no
 callbacks and prints debugging lines to stdout, so it runs in a child process, which can be killed and whose improving
 solutions and log are read from files. Small models are first given to HiGHS in this process for ``IN_PROCESS_SECONDS`` with
-the C library's stdout turned away (``quiet``), since most of them need less than a child's start; one that needs more starts
-again in a child, with the same answer as if it had been there from the start. A call costs about 1 ms in this process, and
-0.1 s in a child.
+the C library's stdout turned away (``quiet``), since most of them need less than a child's start, and so is any model that may
+take no longer; one that needs more starts again in a child, with the same answer as if it had been there from the start. A call
+costs about 1 ms in this process, and 0.1 s in a child.
 """
 
 import contextlib
@@ -186,9 +186,10 @@ class Run:
             return Claim(Termination.NO_SOLUTION_FOUND, Limit.TIME)
         if SUB_SOLVERS[self.key].interruptible:
             return self.in_process(limit)
-        if self.model.n_nonzeros <= IN_PROCESS_NONZEROS and self.options.threads == 1 and can_silence():
+        short = limit is not None and limit <= IN_PROCESS_SECONDS
+        if (short or self.model.n_nonzeros <= IN_PROCESS_NONZEROS) and self.options.threads == 1 and can_silence():
             claim = self.in_process(IN_PROCESS_SECONDS if limit is None else min(limit, IN_PROCESS_SECONDS))
-            if claim.limit is not Limit.TIME or (limit is not None and self.seconds() >= limit) or self.cancelled():
+            if short or claim.limit is not Limit.TIME or (limit is not None and self.seconds() >= limit) or self.cancelled():
                 return claim
         return self.in_child(None if limit is None else max(0.01, limit - self.seconds()))
 

@@ -94,6 +94,23 @@ class Blocks:
         return _sorted_by(self.row_owner, self.count)
 
     @cached_property
+    def by_column(self) -> tuple[IntArray, IntArray, FloatArray]:
+        """Give the matrix by column: where each starts, shape (n_columns + 1,), then rows and values of the entries."""
+        model = self.model
+        order = np.argsort(model.column, kind="stable")
+        start = np.concatenate([[0], np.cumsum(np.bincount(model.column, minlength=model.n_columns))])
+        return start, model.row[order], model.value[order]
+
+    def activity(self, values: FloatArray) -> FloatArray:
+        """Give A·x where few of ``values`` are not zero; shape (n_rows,)."""
+        start, row, value = self.by_column
+        used = np.flatnonzero(values)
+        count = (start[1:] - start[:-1])[used]
+        at = np.repeat(start[used] - np.cumsum(count) + count, count) + np.arange(int(count.sum()))
+        amount = value[at] * np.repeat(values[used], count)
+        return np.bincount(row[at], weights=amount, minlength=self.model.n_rows).astype(np.float64)
+
+    @cached_property
     def joint(self) -> tuple[IntArray, IntArray, FloatArray, IntArray]:
         """Give the entries of coupling rows in order of column: row (counted among coupling rows), column, value.
 

@@ -32,8 +32,8 @@ PRICING_SHARE = 0.6
 """Share of the time that prices may take to settle; the rest is for plans."""
 SMOOTHING = 0.5
 """Weight of the best prices so far against the master's latest."""
-SETTLED = 0.2
-"""Share of the asked gap within which master and bound have met."""
+SETTLED = {"rough": 2.0, "deep": 0.2, "exact": 0.2}
+"""Share of the asked gap within which master and bound have met, for each kind of pricing."""
 
 
 def decomposed(
@@ -101,6 +101,8 @@ def _settle(search: Search, slack: FloatArray, depth: str) -> FloatArray:
             search.prove(bound)
         if bound > best:
             best, centre = bound, duals
+        if len(np.unique(search.plans.block)) < blocks.count:
+            break  # the next kind of pricing finds more
         master = master_model(blocks, search.plans, slack, search.followers)
         answer = search.solve(master.model, 0.0, duals=True)
         if answer.values is None or answer.row_duals is None or answer.objective is None:
@@ -121,7 +123,7 @@ def _settle(search: Search, slack: FloatArray, depth: str) -> FloatArray:
             len(search.plans) - before,
         )
         latest = search.followers.follow(blocks, clipped(blocks, answer.row_duals[: len(blocks.coupling)]))
-        if not broken.any() and (apart <= SETTLED * search.wishes.relative_gap):
+        if not broken.any() and (apart <= SETTLED[depth] * search.wishes.relative_gap):
             search.duals = centre
             break
         duals = search.followers.follow(blocks, SMOOTHING * centre + (1 - SMOOTHING) * latest)

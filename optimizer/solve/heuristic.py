@@ -7,7 +7,7 @@ proposed is completed with what it needs besides (switches, commitments of the b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,8 @@ __all__ = ["Heuristic"]
 
 PAIRS_AT_ONCE = 50_000
 MOST_OPTIONS, MOST_COLUMNS = 14, 6
+FACTORS = (1.2, 0.9, 2.0)
+"""Prices of gains that are tried, in units of their multiplier in the relaxation."""
 ROUNDING = 1e-9
 """Replicas; a load this much above a whole number is taken for it, as the compiler does."""
 
@@ -28,7 +30,8 @@ class Options:
     """Ways to carry a part: replica columns of one load, bought in turn; shape (n_options, n_columns) or (n_options,).
 
     ``column`` is -1, with an ``upper`` of zero, where there are fewer. Of a lone column ``⌊share · count⌋`` replicas are
-    ``capped`` ones instead, cheaper by ``bonus``; -1 where there are none.
+    ``capped`` ones instead, cheaper by ``bonus``; -1 where there are none. ``fee`` is what whole slots cost
+    besides, or empty.
     """
 
     column: IntArray
@@ -38,10 +41,16 @@ class Options:
     share: FloatArray
     bonus: FloatArray
     cell: IntArray
+    fee: FloatArray
 
     def chosen(self, which: IntArray) -> Options:
         """Give some of the options."""
         return Options(*(x[which] for x in vars(self).values()))
+
+    @property
+    def unit(self) -> FloatArray:
+        """Give what a replica of each option costs at best, (n_options,)."""
+        return self.price[:, 0] - self.bonus * self.share
 
     def counts(self, count: FloatArray) -> FloatArray:
         """Give how many of each column ``count`` replicas of each option are."""
@@ -78,24 +87,38 @@ class Heuristic:
         self._extra = row[mine], column[mine], value[mine]
 
     def plans(self, cost: FloatArray, kept: BoolArray, *, deep: bool = False) -> Plans:
-        """Give the best plans found at the prices ``cost``, of columns ``kept``; one or two a block, or none.
+        """Give the best plans found at the prices ``cost``, of columns ``kept``; some a block, or none.
 
-        Where routes gain or lose in a further row, such as average accuracy, a second plan is of those that lose nothing.
+        Where routes gain or lose in a further row, such as average accuracy, that is paid for at several prices around its
+        multiplier in the relaxation; and one more plan is of routes that lose nothing.
         """
-        found = self._planned(cost, kept, deep)
-        if not (self._cells.gain < 0).any():
+        cells = self._cells
+        parts = np.arange(len(cells.part_block))
+        weight = np.zeros(len(cells.part_block))
+        found = self._planned(cost, kept, deep, parts, weight)
+        losing = np.zeros(len(parts), dtype=bool)
+        losing[cells.part[(cells.gain < 0).any(axis=1) & ~cells.odd]] = True
+        if not losing.any():
             return found
-        sound = np.append((self._cells.gain >= 0).all(axis=1), True)
-        return found.joined(self._planned(cost, kept & sound[self._blocks.cell], deep))
+        parts = np.flatnonzero(losing)
+        sound = np.append((cells.gain >= 0).all(axis=1), True)
+        found = found.joined(self._planned(cost, kept & sound[self._blocks.cell], deep, parts, weight))
+        weight = self._reduction.weights(cost, kept)[cells.part_block]
+        for factor in FACTORS if deep else FACTORS[:1]:
+            found = found.joined(self._planned(cost, kept, deep, parts, factor * weight))
+        return found
 
-    def _planned(self, cost: FloatArray, kept: BoolArray, deep: bool) -> Plans:
-        options = self._options(cost, kept)
-        table = self._table(options)
+    def _planned(self, cost: FloatArray, kept: BoolArray, deep: bool, parts: IntArray, weight: FloatArray) -> Plans:
+        """Plan some parts with gains paid for at ``weight``, one a part."""
+        cells, options = self._cells, self._options(cost, kept)
+        fee = cells.fee[options.cell] - weight[cells.part[options.cell], None] * cells.gain[options.cell]
+        options = replace(options, fee=fee if fee.any() else fee[:, :0])
+        table = self._table(options)[parts]
         values = np.zeros(len(cost))
         step = max(1, PAIRS_AT_ONCE // table.shape[1] ** 2)
         for at in range(0, len(table), step):
             mine = table[at : at + step]
-            load = np.where(self._cells.demanded[at : at + step][:, None], self._cells.load[options.cell[mine]], 0.0)
+            load = np.where(cells.demanded[parts[at : at + step]][:, None], cells.load[options.cell[mine]], 0.0)
             load[mine < 0] = np.inf
             best = _mixed(options, mine, load, np.ones((len(mine), load.shape[2])))
             self._set(values, options, best, *(_third(options, mine, load, best) if deep else (None, None, None)))
@@ -129,6 +152,7 @@ class Heuristic:
             np.concatenate([np.zeros(n), r.share[cell]]),
             np.concatenate([np.zeros(n), cost[main] - cost[other]]),
             np.concatenate([r.cell[plain[first]], cell]),
+            np.zeros((n + len(cell), 0)),
         )
 
     def _table(self, options: Options) -> IntArray:
@@ -137,10 +161,15 @@ class Heuristic:
         load = np.where(cells.demanded[part], cells.load[options.cell], 0.0)
         total = load.sum(axis=1)
         alone = np.maximum(np.ceil(total - ROUNDING), 1.0)
-        unit = options.price[:, 0] - options.bonus * options.share
+        fee = options.fee if options.fee.shape[1] else np.zeros((len(total), load.shape[1]))
+        fees = np.where(cells.demanded[part], fee, 0.0).sum(axis=1)
         with np.errstate(invalid="ignore"):
-            scores = [options.cost(alone), unit * total, unit + np.where(np.isfinite(total), 0.0, np.inf)]
-            scores += [np.where(load[:, b] > 0, unit * load[:, b], np.inf) for b in range(load.shape[1])]
+            scores = [
+                options.cost(alone) + fees,
+                options.unit * total + fees,
+                options.unit + np.where(np.isfinite(total), 0.0, np.inf),
+            ]
+            scores += [np.where(load[:, b] > 0, options.unit * load[:, b] + fee[:, b], np.inf) for b in range(load.shape[1])]
         best = np.full((len(cells.part_block), len(scores) + 1), -1, dtype=np.int64)
         for number, score in enumerate(scores):
             mine = np.flatnonzero(np.isfinite(score))
@@ -191,7 +220,7 @@ class Heuristic:
         blocks, model = self._blocks, self._blocks.model
         row, column, value = self._extra
         for _ in range(3 if len(row) else 0):
-            activity = model.activity(values)[row] - value * values[column]
+            activity = blocks.activity(values)[row] - value * values[column]
             short = np.where(value < 0, activity - model.row_upper[row], model.row_lower[row] - activity)
             need = np.where(np.isfinite(short), short, 0.0) / np.abs(value)
             need = np.where(model.integer[column], np.ceil(need - ROUNDING), need)
@@ -200,7 +229,7 @@ class Heuristic:
             if (wanted == values).all():
                 break
             values = wanted
-        activity = model.activity(values)
+        activity = blocks.activity(values)
         slack = ROUNDING * np.maximum(1.0, np.abs(activity))
         wrong = (activity < model.row_lower - slack) | (activity > model.row_upper + slack)
         fine = np.ones(blocks.count + 1, dtype=bool)
@@ -224,11 +253,20 @@ def _mixed(options: Options, table: IntArray, load: FloatArray, rest: FloatArray
     parts, width, slots = load.shape
     load = np.where(rest[:, None] > 0, load * np.maximum(rest, 1e-300)[:, None], 0.0)
     one, two = (np.broadcast_to(x, (parts, width, width, slots)) for x in (load[:, :, None], load[:, None]))
+    fee = options.fee[table] * rest[:, None] if options.fee.shape[1] else None
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(np.isinf(one), -1.0, np.where(one > 0, two / one, 0.0))
+        if fee is None:
+            ratio = np.where(np.isinf(one), -np.inf, np.where(one > 0, two / one, 0.0))
+        else:
+            spent = options.unit[table][:, :, None] * load + fee
+            ratio = np.where(np.isinf(one), -np.inf, np.where(one > 0, (spent[:, None] - spent[:, :, None]) / one, 0.0))
+            ratio = np.where(np.isnan(ratio), 0.0, ratio)
     order = np.argsort(-ratio, axis=3, kind="stable")
     one, two = np.take_along_axis(one, order, axis=3), np.take_along_axis(two, order, axis=3)
     never, barred = np.isinf(one), np.isinf(two)
+    if fee is not None:
+        base = fee.sum(axis=2)[:, :, None]  # all to the first, and what a slot left to the other costs more
+        extra = np.take_along_axis(fee[:, None] - fee[:, :, None], order, axis=3)
     one, two = np.where(never, 0.0, one), np.where(barred, 0.0, two)
     filled = np.cumsum(one, axis=3)
     i, j = options.chosen(np.maximum(table, 0)[:, :, None]), options.chosen(np.maximum(table, 0)[:, None])
@@ -242,6 +280,8 @@ def _mixed(options: Options, table: IntArray, load: FloatArray, rest: FloatArray
         load_left = (left * two).sum(axis=3)
         second = np.where(left.max(axis=3, initial=0.0) > 0, np.maximum(np.ceil(load_left - ROUNDING), 1.0), 0.0)
         total = i.cost(first) + j.cost(second) + absent + np.where((barred & (left > 0)).any(axis=3), np.inf, 0.0)
+        if fee is not None:
+            total = total + base + (extra * left).sum(axis=3)
         better = total < best
         best = np.where(better, total, best)
         count = np.where(better, np.stack([first, second]), count)
@@ -263,10 +303,11 @@ def _left(filled: FloatArray, load: FloatArray, never: BoolArray, count: FloatAr
 
 def _third(options: Options, table: IntArray, load: FloatArray, best: Mix) -> tuple[IntArray, FloatArray, FloatArray]:
     """Better ``best`` in place by a third option, at the whole numbers around what it would take without rounding."""
-    unit = (options.price[:, 0] - options.bonus * options.share)[table]
+    unit = options.unit[table]
     unit[table < 0] = np.inf
+    fee = options.fee[table] if options.fee.shape[1] else np.zeros(load.shape)
     with np.errstate(invalid="ignore"):
-        price = np.where(np.isfinite(load), unit[:, :, None] * load, np.inf)
+        price = np.where(np.isfinite(load), unit[:, :, None] * load + fee, np.inf)
     price = np.where(np.isnan(price), np.inf, price)
     value = price.min(axis=1)
     winner = price.argmin(axis=1)
@@ -279,9 +320,9 @@ def _third(options: Options, table: IntArray, load: FloatArray, best: Mix) -> tu
             n = np.minimum(number[number > 0], options.upper[table[at, k]].sum(axis=1))
             if not len(at):
                 continue
-            taken = _taken(load[at, k], value[at], n)
+            taken = _taken(load[at, k], value[at] - fee[at, k], n)
             found = _mixed(options, table[at], load[at], 1.0 - taken)
-            total = found.cost + options.chosen(table[at, k]).cost(n)
+            total = found.cost + options.chosen(table[at, k]).cost(n) + (taken * fee[at, k]).sum(axis=1)
             wins = np.flatnonzero(total < best.cost[at] - ROUNDING * np.abs(total))
             to = at[wins]
             best.cost[to], best.option[:, to], best.count[:, to], best.share[:, to] = (

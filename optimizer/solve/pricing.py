@@ -10,10 +10,10 @@ from optimizer.solve.plans import Plans, Ragged
 from optimizer.solve.search import Search
 from solvers import Termination
 
-NEARLY = 1e-7
-"""Relative; a block whose bound is this near its best plan is solved."""
-TURNS, SHORTEST_TURN_S = 0.2, 0.5
-"""A block may take its even share of this part of the time left, or the shortest turn where that is less."""
+BOUND_SHARE = 0.25
+"""Share of the asked gap that blocks not solved to the end may cost the bound."""
+SHORT_TURN_S, LONG_TURN = 1.0, 0.05
+"""Seconds that a block may take at first; share of all time in a second turn, where it may still lose much."""
 
 __all__ = ["price_exactly", "price_roughly"]
 
@@ -28,29 +28,45 @@ def price_roughly(search: Search, duals: FloatArray, *, deep: bool = False) -> F
 
 def price_exactly(search: Search, duals: FloatArray) -> FloatArray:
     """Add the best plan of every block, as far as time allows; give what a plan of each costs at least at the duals."""
-    blocks, cost = search.blocks, search.blocks.reduced_costs(duals)
+    cost = search.blocks.reduced_costs(duals)
     most = price_roughly(search, duals, deep=True)
     kept = search.reduction.keep(cost, most)
     bounds = np.minimum(np.maximum(search.reduction.least(cost, kept), _settled(search, kept, most)), most)
-    near = NEARLY * np.abs(np.where(np.isfinite(most), most, 0.0))
-    open_ = np.flatnonzero(bounds < most - near)
     found = dict[int, tuple[IntArray, FloatArray]]()
-    for number, k in enumerate(open_.tolist()):
-        if search.clock.stopped:
-            break
-        part = block_model(blocks, k, kept, cost)
-        turn_s = max(SHORTEST_TURN_S, TURNS * search.clock.left_s / (len(open_) - number))
-        answer = search.solve(part.model, search.wishes.relative_gap / 4, limit_s=turn_s)
+    for limit_s in (SHORT_TURN_S, max(SHORT_TURN_S, LONG_TURN * search.clock.limit_s)):
+        _solve_blocks(search, cost, kept, most, bounds, found, limit_s)
+    search.plans = search.plans.joined(_plans(search, found))
+    return bounds
+
+
+def _solve_blocks(
+    search: Search,
+    cost: FloatArray,
+    kept: BoolArray,
+    most: FloatArray,
+    bounds: FloatArray,
+    found: dict[int, tuple[IntArray, FloatArray]],
+    limit_s: float,
+) -> None:
+    """Raise ``bounds`` by solving blocks, those first that may lose most, until little may be lost; keep what is found."""
+    loss = np.where(np.isfinite(most), most, 0.0) - bounds
+    loss[~np.isfinite(most)] = np.inf
+    allowed = BOUND_SHARE * search.wishes.relative_gap * float(np.abs(np.where(np.isfinite(most), most, 0.0)).sum())
+    for k in np.argsort(-loss, kind="stable").tolist():
+        if search.clock.stopped or float(loss.sum()) <= allowed or loss[k] <= 0:
+            return
+        part = block_model(search.blocks, k, kept, cost)
+        answer = search.solve(part.model, BOUND_SHARE * search.wishes.relative_gap, limit_s=limit_s)
         if answer.termination is Termination.INFEASIBLE and not np.isfinite(most[k]):
             search.infeasible = True
-            break
-        if answer.dual_bound is not None:
-            bounds[k] = max(bounds[k], min(answer.dual_bound, most[k]))
+            return
         if answer.values is not None:
             used = np.flatnonzero(answer.values)
             found[k] = part.columns[used], answer.values[used]
-    search.plans = search.plans.joined(_plans(search, found))
-    return bounds
+            most[k] = min(most[k], answer.objective)
+        if answer.dual_bound is not None:
+            bounds[k] = max(bounds[k], min(answer.dual_bound, most[k]))
+        loss[k] = most[k] - bounds[k] if np.isfinite(most[k]) else np.inf
 
 
 def _known(search: Search, duals: FloatArray) -> FloatArray:

@@ -25,7 +25,7 @@ from optimizer.solve.cells import Cells, Entries
 __all__ = ["Reduction"]
 
 PAIRS_AT_ONCE = 2_000_000
-WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.5, 5.0, 10.0)
+WEIGHTS = (0.0, *(2.0**x for x in range(-10, 5)), *(1.5 * 2.0**x for x in range(-10, 5)))
 """Multipliers that are tried for a row of gains, in units of usual cost over usual gain."""
 CLEARLY = 1e-9
 """Relative; what costs more than a plan known by less than this stays."""
@@ -84,8 +84,15 @@ class Reduction:
         return np.asarray(kept & staffed[blocks.cell])
 
     def least(self, cost: FloatArray, kept: BoolArray) -> FloatArray:
-        """Give what a plan of each block costs at least, by columns ``kept``, were replicas not whole."""
-        return self._relaxed(cost, kept).bound
+        """Give what a plan of each block costs at least, by columns ``kept``: it has one replica of one of them for sure."""
+        r = self._relaxed(cost, kept)
+        forced = np.full(self._blocks.count, np.inf)
+        np.minimum.at(forced, self._blocks.owner[self.replicas[r.column]], self._with_one(r))
+        return np.where(np.isfinite(forced), np.maximum(r.bound, forced), r.bound)
+
+    def weights(self, cost: FloatArray, kept: BoolArray) -> FloatArray:
+        """Give the multiplier of the row of gains in each block's relaxation."""
+        return self._relaxed(cost, kept).weight
 
     def _relaxed(self, cost: FloatArray, kept: BoolArray) -> _Relaxed:
         """Price all traffic at its cheapest replicas' share: v[b] = min_j unit[j] · load[j, b] − weight · gain[j, b].
@@ -125,19 +132,24 @@ class Reduction:
         return np.divide(paid, gained, out=np.zeros(count), where=gained > 0)
 
     def _too_dear(self, cost: FloatArray, kept: BoolArray, limit: FloatArray) -> IntArray:
-        """Give replica columns that no plan below ``limit`` has even one of.
+        """Give replica columns that no plan below ``limit`` has even one of."""
+        r = self._relaxed(cost, kept)
+        column = self.replicas[r.column]
+        return np.asarray(column[self._with_one(r) > limit[self._blocks.owner[column]]])
+
+    def _with_one(self, r: _Relaxed) -> FloatArray:
+        """Give what a plan with a replica of each column costs at least.
 
         One replica for sure saves of what all traffic costs at least, at most what it can carry, filled with the traffic that is
         dearest per load; a capped column comes with what it needs beside it.
         """
-        cells, r = self.cells, self._relaxed(cost, kept)
-        column, cell = self.replicas[r.column], self.cell[r.column]
-        load, owner = cells.load[cell], self._blocks.owner[column]
+        cells, cell = self.cells, self.cell[r.column]
+        load, owner = cells.load[cell], self._blocks.owner[self.replicas[r.column]]
         with np.errstate(divide="ignore", invalid="ignore"):
             value = r.value[cells.part[cell]] + cells.gain[cell] * r.weight[owner, None]
             worth = np.where(load > 0, np.maximum(value, 0.0) / load, np.inf)
             together = np.where(self.capped[r.column], np.ceil(1.0 / self.share[cell] - CLEARLY), 1.0)
-        return np.asarray(column[r.bound[owner] + r.unit * together - _filled(load, worth, together) > limit[owner]])
+        return np.asarray(r.bound[owner] + r.unit * together - _filled(load, worth, together))
 
     def _unit(self, cost: FloatArray, kept: BoolArray) -> FloatArray:
         """Give what a replica of each column costs at least: its cost or, beside capped ones, the cell's cheapest mix."""

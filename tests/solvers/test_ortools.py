@@ -89,6 +89,7 @@ def test_a_child_gives_the_answer_of_this_process(monkeypatch):
     m, options = planning(1, options=15, classes=6), SolveOptions(relative_gap=1e-3, seed=3)
     here = OrtoolsBackend("highs").solve(m, options)
     monkeypatch.setattr(ortools, "IN_PROCESS_NONZEROS", 0)
+    monkeypatch.setattr(ortools, "IN_PROCESS_SECONDS", 0.0)
     there = OrtoolsBackend("highs").solve(m, options)
     assert here.values.tolist() == there.values.tolist()
     assert here.dual_bound == there.dual_bound
@@ -109,6 +110,7 @@ def test_more_threads_need_a_child(monkeypatch):
 
 def test_a_child_that_dies_is_a_crash(monkeypatch):
     monkeypatch.setattr(ortools, "IN_PROCESS_NONZEROS", 0)
+    monkeypatch.setattr(ortools, "IN_PROCESS_SECONDS", 0.0)
     monkeypatch.setattr(ortools, "_CHILD", "print('last words', flush=True); import os; os.kill(os.getpid(), 9)")
     with pytest.raises(BackendCrashedError, match="exit code -9") as caught:
         OrtoolsBackend("highs").solve(model([1], [(1.5, [1], INF)]))
@@ -121,6 +123,7 @@ def test_a_child_that_hangs_is_killed_and_what_it_left_is_used(monkeypatch):
     line = " R       0       0         0   0.00%   1.5            4               62.5%        0      0      0         1     0.0s"
     code = f"open('improving', 'w').write('{left}'); print('{line}', flush=True); import time; time.sleep(60)"
     monkeypatch.setattr(ortools, "IN_PROCESS_NONZEROS", 0)
+    monkeypatch.setattr(ortools, "IN_PROCESS_SECONDS", 0.0)
     monkeypatch.setattr(ortools, "GRACE_S", 0.3)
     monkeypatch.setattr(ortools, "_CHILD", code)
     monkeypatch.setattr(ortools.Run, "scale", 1.0)
