@@ -88,7 +88,7 @@ def compile_table(table: CandidateTable, plan_in_force: Plan | None = None, *, d
     switches, changes, training = switch_table(table), Changes.of(table, plan_in_force), training_table(table)
     dominated_by = dominated_candidates(table, switches, changes) if dominance else np.full(len(table), -1, dtype=np.int64)
     columns = columns_of(table, switches, changes, training, np.flatnonzero(dominated_by < 0), dominance=dominance)
-    rows, cost = stacked([family(table, columns) for family in ROW_FAMILIES]), objective(table, columns)
+    rows, cost = stacked(family(table, columns) for family in ROW_FAMILIES), objective(table, columns)
     dominated_runs = dominated_ways(columns, rows, cost) if dominance else np.zeros(len(training), dtype=bool)
     upper = columns.upper.copy()
     upper[columns.first_training + np.flatnonzero(dominated_runs)] = 0.0

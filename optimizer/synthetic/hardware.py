@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ACCELERATORS", "COMPRESSIONS", "CORNERS", "PRECISIONS", "Form", "Made", "forms_of", "rates", "times_s"]
+__all__ = ["ACCELERATORS", "COMPRESSIONS", "CORNERS", "PRECISIONS", "Form", "Made", "formats_of", "forms_of", "rates", "times_s"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -31,7 +31,7 @@ ACCELERATORS: dict[str, tuple[str, str, int, int, int, float]] = {
     "TPU-v6e": ("google", "tpu", 32, 918, 1640, 2.7),
 }
 """Vendor, family, memory GB, dense bf16 TFLOP/s, bandwidth GB/s, USD per hour: about true, assumed."""
-PRECISIONS = {"bf16": (2.0, 1.0, 1.0), "fp8": (1.0, 2.0, 0.995), "int8": (1.0, 1.7, 0.99), "int4": (0.5, 0.9, 0.975)}
+PRECISIONS = {"bf16": (2.0, 1.0, 1.0), "fp8": (1.0, 2.0, 0.995), "int8": (1.0, 1.7, 0.99), "int4": (0.5, 0.7, 0.985)}
 """Bytes a parameter, prefill speed-up, share of the accuracy kept: assumed."""
 NO_FP8 = frozenset({"T4", "A10G", "A100-40GB", "A100-80GB", "TPU-v5e", "TPU-v5p"})
 COMPRESSIONS = {"2:4": (0.6, 0.985), "pruned": (0.5, 0.97), "distilled": (0.3, 0.95)}
@@ -65,12 +65,17 @@ class Form:
     in_flight: tuple[int, int, int]
 
 
+def formats_of(accelerator: str) -> tuple[str, ...]:
+    """Give the number formats of an accelerator: fp8 where it has it, else int8."""
+    return tuple(p for p in PRECISIONS if p != ("int8" if accelerator not in NO_FP8 else "fp8"))
+
+
 def forms_of(made: Made) -> list[Form]:
     """Give the formats and replica sizes of a model that fit into memory and are quick enough for one request alone."""
     found = []
     for accelerator, (_, _, memory_gb, *_) in ACCELERATORS.items():
         for precision, (width, _, _) in PRECISIONS.items():
-            if precision == "fp8" and accelerator in NO_FP8:
+            if precision not in formats_of(accelerator):
                 continue
             fitting = [n for n in SIZES if 0.9 * memory_gb * n > 1.2 * made.size_b * width][:3]
             for count in fitting:
@@ -95,7 +100,7 @@ def times_s(form: Form, lengths: npt.NDArray[np.int64]) -> tuple[FloatArray, Flo
     peak = tflops * 1e12 * 0.45 * form.accelerators**0.9
     moved_gb = form.made.size_b * width + n * _cache_gb(form.made, lengths, width)[:, None]
     prefill_s = (lengths[:, 0] * flops / (peak * speedup**0.7))[:, None]
-    return 0.01 + prefill_s * (1 + 0.8 * (n - 1)), moved_gb / (0.7 * bandwidth_gb_s * form.accelerators) + flops * n / peak
+    return 0.002 + prefill_s * (1 + 0.8 * (n - 1)), moved_gb / (0.7 * bandwidth_gb_s * form.accelerators) + flops * n / peak
 
 
 def rates(form: Form, lengths: npt.NDArray[np.int64]) -> FloatArray:

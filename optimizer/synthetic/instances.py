@@ -15,11 +15,11 @@ from optimizer.synthetic.hardware import (
     ACCELERATORS,
     COMPRESSIONS,
     CORNERS,
-    NO_FP8,
     PRECISIONS,
     SIZES,
     Form,
     Made,
+    formats_of,
     forms_of,
     rates,
     times_s,
@@ -79,8 +79,8 @@ def synthetic_document(workloads: int, seed: int, *, shared_supply: bool = False
 
 def _made(rng: np.random.Generator, number: int) -> Made:
     size_b = float(np.exp(rng.uniform(np.log(0.3), np.log(34.0))))
-    ttft_s, tpot_s = rng.choice([4.0, 8.0]), rng.choice([0.15, 0.2, 0.3])
-    return Made(f"model-{number:02d}", _short(size_b), _short(rng.uniform(0.5, 1.5)), float(ttft_s), float(tpot_s))
+    ttft_s, tpot_s = rng.choice([8.0, 12.0]), rng.choice([0.2, 0.3, 0.4])
+    return Made(f"model-{number:02d}", _short(size_b), _short(rng.uniform(0.5, 1.2)), float(ttft_s), float(tpot_s))
 
 
 def _short(value: float) -> float:
@@ -98,7 +98,7 @@ def _accelerator(name: str) -> Json:
         "memory_gib": memory_gb,
         "memory_bandwidth_gb_s": bandwidth_gb_s,
         "peak_tflops": {"bf16": tflops},
-        "precisions": [p for p in PRECISIONS if p != "fp8" or name not in NO_FP8],
+        "precisions": formats_of(name),
         "quality": "assumed",
         "source": SOURCE,
     }
@@ -197,7 +197,7 @@ def _workload(rng: np.random.Generator, name: str, made: Made, periods: int) -> 
             "metric": "score",
             "evaluation": SOURCE,
             "floor_fraction_of_baseline": float(rng.choice(FLOORS)),
-            "aggregation": "traffic_weighted" if rng.random() < 0.05 else "per_request",
+            "aggregation": "traffic_weighted" if rng.random() < 0.02 else "per_request",
         },
         "max_spot_fraction": 1.0 if rng.random() < 0.75 else 0.5,
         "allowed_quality": QUALITIES,

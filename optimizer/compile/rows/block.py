@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -44,14 +44,20 @@ class Rows:
         return [block.group for block in self.blocks for _ in range(len(block.lower))]
 
 
-def stacked(blocks: Sequence[RowBlock]) -> Rows:
-    """Put blocks below one another."""
+def stacked(families: Iterable[RowBlock]) -> Rows:
+    """Put blocks below one another, each in order of row and column: a model then need not sort them all at once."""
+    blocks = tuple(map(_in_order, families))
     first = np.cumsum([0] + [len(block.lower) for block in blocks])
     return Rows(
-        blocks=tuple(blocks),
+        blocks=blocks,
         row=np.concatenate([block.row + at for block, at in zip(blocks, first, strict=False)]),
         column=np.concatenate([block.column for block in blocks]),
         value=np.concatenate([block.value for block in blocks]),
         lower=np.concatenate([block.lower for block in blocks]),
         upper=np.concatenate([block.upper for block in blocks]),
     )
+
+
+def _in_order(block: RowBlock) -> RowBlock:
+    order = np.argsort(block.row * (int(block.column.max(initial=0)) + 1) + block.column, kind="stable")
+    return replace(block, row=block.row[order], column=block.column[order], value=block.value[order])
