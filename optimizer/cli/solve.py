@@ -46,7 +46,7 @@ BY_SUFFIX = {".json": "json", ".csv": "csv", ".md": "markdown"}
 )
 @SET
 @click.option("--rejected", metavar="WORKLOAD", help="Also show what was rejected for this workload, and why.")
-@click.option("--strict-prices", is_flag=True, help="Refuse (exit 7) where an offer has no usable price.")
+@click.option("--strict-prices", is_flag=True, help="Refuse (exit 7) where an offer, a route or a region has no usable price.")
 @click.option("--simulate", is_flag=True, help="Simulate the plan; load pools that miss a target less, and solve again.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="Form of the result.")
 @output_option("FILE", "Write the plan here (.json, .csv, .md).")
