@@ -8,7 +8,7 @@ from optimizer.solve.blocks import BoolArray, FloatArray, IntArray
 from optimizer.solve.parts import block_model
 from optimizer.solve.plans import Plans, Ragged
 from optimizer.solve.search import Search
-from solvers import Termination
+from solvers import SolveOptions, Termination
 
 BOUND_SHARE = 0.25
 """Share of the asked gap that blocks not solved to the end may cost the bound."""
@@ -52,21 +52,24 @@ def _solve_blocks(
     loss = np.where(np.isfinite(most), most, 0.0) - bounds
     loss[~np.isfinite(most)] = np.inf
     allowed = BOUND_SHARE * search.wishes.relative_gap * float(np.abs(np.where(np.isfinite(most), most, 0.0)).sum())
-    for k in np.argsort(-loss, kind="stable").tolist():
-        if search.clock.stopped or float(loss.sum()) <= allowed or loss[k] <= 0:
+    options = SolveOptions(limit_s, BOUND_SHARE * search.wishes.relative_gap, seed=search.wishes.seed)
+    order, step = np.argsort(-loss, kind="stable"), search.workers.batch
+    for at in range(0, len(order), step):
+        if search.clock.stopped or float(loss.sum()) <= allowed:
             return
-        part = block_model(search.blocks, k, kept, cost)
-        answer = search.solve(part.model, BOUND_SHARE * search.wishes.relative_gap, limit_s=limit_s)
-        if answer.termination is Termination.INFEASIBLE and not np.isfinite(most[k]):
-            search.infeasible = True
-            return
-        if answer.values is not None:
-            used = np.flatnonzero(answer.values)
-            found[k] = part.columns[used], answer.values[used]
-            most[k] = min(most[k], answer.objective)
-        if answer.dual_bound is not None:
-            bounds[k] = max(bounds[k], min(answer.dual_bound, most[k]))
-        loss[k] = most[k] - bounds[k] if np.isfinite(most[k]) else np.inf
+        mine = [k for k in order[at : at + step].tolist() if loss[k] > 0]
+        parts = [block_model(search.blocks, k, kept, cost) for k in mine]
+        for k, part, answer in zip(mine, parts, search.answers([part.model for part in parts], options), strict=False):
+            if answer.termination is Termination.INFEASIBLE and not np.isfinite(most[k]):
+                search.infeasible = True
+                return
+            if answer.values is not None and answer.objective is not None:
+                used = np.flatnonzero(answer.values)
+                found[k] = part.columns[used], answer.values[used]
+                most[k] = min(most[k], answer.objective)
+            if answer.dual_bound is not None:
+                bounds[k] = max(bounds[k], min(answer.dual_bound, most[k]))
+            loss[k] = most[k] - bounds[k] if np.isfinite(most[k]) else np.inf
 
 
 def _known(search: Search, duals: FloatArray) -> FloatArray:

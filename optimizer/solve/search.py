@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from optimizer.solve.heuristic import Heuristic
 from optimizer.solve.master import Followers
 from optimizer.solve.plans import Plans
 from optimizer.solve.reduction import Reduction
+from optimizer.solve.workers import Workers
 from solvers import Backend, Limit, Model, Progress, Solution, SolveOptions, Termination
 from solvers.check import check
 from solvers.solution import PROVED_GAP, relative_gap
@@ -62,6 +63,7 @@ class Search:
     backend: Backend
     wishes: Wishes
     clock: Clock
+    workers: Workers
     reduction: Reduction
     heuristic: Heuristic
     followers: Followers
@@ -84,6 +86,14 @@ class Search:
         self.clock.calls += 1
         self.clock.solver_s += found.solve_seconds
         return found
+
+    def answers(self, models: Sequence[Model], options: SolveOptions) -> Iterator[Solution]:
+        """Give the backend's answers to several models in turn, in as many processes as there are threads."""
+        limit_s = min(self.clock.left_s, options.time_limit_s or math.inf)
+        for answer in self.workers.answers(models, replace(options, time_limit_s=limit_s)):
+            self.clock.calls += 1
+            self.clock.solver_s += answer.solve_seconds
+            yield answer
 
     @property
     def gap(self) -> float | None:
@@ -166,6 +176,7 @@ def new_search(
         backend,
         wishes,
         clock,
+        Workers(backend, wishes.threads, cancel),
         reduction,
         Heuristic(blocks, reduction),
         followers,

@@ -1,0 +1,135 @@
+"""The bound of price and branch, its parts on paper and broken one by one; and how a decomposed solve ends."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from optimizer.compile import Compiled, compile_instance
+from optimizer.pipeline import Options, allocate
+from optimizer.plan import Plan
+from optimizer.solve import master
+from optimizer.solve.blocks import Blocks, blocks_of, seeds_of
+from optimizer.solve.decompose import decomposed
+from optimizer.solve.master import combined_bound
+from optimizer.solve.parts import block_model
+from optimizer.solve.reduction import Reduction
+from solvers import Limit, Progress, SolveOptions, get_backend
+from tests.optimizer.full import full_instance
+from tests.optimizer.tiny import accelerator, instance, offer, profile, workload
+
+ASKED = Options(method="decompose", relative_gap=1e-4, time_limit_s=60.0)
+
+
+def shared_supply() -> Compiled:
+    """Two workloads of 10/s each. Small: 5/s for 1 USD/h, two of them there. Large: 12/s for 3 USD/h. Best: 2 + 3 = 5 USD/h."""
+    limit = {"name": "small", "match": {"accelerator": "small"}, "max_accelerators": 2}
+    return compile_instance(
+        instance(
+            accelerators=[accelerator("small"), accelerator("large")],
+            offers=[offer("small", 1, 1.0), offer("large", 1, 3.0)],
+            profiles=[profile("m", "small", 5.0), profile("m", "large", 12.0)],
+            workloads=[workload("v", 10.0), workload("w", 10.0)],
+            limits=[limit],
+        )
+    )
+
+
+def cut(compiled: Compiled) -> Blocks:
+    return blocks_of(compiled.model, seeds_of(compiled))
+
+
+def theta(blocks: Blocks, duals: np.ndarray, *, reduced: bool = False) -> np.ndarray:
+    """Give what a backend proves for each block at the duals."""
+    cost = blocks.reduced_costs(duals)
+    kept = Reduction(blocks).keep(cost) if reduced else np.ones(len(cost), dtype=bool)
+    models = [block_model(blocks, k, kept, cost).model for k in range(blocks.count)]
+    return np.array([get_backend("ortools").solve(m, SolveOptions(relative_gap=1e-9)).dual_bound for m in models], dtype=float)
+
+
+def test_the_bound_on_paper() -> None:
+    """At 0.25 USD/h a small accelerator: two blocks of 2 · 1.25, less 2 · 0.25. At 0.5 (large costs as much): 5, the optimum.
+
+    At 2 USD/h both take large, 6, less 4 for the supply that nobody takes.
+    """
+    blocks = cut(shared_supply())
+    assert (blocks.count, len(blocks.coupling)) == (2, 1)
+    for price, bound in ((0.0, 4.0), (0.25, 4.5), (0.5, 5.0), (2.0, 2.0)):
+        duals = np.array([-price])
+        assert combined_bound(blocks, duals, theta(blocks, duals)) == pytest.approx(bound, rel=1e-5)
+        assert combined_bound(blocks, duals, theta(blocks, duals)) <= bound
+
+
+def test_a_dual_of_the_wrong_sign_counts_as_none() -> None:
+    blocks = cut(shared_supply())
+    assert combined_bound(blocks, np.array([5.0]), theta(blocks, np.zeros(1))) == pytest.approx(4.0, rel=3e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_any_prices_give_a_bound(seed: int) -> None:
+    """Random duals, on every feature at once: never above the optimum; what reduction leaves out changes no block."""
+    compiled = compile_instance(full_instance(seed))
+    blocks, rng = cut(compiled), np.random.default_rng(seed)
+    least = get_backend("ortools").solve(compiled.model, SolveOptions(relative_gap=1e-7)).objective
+    if least is None:
+        return
+    for scale in (0.01, 0.1):
+        duals = -rng.random(len(blocks.coupling)) * scale
+        whole, left = theta(blocks, duals), theta(blocks, duals, reduced=True)
+        assert left == pytest.approx(whole, rel=1e-6, abs=1e-9)
+        cost = blocks.reduced_costs(master.clipped(blocks, duals))
+        relaxed = Reduction(blocks).least(blocks.reduced_costs(duals), np.ones(len(cost), dtype=bool))
+        assert (relaxed <= whole + 1e-6 * np.abs(whole) + 1e-9).all()
+        clipped = master.clipped(blocks, duals)
+        assert combined_bound(blocks, clipped, theta(blocks, clipped)) <= least * (1 + 1e-6)
+
+
+def test_a_broken_ingredient_would_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Costs for bounds of blocks, a forgotten side or a sign not clipped would put the bound above the optimum of 5 USD/h."""
+    blocks, price = cut(shared_supply()), np.array([-2.0])
+    bounds = theta(blocks, price)
+    assert combined_bound(blocks, price, bounds + 1.6) > 5.0
+    unlimited = replace(
+        blocks, model=blocks.model.with_sides(row_upper=np.where(blocks.row_owner < 0, 0.0, blocks.model.row_upper))
+    )
+    assert combined_bound(unlimited, price, bounds) > 5.0
+    monkeypatch.setattr(master, "clipped", lambda _, duals: duals)
+    assert not np.isfinite(combined_bound(blocks, np.array([5.0]), bounds))
+
+
+def solved(seed: int, **changes: object) -> Plan:
+    return allocate(full_instance(seed), replace(ASKED, **changes))  # type: ignore[arg-type]
+
+
+def test_the_same_question_gives_the_same_plan_in_one_process_or_two() -> None:
+    one, again, two = solved(0), solved(0), solved(0, threads=2)
+    assert one.deployments == again.deployments
+    assert one.bound_usd == again.bound_usd
+    assert two.objective_usd == pytest.approx(one.objective_usd, rel=2e-4)
+
+
+def test_an_interrupt_keeps_the_best_plan_and_its_bound() -> None:
+    compiled, cancel, seen = compile_instance(full_instance(2)), threading.Event(), list[Progress]()
+
+    def stop(progress: Progress) -> None:
+        seen.append(progress)
+        if progress.incumbent is not None:
+            cancel.set()
+
+    asked = replace(ASKED, relative_gap=0.0)
+    found = decomposed(compiled.model, cut(compiled), get_backend("ortools"), asked, on_progress=stop, cancel=cancel)
+    assert found.limit is Limit.INTERRUPT
+    assert found.values is not None
+    assert found.objective == seen[-1].incumbent
+    cancel.set()
+    found = decomposed(compiled.model, cut(compiled), get_backend("ortools"), asked, cancel=cancel)
+    assert (found.values, found.limit) == (None, Limit.INTERRUPT)
+
+
+def test_a_plan_in_force_is_a_start() -> None:
+    plan = solved(0)
+    again = allocate(full_instance(0), replace(ASKED, relative_gap=1e-3), plan_in_force=plan)
+    assert again.objective_usd <= plan.objective_usd * (1 + 1e-3)
