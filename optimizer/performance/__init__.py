@@ -1,6 +1,6 @@
 """What one replica can do: measured profiles, curves derived from them, and the roofline for what nobody measured."""
 
-from optimizer.performance.data import ClassCurve
+from optimizer.performance.data import ClassCurve, ServiceTime
 from optimizer.performance.figures import Kind, OptionTable, Rejection, RejectionCode, ReplicaEstimate
 from optimizer.performance.options import Performance
 from optimizer.performance.profiles import Configuration
@@ -16,5 +16,6 @@ __all__ = [
     "RejectionCode",
     "ReplicaEstimate",
     "RunEstimate",
+    "ServiceTime",
     "run_estimate",
 ]

@@ -17,7 +17,7 @@ from optimizer.performance.modelled import CONCURRENCIES, Anchor, anchored, pred
 from optimizer.performance.profiles import MIN_CONCURRENCIES, Configuration, Curve, curve_at_shape, nearest_curve
 from optimizer.performance.roofline import Roofline
 
-__all__ = ["ClassCurve", "class_curves"]
+__all__ = ["ClassCurve", "ServiceTime", "class_curves"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -34,6 +34,24 @@ class ClassCurve:
     ttft_ms: FloatArray
     tpot_ms: FloatArray
     most_in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceTime:
+    """What a server is busy for, ms: ``fixed_ms`` + ``each_ms`` times the requests it takes at once, at most ``most``.
+
+    A server that takes one at a time has ``most`` 1; its time then varies with the squared coefficient ``variation``.
+    """
+
+    fixed_ms: float
+    each_ms: float = 0.0
+    most: int = 1
+    variation: float = 0.0
+
+    @property
+    def most_per_s(self) -> float:
+        """Give the most requests a second of one server."""
+        return 1e3 * self.most / (self.fixed_ms + self.each_ms * self.most)
 
 
 def class_curves(

@@ -12,10 +12,11 @@ import numpy as np
 from optimizer.catalog import Quantity
 from optimizer.errors import UsageError
 from optimizer.instance import Balancer, Instance
+from optimizer.performance import ClassCurve
 from optimizer.plan import Plan
 from optimizer.problems import nearest
 from optimizer.simulate.arrivals import Arrivals, Poisson
-from optimizer.simulate.pools import Pool, pools_of
+from optimizer.simulate.pools import Load, Pool, pools_of
 from optimizer.simulate.results import Figure, NotSimulated, Remedy, SimulatedPool, Simulation
 from optimizer.simulate.run import Loss, estimate, put_through
 
@@ -69,7 +70,7 @@ class _Question:
         found = []
         for place, load in enumerate(pool.loads):
             for target in load.targets:
-                if target.quantity is Quantity.TPOT and load.curve.output_tokens == 1:
+                if target.quantity is Quantity.TPOT and _tokens(load) == 1:
                     continue  # there is no further token
                 got = estimate(run, place, load, target.quantity, target.percentile)
                 high = got.high_ms * self.spread
@@ -87,6 +88,10 @@ class _Question:
                     )
                 )
         return tuple(found)
+
+
+def _tokens(load: Load) -> int:
+    return load.curve.output_tokens if isinstance(load.curve, ClassCurve) else 1
 
 
 def simulate_plan(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from optimizer.catalog import Layout
 from optimizer.errors import CheckFailedError, InvalidInputError, Problem
 from optimizer.instance import Instance, LatencyTarget, RequestClass, ServingWorkload
-from optimizer.performance import ClassCurve, Configuration, Kind, Performance, ReplicaEstimate
+from optimizer.performance import ClassCurve, Configuration, Kind, Performance, ReplicaEstimate, ServiceTime
 from optimizer.plan import Deployment, Plan
 
 __all__ = ["Load", "Pool", "Resting", "pools_of"]
@@ -21,12 +21,12 @@ __all__ = ["Load", "Pool", "Resting", "pools_of"]
 
 @dataclass(frozen=True, eq=False)
 class Load:
-    """One class at one pool: requests a second, its curve there, and the bounds its workload asks."""
+    """One class at one pool: requests a second, its curve or service time there, and the bounds its workload asks."""
 
     workload: str
     name: str
     per_s: float
-    curve: ClassCurve
+    curve: ClassCurve | ServiceTime
     targets: tuple[LatencyTarget, ...]
 
 

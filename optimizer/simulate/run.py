@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from optimizer.catalog import Quantity
-from optimizer.errors import CheckFailedError, Problem
-from optimizer.performance import ClassCurve
+from optimizer.errors import CheckFailedError, Problem, UsageError
+from optimizer.performance import ClassCurve, ServiceTime
 from optimizer.simulate.arrivals import Arrivals
 from optimizer.simulate.flow import Engine, Stream, serve_together
 from optimizer.simulate.pools import Load, Pool
+from optimizer.simulate.servers import BatchServer, serve_batches, serve_singly
 
 __all__ = ["Estimated", "Loss", "Run", "engine_of", "estimate", "put_through"]
 
@@ -81,13 +82,21 @@ def engine_of(curves: Sequence[ClassCurve]) -> Engine:
     return Engine(np.stack(columns, axis=1))
 
 
-def steady_in_flight(engine: Engine, per_s: Sequence[float]) -> tuple[float, float]:
-    """Give the requests in flight at which one replica keeps up with rates, and the load over the most it can ever do."""
-    share = np.repeat(np.array(per_s) / np.sum(per_s), 2)
-    life = np.nansum(engine.seconds * share, axis=1)[1:]
-    leaving = np.arange(1, engine.most + 1) / life
-    load = float(np.sum(per_s) / leaving.max())
-    return float(np.argmax(leaving >= np.sum(per_s)) + 1), load
+def _steady(pool: Pool, replicas: float) -> tuple[float, float]:
+    """Give the requests in flight at which a replica keeps up with its part of the load, and that over the most it ever does."""
+    rates = np.array([load.per_s for load in pool.loads]) / replicas
+    servers = [load.curve for load in pool.loads if isinstance(load.curve, ServiceTime)]
+    if servers:
+        load = float(sum(rate / server.most_per_s for rate, server in zip(rates, servers, strict=True)))
+        return max(server.most for server in servers) * 2.0 / max(1.0 - load, 1e-9), load
+    seconds = engine_of(_curves(pool)).seconds
+    life = np.nansum(seconds * np.repeat(rates / rates.sum(), 2), axis=1)[1:]
+    leaving = np.arange(1, len(life) + 1) / life
+    return float(np.argmax(leaving >= rates.sum()) + 1), float(rates.sum() / leaving.max())
+
+
+def _curves(pool: Pool) -> list[ClassCurve]:
+    return [load.curve for load in pool.loads if isinstance(load.curve, ClassCurve)]
 
 
 def put_through(
@@ -99,36 +108,61 @@ def put_through(
     ------
     CheckFailedError : the load is more than the replicas can ever do
     """
-    engine = engine_of([load.curve for load in pool.loads])
+    _refuse_unstable(pool, loss)
     slices = 1 if loss else math.ceil(pool.replicas / MOST_REPLICAS)
     replicas = pool.replicas // slices
-    rates = [load.per_s / pool.replicas for load in pool.loads]
-    _refuse_unstable(pool, engine, rates, loss)
-    steady, load = steady_in_flight(engine, rates)
-    in_flight = steady * replicas
-    warm = int(max(WARM_LIVES * in_flight, 500.0, 10.0 / (1.0 - load) ** 2))
-    cool = int(COOL_LIVES * in_flight) + 10
+    steady, load = _steady(pool, pool.replicas)
+    warm = int(max(WARM_LIVES * steady * replicas, 500.0, 10.0 / (1.0 - load) ** 2))
+    cool = int(COOL_LIVES * steady * replicas) + 10
     rows = int(np.clip(requests / (2 * (warm + cool)), FEWEST_REPLICATIONS, MOST_REPLICATIONS))
     each = max(math.ceil(requests / rows), 10)
-    rng = np.random.default_rng(seed)
-    when = arrivals.times(rng, sum(rates) * replicas, rows, warm + each + cool)
-    stream = Stream.of(when, rates, rng)
-    lost_at = when[:, warm] + loss.at_s if loss else None
-    served = serve_together(
-        engine, replicas, stream, balancer, rng, until=warm + each, lost=loss.replicas if loss else 0, lost_at_s=lost_at
-    )
-    counts = slice(warm, warm + each)
-    came, first, last = when[:, counts], served.first_s[:, counts], served.last_s[:, counts]
-    counted = np.ones(came.shape, dtype=bool) if lost_at is None else last >= lost_at[:, None]
+    rng, rates = np.random.default_rng(seed), [load.per_s for load in pool.loads]
+    when = arrivals.times(rng, pool.per_s * replicas / pool.replicas, rows, warm + each + cool)
+    stream, counts = Stream.of(when, rates, rng), slice(warm, warm + each)
+    lost = (loss.replicas, when[:, warm] + loss.at_s) if loss else (0, None)
+    first, last = _served(pool, stream, replicas, balancer, rng, warm + each, *lost)
+    came, first, last = when[:, counts], first[:, counts], last[:, counts]
+    counted = np.ones(came.shape, dtype=bool) if lost[1] is None else last >= lost[1][:, None]
     return Run(stream.classes[:, counts], first - came, last - came, counted)
 
 
-def _refuse_unstable(pool: Pool, engine: Engine, rates: Sequence[float], loss: Loss | None) -> None:
+def _served(
+    pool: Pool,
+    stream: Stream,
+    replicas: int,
+    balancer: str,
+    rng: np.random.Generator,
+    until: int,
+    lost: int,
+    lost_at_s: FloatArray | None,
+) -> tuple[FloatArray, FloatArray]:
+    """Give when requests have their first and their last token, shape (n_replications, n_requests), s; a server has but one."""
+    servers = [load.curve for load in pool.loads if isinstance(load.curve, ServiceTime)]
+    if not servers:
+        served = serve_together(
+            engine_of(_curves(pool)), replicas, stream, balancer, rng, until=until, lost=lost, lost_at_s=lost_at_s
+        )
+        return served.first_s, served.last_s
+    if (most := min(server.most for server in servers)) > 1:
+        if lost:
+            raise UsageError(f"--lose {pool.name}: the loss of a server of batches is not simulated")
+        slowest = BatchServer(max(s.fixed_ms for s in servers) / 1e3, max(s.each_ms for s in servers) / 1e3, most)
+        leaves = serve_batches(stream, slowest, replicas, balancer, rng)
+        return leaves, leaves
+    mean_s = np.array([(s.fixed_ms + s.each_ms) / 1e3 for s in servers])[stream.classes]
+    variation = np.array([s.variation for s in servers])[stream.classes]
+    shape = 1.0 / np.maximum(variation, 1e-12)
+    service_s = np.where(variation > 0, rng.gamma(np.minimum(shape, 1e6)) * mean_s / shape, mean_s)
+    leaves = serve_singly(stream, service_s, replicas, balancer, rng, lost=lost, lost_at_s=lost_at_s)
+    return leaves, leaves
+
+
+def _refuse_unstable(pool: Pool, loss: Loss | None) -> None:
     left = pool.replicas - (loss.replicas if loss else 0)
     if left <= 0:
         found = f"{loss.replicas if loss else 0} replicas lost of {pool.replicas}"
         raise CheckFailedError("nothing is left to simulate", [Problem(None, pool.name, found, "fewer than the pool has")])
-    _, load = steady_in_flight(engine, [rate * pool.replicas / left for rate in rates])
+    _, load = _steady(pool, left)
     if load >= 0.999:
         needed = math.floor(load * left) + 1
         found = f"{pool.per_s:.4g} requests/s for {left} replicas in {pool.period}, {load:.1%} of all they can do"
@@ -137,15 +171,22 @@ def _refuse_unstable(pool: Pool, engine: Engine, rates: Sequence[float], loss: L
 
 
 def estimate(run: Run, number: int, load: Load, quantity: Quantity, percentile: float | None) -> Estimated:
-    """Give a statistic of one class: over all its requests, with the interval that groups of replications give."""
-    times = 1e3 * run.times_s(quantity, load.curve.output_tokens)
+    """Give a statistic of one class: over all its requests, with the interval that groups of replications give.
+
+    Raises
+    ------
+    UsageError : no request of the class was counted
+    """
+    tokens = load.curve.output_tokens if isinstance(load.curve, ClassCurve) else 1
+    times = 1e3 * run.times_s(quantity, tokens)
     mine = (run.classes == number) & run.counted
     parts = [part[chosen] for part, chosen in zip(np.array_split(times, GROUPS), np.array_split(mine, GROUPS), strict=True)]
     parts = [part for part in parts if len(part)]
-    everything = np.concatenate(parts) if parts else np.full(1, np.nan)
-    value = _statistic(everything, percentile)
+    if not parts:
+        raise UsageError(f"no request of {load.workload}/{load.name} was counted; raise --requests, or lose replicas earlier")
+    value = _statistic(np.concatenate(parts), percentile)
     spread = float(np.std([_statistic(part, percentile) for part in parts], ddof=1)) if len(parts) > 1 else math.inf
-    margin = T_QUANTILE * spread / math.sqrt(max(len(parts), 1))
+    margin = T_QUANTILE * spread / math.sqrt(len(parts))
     return Estimated(value, max(value - margin, 0.0), value + margin, int(mine.sum()))
 
 

@@ -7,9 +7,14 @@ import math
 import numpy as np
 import pytest
 
-from optimizer.performance import ClassCurve
+from optimizer.catalog import Quantity
+from optimizer.errors import CheckFailedError, UsageError
+from optimizer.instance import LatencyTarget
+from optimizer.performance import ClassCurve, ServiceTime
+from optimizer.simulate.arrivals import Poisson
 from optimizer.simulate.flow import Engine, serve_together
-from optimizer.simulate.run import GROUPS, engine_of
+from optimizer.simulate.pools import Load, Pool
+from optimizer.simulate.run import GROUPS, Loss, engine_of, estimate, put_through
 from optimizer.simulate.servers import BatchServer, serve_batches, serve_singly
 from optimizer.simulate.streams import Stream
 
@@ -155,3 +160,40 @@ def test_a_lost_server_hands_its_requests_on(balancer):
     assert np.isfinite(leaves).all()
     spans = [np.sort(row[row > 102.0]) for row in leaves]
     assert all(((row[2:] - row[:-2]) >= 1.0 - 1e-9).all() for row in spans), "two servers are left: at most two leave in a second"
+
+
+def pool_of(service: ServiceTime, replicas: int, per_s: float) -> Pool:
+    target = LatencyTarget(quantity=Quantity.E2E, statistic="p99", at_most_ms=1.0)
+    return Pool("p", "always", replicas, 1.0, (Load("w", "q", per_s, service, (target,)),))
+
+
+@pytest.mark.parametrize(
+    ("service", "replicas", "per_s", "p99_ms"),
+    [
+        (ServiceTime(1000.0, variation=1.0), 1, 0.7, 1000 * math.log(100) / 0.3),  # M/M/1: stays are exponential
+        (ServiceTime(20.0, 2.0, 16), 4, 0.8 * 4 * 16 / 0.052, 77.0),
+        (ServiceTime(1000.0), 1, 0.7, 7580.0),  # M/D/1, as above
+    ],
+)
+def test_pools_of_servers_are_simulated_from_their_service_times(service, replicas, per_s, p99_ms):
+    pool = pool_of(service, replicas, per_s)
+    run = put_through(pool, 200_000, Poisson(), "central", np.random.SeedSequence(11))
+    got = estimate(run, 0, pool.loads[0], Quantity.E2E, 0.99)
+    assert got.value_ms == pytest.approx(p99_ms, rel=0.08)
+    assert got.low_ms < got.value_ms < got.high_ms
+    with pytest.raises(CheckFailedError, match="unstable"):
+        put_through(pool.at(3.0), 1000, Poisson(), "central", np.random.SeedSequence(11))
+
+
+def test_what_a_lost_server_of_batches_does_is_not_guessed():
+    with pytest.raises(UsageError, match="not simulated"):
+        put_through(
+            pool_of(ServiceTime(20.0, 2.0, 16), 4, 9.0), 1000, Poisson(), "random", np.random.SeedSequence(1), Loss(1, 1.0)
+        )
+
+
+def test_a_loss_after_the_last_request_counts_nothing():
+    pool = pool_of(ServiceTime(10.0), 4, 9.0)
+    run = put_through(pool, 1000, Poisson(), "random", np.random.SeedSequence(1), Loss(1, 1e6))
+    with pytest.raises(UsageError, match="raise --requests"):
+        estimate(run, 0, pool.loads[0], Quantity.E2E, 0.99)
