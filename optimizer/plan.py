@@ -7,6 +7,7 @@ ms, shares exact decimals that sum to one. ``bound_usd`` and ``objective_usd`` a
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -93,6 +94,8 @@ class Deployment(Record):
     compression: str
     accelerator: str
     accelerators_per_replica: PositiveInt
+    pattern: str | None = None
+    slots: PositiveInt = 1
     engine: str | None
     engine_version: str | None
     tensor: PositiveInt
@@ -112,6 +115,11 @@ class Deployment(Record):
     gco2_per_hour: NonNegative | None
     basis: str
 
+    @property
+    def accelerators(self) -> Fraction:
+        """Give the accelerators that one replica takes: whole ones, or one of the ``slots`` of a ``pattern``."""
+        return Fraction(self.accelerators_per_replica, self.slots)
+
 
 class Rental(Record):
     """Whole instances rented of one offer under one option, and how many of their accelerators replicas use."""
@@ -122,7 +130,7 @@ class Rental(Record):
     accelerator: str
     accelerators_per_instance: PositiveInt
     instances: PositiveInt
-    accelerators_used: Annotated[int, Field(ge=0)]
+    accelerators_used: Annotated[int, Field(ge=0)] | NonNegative
     usd_per_instance_hour: Positive
     usd_per_hour: NonNegative
     price_as_of: str

@@ -141,6 +141,7 @@ def reference_problems(document: Mapping[str, Any], *, unread: Collection[str] =
         *_doubles(document),
         *_catalog_references(document, known),
         *_workload_references(document, known, offers_read="offers" not in unread),
+        *_fractions(document, known.get("accelerators")),
         *_shared_pools(document, models_read="models" not in unread),
         *_match_references(document, known, offers_read="offers" not in unread),
         *_site_references(document, known),
@@ -271,6 +272,25 @@ def _sent(parts: Iterable[Step], workload: Mapping[str, Any], regions: Collectio
         for field in ("gib_per_request", "bytes_per_token"):
             if part.get(field) and not (part.get("origins") or workload.get("origins")):
                 yield [*path, field], f"{_shown(part[field])} that go nowhere", "origins, of the class or the workload", ""
+
+
+def _fractions(document: Mapping[str, Any], known: Collection[str] | None) -> Iterator[Finding]:
+    """Tell patterns of unknown accelerators, and a second pattern of one, beside which counting slots would not be exact."""
+    names = {alias: path[-1] for key in ("accelerators",) for path, alias in _alias_paths(document, key)}
+    yield from _twice(((p, x.get("name")) for p, x in _items(document, "fractions")), "a name of its own")
+    seen: set[object] = set()
+    for path, pattern in _items(document, "fractions"):
+        yield from _unknown([*path, "accelerator"], pattern.get("accelerator"), known, ACCELERATOR)
+        card = names.get(pattern.get("accelerator"))
+        if card is not None and card in seen:
+            yield [*path, "accelerator"], f"{_shown(pattern.get('accelerator'))} again", "one pattern an accelerator", ""
+        seen.add(card)
+
+
+def _alias_paths(document: Mapping[str, Any], key: str) -> Iterator[tuple[list[str | int], Any]]:
+    """Yield (path of the entry, name or alias) of a catalog's entries."""
+    for path, item in _items(document, "catalogs", key):
+        yield from ((path, alias) for alias in (item.get("name"), *_listed(item.get("aliases"))) if isinstance(alias, str))
 
 
 def _shared_pools(document: Mapping[str, Any], *, models_read: bool) -> Iterator[Finding]:

@@ -62,7 +62,8 @@ class CandidateTable:
     A candidate belongs to one of the ``owners``: the workloads, then the shared pools, each with the classes of its members.
 
     Shapes: ``workload`` (the owner), ``option_row`` (row of its options), ``form`` (place in ``forms``), ``accelerator``,
-    ``size`` (accelerators per replica), ``accuracy`` (its members' least) and ``rank`` (its quality's) are (n_candidates,);
+    ``size`` (accelerators per replica, binary fractions where some are cut), ``accuracy`` (its members' least) and ``rank`` (its
+    quality's) are (n_candidates,);
     ``kept`` is (n_candidates, n_classes), the accuracy for the class's own workload;
     ``load`` is (n_candidates, n_classes) at the class's peak over the periods, zero where an owner has no such class or the
     class no demand; ``demand`` is (n_owners, n_classes) per second at the peak, ``shape`` (n_owners, n_classes, n_periods)
@@ -84,7 +85,7 @@ class CandidateTable:
     form: npt.NDArray[np.int64]
     rank: npt.NDArray[np.int64]
     accelerator: npt.NDArray[np.int64]
-    size: npt.NDArray[np.int64]
+    size: npt.NDArray[Any]
     accuracy: npt.NDArray[np.float64]
     kept: npt.NDArray[np.float64]
     load: npt.NDArray[np.float64]
@@ -307,6 +308,7 @@ def _laid_out(
     class_workload, class_number, member = _whose(instance, rates.shape[1])
     kept = [v.accuracy[:, member[number]] for number, v in enumerate(verdicts)]
     names = {name: i for i, name in enumerate(offers.accelerators)}
+    taken = [float(c.accelerators) for c in forms]
     cards = np.array([names.get(instance.accelerators[c.accelerator].name, -1) for c in forms], dtype=np.int64)
     return {
         "forms": tuple(forms),
@@ -315,7 +317,7 @@ def _laid_out(
         "form": form,
         "rank": np.concatenate([nothing, *(t.rank[v.rows] for t, v in zip(options, verdicts, strict=True))]),
         "accelerator": cards[form],
-        "size": np.array([c.accelerators_per_replica for c in forms], dtype=np.int64)[form],
+        "size": np.array(taken, dtype=np.float64 if any(c.slots > 1 for c in forms) else np.int64)[form],
         "accuracy": np.concatenate([np.zeros(0), *(v.accuracy.min(axis=1) for v in verdicts)]),
         "kept": np.concatenate([np.zeros((0, rates.shape[1])), *kept]),
         "load": load,

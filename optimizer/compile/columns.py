@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from optimizer.compile.candidates import SMALLEST_LOAD, CandidateTable
-from optimizer.compile.dominance import crowded_pairs, outpriced_pairs, undominated_pairs
+from optimizer.compile.dominance import crowded_pairs, is_power_of_two, outpriced_pairs, undominated_pairs
 from optimizer.compile.in_force import Changes, Held, move_steps
 from optimizer.compile.shedding import ShedColumns, shed_columns
 from optimizer.compile.starts import Steps, start_steps
@@ -170,7 +171,7 @@ class Columns:
         return self.table.class_number[self.pool_workload[self.routing_pool], self.routing_class]
 
     @cached_property
-    def replica_size(self) -> IntArray:
+    def replica_size(self) -> npt.NDArray[Any]:
         """Give the accelerators per replica of each replica column."""
         return self.table.size[self.pool_candidate[self.replica_pool]]
 
@@ -442,7 +443,7 @@ def _commitments(
     lower = np.zeros(len(table.offers), dtype=np.int64) if changes.in_force is None else changes.in_force.committed
     committed = np.union1d(offer[table.offers.committed[offer]], np.flatnonzero(training.shared_offers | (lower > 0)))
     peak = np.zeros(int(pair.max(initial=-1)) + 1, dtype=np.int64)
-    np.maximum.at(peak, pair, -(-count * table.size[candidate] // table.offers.size[offer]))
+    np.maximum.at(peak, pair, np.ceil(count * table.size[candidate] / table.offers.size[offer]).astype(np.int64))
     last, upper = np.unique(pair, return_index=True)[1], np.zeros(len(table.offers), dtype=np.int64)
     np.add.at(upper, offer[last], peak[pair[last]])
     for job in np.unique(training.job):
@@ -467,15 +468,16 @@ def _pairs(table: CandidateTable, kept: IntArray) -> tuple[IntArray, IntArray]:
     return candidate[chained], offer[chained]
 
 
-def _in_chain(replica: IntArray, instance: IntArray, offer: IntArray) -> npt.NDArray[np.bool_]:
+def _in_chain(replica: npt.NDArray[Any], instance: IntArray, offer: IntArray) -> npt.NDArray[np.bool_]:
     """Say which replica sizes may share instances by counting alone; shape (n_pairs,).
 
     Counting accelerators is exact only when the sizes on an offer divide one another. Where they do not, sizes that are neither
     a power of two nor the whole instance give way there.
     """
     keep = np.ones(len(offer), dtype=bool)
-    for o in np.unique(offer[(replica & (replica - 1)) != 0]):
+    alike = is_power_of_two(replica)
+    for o in np.unique(offer[~alike]):
         sizes = np.unique(replica[offer == o])
         if (sizes[1:] % sizes[:-1] != 0).any():
-            keep &= (offer != o) | ((replica & (replica - 1)) == 0) | (replica == instance)
+            keep &= (offer != o) | alike | (replica == instance)
     return keep

@@ -6,7 +6,7 @@ accelerators where supply is not limited.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -73,6 +73,11 @@ def _averaged_accuracy(table: CandidateTable) -> npt.NDArray[np.float64]:
     return found if len(table.owners) > len(table.workloads) else found[:, :1]
 
 
+def is_power_of_two(size: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Say which sizes are powers of two, halves and quarters included."""
+    return np.asarray(np.frexp(size)[0] == 0.5)
+
+
 def _words(has: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
     """Give what candidates have, (n_things, n_candidates), as 64-bit words, (n_words, n_candidates), but for what all have."""
     told_apart = has[has.any(axis=1) & ~has.all(axis=1)]
@@ -92,7 +97,7 @@ def _mark_groups(
     size = table.size[members]
     y, x = np.s_[:, :, None], np.s_[:, None, :]
     better = size[x] % size[y] == 0
-    better &= (size[x] == size[y]) | (size & (size - 1) == 0)[y]
+    better &= (size[x] == size[y]) | is_power_of_two(size)[y]
     for kept in accuracy.T:
         better &= kept[members][y] >= kept[members][x]
     for load in table.load.T:
@@ -130,7 +135,7 @@ def _mark_shared(
     better &= (accuracy[shared][:, None, theirs] >= accuracy[own][None, :, mine]).all(axis=2)
     better &= table.accelerator[shared][:, None] == table.accelerator[own][None, :]
     y, x = table.size[shared][:, None], table.size[own][None, :]
-    better &= (x % y == 0) & ((x == y) | (y & (y - 1) == 0))
+    better &= (x % y == 0) & ((x == y) | is_power_of_two(y))
     for word in belongs:
         better &= (word[shared][:, None] & ~word[own][None, :]) == 0
     for at in np.flatnonzero(better.any(axis=0)):

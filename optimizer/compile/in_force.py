@@ -139,14 +139,14 @@ def replica_keys(table: CandidateTable) -> dict[tuple[object, ...], int]:
     found: dict[tuple[object, ...], int] = {}
     for k in range(len(table)):
         c = table.configuration(k)
-        variant = (c.model, c.precision, c.compression, c.accelerator, c.accelerators_per_replica, c.engine, c.engine_version)
+        variant = (c.model, c.precision, c.compression, c.accelerator, c.accelerators, c.pattern, c.engine, c.engine_version)
         found[(table.owners[table.workload[k]].name, *variant, *_layout(c.layout))] = k
     return found
 
 
 def replica_key(d: Deployment) -> tuple[object, ...]:
     """Give the same of a deployment."""
-    variant = (d.model, d.precision, d.compression, d.accelerator, d.accelerators_per_replica, d.engine, d.engine_version)
+    variant = (d.model, d.precision, d.compression, d.accelerator, d.accelerators, d.pattern, d.engine, d.engine_version)
     return (d.shared_pool or d.workloads[0], *variant, d.tensor, d.pipeline, d.attention_data, d.expert)
 
 

@@ -26,7 +26,7 @@ def period_changes(compiled: Compiled, choice: Choice, pool_name: Callable[[int]
         k = int(columns.pool_candidate[columns.replica_pool[now]])
         charged = np.flatnonzero(prices.candidate[:, k] & prices.offer[:, o])
         entries, rent = [prices.entries[e] for e in charged], Fraction(repr(table.offers.prices[o].usd_per_hour))
-        rent = Fraction(0) if table.offers.committed[o] else rent * int(table.size[k]) / int(table.offers.size[o])
+        rent = Fraction(0) if table.offers.committed[o] else rent * Fraction(float(table.size[k])) / int(table.offers.size[o])
         up = starts.sign[j] > 0
         each = [Fraction(repr(e.usd_per_start)) + Fraction(repr(e.warm_up_hours)) * rent for e in entries]
         each = each if up else [Fraction(repr(e.usd_per_stop)) for e in entries]

@@ -95,7 +95,7 @@ def _on_committed(
 def _used(compiled: Compiled, replicas: IntArray) -> IntArray:
     """Count the accelerators that replicas use, per offer and period."""
     columns, offers = compiled.columns, compiled.candidates.offers
-    used = np.zeros((len(offers), columns.n_periods), dtype=np.int64)
+    used = np.zeros((len(offers), columns.n_periods), dtype=columns.replica_size.dtype)
     np.add.at(used, (columns.replica_offer, columns.replica_period), replicas * columns.replica_size)
     return used
 
@@ -103,7 +103,7 @@ def _used(compiled: Compiled, replicas: IntArray) -> IntArray:
 def _instances(compiled: Compiled, used: IntArray, ways: IntArray) -> IntArray:
     """Count the instances that hold what is used; reserved and owned ones are held in all periods alike."""
     offers = compiled.candidates.offers
-    needed, in_force = -(-used // offers.size[:, None]), compiled.columns.changes.in_force
+    needed, in_force = (-(-used // offers.size[:, None])).astype(np.int64), compiled.columns.changes.in_force
     np.add.at(needed, *_on_committed(compiled, ways, compiled.columns.training.instances))
     kept = np.zeros(len(offers), dtype=np.int64) if in_force is None else in_force.committed
     bought = -(-np.maximum(needed.max(axis=1), kept) // offers.lot) * offers.lot

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from optimizer.catalog import Quality
 from optimizer.compile.candidates import concerns
 from optimizer.decode.counts import SHARE_UNIT
 from optimizer.decode.energy import replicas_busy
-from optimizer.decode.told import Told
+from optimizer.decode.told import Told, whole_or_not
 from optimizer.instance import HOURS_PER_MONTH, Match
 from optimizer.plan import (
     Deployment,
@@ -150,7 +150,7 @@ class Results(Told):
         found = []
         for number, limit in enumerate(self.table.instance.all_limits):
             accelerators, least = self._counted(number)
-            used = int(accelerators.max())
+            used = whole_or_not(accelerators.max())
             if limit.max_accelerators is not None:
                 most = limit.max_accelerators
                 found.append(
@@ -188,7 +188,7 @@ class Results(Told):
         spent = float((self.choice.replicas * share * price[columns.replica_offer])[mine].sum()) + drawn
         return (spent + float(runs.use[ways] @ price[runs.offer[ways]])) * HOURS_PER_MONTH, least
 
-    def _counted(self, number: int) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], int]:
+    def _counted(self, number: int) -> tuple[npt.NDArray[Any], float]:
         """Give the accelerators a limit counts in each period, and the fewest that one more of anything would add."""
         columns, table = self.compiled.columns, self.table
         limit, counted, size = table.instance.all_limits[number], table.offers.limited[number], table.offers.size
@@ -198,13 +198,13 @@ class Results(Told):
             return (self.occupied * size[:, None])[counted].sum(axis=0), int(unit.min()) if len(unit) else 0
         mine = table.limited[number, columns.pool_candidate[columns.replica_pool]]
         mine &= counted[columns.replica_offer]
-        used = np.zeros(columns.n_periods, dtype=np.int64)
+        used = np.zeros(columns.n_periods, dtype=columns.replica_size.dtype)
         np.add.at(used, columns.replica_period[mine], (self.choice.replicas * columns.replica_size)[mine])
         runs, (run, period) = columns.training, columns.training.touched
         ran = np.isin(run, self.choice.ways) & runs.limited[number, run]
         np.add.at(used, period[ran], runs.accelerators[run[ran]].astype(np.int64))
         sizes = [*columns.replica_size[mine], *runs.accelerators[runs.limited[number]]]
-        return used, int(min(sizes, default=0))
+        return used, float(min(sizes, default=0))
 
 
 def _use(name: str, unit: str, used: float, most: float, binding: bool, quality: Quality, reason: str) -> LimitUse:

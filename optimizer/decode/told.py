@@ -62,7 +62,7 @@ class Told:
         pool, o, t = int(columns.replica_pool[j]), int(columns.replica_offer[j]), int(columns.replica_period[j])
         k = int(columns.pool_candidate[pool])
         c, owner = table.configuration(k), table.owners[table.workload[k]]
-        taken = int(self.choice.replicas[j]) * c.accelerators_per_replica
+        taken = int(self.choice.replicas[j]) * c.accelerators
         rent = Fraction(repr(offers.prices[o].usd_per_hour)) * int(self.choice.instances[o, t])
         estimate = table.options[table.workload[k]].estimate(int(table.option_row[k]))
         return Deployment(
@@ -74,6 +74,8 @@ class Told:
             compression=c.compression,
             accelerator=c.accelerator,
             accelerators_per_replica=c.accelerators_per_replica,
+            pattern=c.pattern,
+            slots=c.slots,
             engine=c.engine,
             engine_version=c.engine_version,
             tensor=c.layout.tensor,
@@ -88,7 +90,7 @@ class Told:
             option=offers.prices[o].option.value,
             period=table.instance.periods[t].name,
             quality=worst([estimate.quality, offers.prices[o].quality]),
-            usd_per_hour=float(rent * taken / int(self.choice.used[o, t])),
+            usd_per_hour=float(rent * taken / Fraction(float(self.choice.used[o, t]))),
             kwh_per_hour=known(self.drawn.replica_kw[j]),
             gco2_per_hour=known(self.drawn.replica_gco2_per_hour[j]),
             basis=estimate.basis,
@@ -108,7 +110,7 @@ class Told:
             accelerator=offers.accelerators[offers.accelerator[o]],
             accelerators_per_instance=offer.accelerators_per_instance,
             instances=count,
-            accelerators_used=int(self.choice.used[o, t]),
+            accelerators_used=whole_or_not(self.choice.used[o, t]),
             usd_per_instance_hour=price.usd_per_hour,
             usd_per_hour=float(Fraction(repr(price.usd_per_hour)) * count),
             price_as_of=price.as_of,
@@ -283,3 +285,8 @@ class Told:
     def _class_name(self, j: int) -> str:
         columns = self.compiled.columns
         return self.table.workloads[int(columns.routing_workload[j])].classes[int(columns.routing_number[j])].name
+
+
+def whole_or_not(accelerators: float) -> int | float:
+    """Give a number of accelerators as an int where it is whole."""
+    return int(accelerators) if accelerators == int(accelerators) else float(accelerators)

@@ -40,7 +40,7 @@ from optimizer.instance.priced import (
     UnitLicence,
 )
 from optimizer.instance.prices import PriceRule
-from optimizer.instance.sharing import SharedPool
+from optimizer.instance.sharing import FractionPattern, SharedPool
 from optimizer.instance.sites import Draw, Figure, Host, Site
 from optimizer.instance.training import (
     Checkpoint,
@@ -67,6 +67,7 @@ __all__ = [
     "Draw",
     "Figure",
     "FlatLicence",
+    "FractionPattern",
     "Host",
     "Instance",
     "Interruption",

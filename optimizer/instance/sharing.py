@@ -1,4 +1,4 @@
-"""Shared pools: workloads of one base model that may stand behind one queue, each with its adapter or simply alike.
+"""What is shared: pools by workloads of one base model, each with its adapter or simply alike; accelerators by replicas.
 
 A shared pool is asked for what all its members ask: every class at the strictest target of any member, in the regions and of the
 quality that all allow, with the smallest share of spot. Each member may be served there, in pools of its own, or in both.
@@ -7,15 +7,15 @@ quality that all allow, with the smallest share of spot. Each member may be serv
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from optimizer.catalog import Quality, Record
 from optimizer.catalog.record import Name, NonNegative, Text
 from optimizer.instance.demand import LatencyTarget, ServingWorkload
 
-__all__ = ["SharedPool", "merged"]
+__all__ = ["FractionPattern", "SharedPool", "merged"]
 
 
 class SharedPool(Record):
@@ -38,6 +38,29 @@ class SharedPool(Record):
     def is_exact(self) -> bool:
         """Say whether its replicas are those of any other pool: no adapters, no rate lost."""
         return self.rate_factor == 1.0 and not any(self.adapter_memory_gib.values())
+
+
+class FractionPattern(Record):
+    """A way to cut one accelerator into slots that each hold a replica of their own.
+
+    A slot has ``memory_share`` of the memory and, alone, ``rate_share`` of the rate; beside busy neighbours it keeps
+    ``interference_factor`` of that. Slots are a power of two, so that counting them with whole accelerators stays exact.
+    """
+
+    name: Name
+    accelerator: Name
+    slots: Literal[2, 4, 8, 16]
+    memory_share: Annotated[float, Field(gt=0, le=0.5)]
+    rate_share: Annotated[float, Field(gt=0, le=0.5)]
+    interference_factor: Annotated[float, Field(ge=0.01, le=1)]
+    quality: Quality = Quality.ASSUMED
+    source: Text = ""
+
+    @model_validator(mode="after")
+    def _fits_the_whole(self) -> FractionPattern:
+        if self.slots * max(self.memory_share, self.rate_share) > 1 + 1e-9:
+            raise ValueError("shares that slots together have at most once")
+        return self
 
 
 def merged(pool: SharedPool, members: Sequence[ServingWorkload]) -> ServingWorkload:

@@ -21,7 +21,7 @@ from optimizer.instance.places import RoutePrice, StoragePrice
 from optimizer.instance.policy import Policy
 from optimizer.instance.priced import DataSet, Interruption, Licence, People, StartPrice
 from optimizer.instance.prices import PriceRule
-from optimizer.instance.sharing import SharedPool, merged
+from optimizer.instance.sharing import FractionPattern, SharedPool, merged
 from optimizer.instance.sites import Draw, Site
 from optimizer.problems import not_yet_problems, reference_problems, validation_problems
 
@@ -55,6 +55,7 @@ class Instance(Record):
     catalogs: Catalogs
     workloads: Annotated[tuple[Workload, ...], Field(min_length=1)]
     shared_pools: tuple[SharedPool, ...] = ()
+    fractions: tuple[FractionPattern, ...] = ()
     limits: tuple[Limit, ...] = ()
     people: tuple[People, ...] = ()
     licences: tuple[Licence, ...] = ()

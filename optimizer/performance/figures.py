@@ -202,6 +202,26 @@ def table_of(answers: Iterable[tuple[Configuration, Answer]], question: Question
     )
 
 
+def joined(tables: Sequence[OptionTable]) -> OptionTable:
+    """Put tables of one question below one another."""
+    forms = np.cumsum([0, *(len(t.forms) for t in tables)])
+    rows = np.cumsum([0, *(len(t.form) for t in tables)])
+
+    def estimate(row: int) -> ReplicaEstimate:
+        at = int(np.searchsorted(rows, row, side="right")) - 1
+        return tables[at].estimate(row - int(rows[at]))
+
+    return OptionTable(
+        forms=tuple(form for t in tables for form in t.forms),
+        form=np.concatenate([t.form + first for t, first in zip(tables, forms, strict=False)]),
+        rate_per_s=np.concatenate([t.rate_per_s for t in tables]),
+        rank=np.concatenate([t.rank for t in tables]),
+        refused=sum((Counter(t.refused) for t in tables), Counter()),
+        estimate=estimate,
+        reasons=lambda: tuple(entry for t in tables for entry in t.rejected),
+    )
+
+
 def transferred(answer: Answer, configuration: Configuration, factor: float, quality: Quality, because: str) -> Answer:
     """Give an answer for another variant on the same accelerators: rates times a factor, times as they were."""
     if isinstance(answer, Rejection):

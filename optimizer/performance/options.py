@@ -23,6 +23,7 @@ from optimizer.performance.figures import (
     Rejection,
     RejectionCode,
     ReplicaEstimate,
+    joined,
     judged,
     table_of,
     transferred,
@@ -33,7 +34,7 @@ from optimizer.performance.profiles import Configuration, Curve, Shape, curves_b
 from optimizer.performance.roofline import Roofline
 from optimizer.performance.serving import measured_answers, modelled_answers, roofline_source, sources_of
 from optimizer.performance.sheets import Column, Sheet, classes_of, columns_at, sheet_of
-from optimizer.performance.slowed import UNCHANGED, Slowdown, slowdown_of
+from optimizer.performance.slowed import UNCHANGED, Slowdown, sliced, slowdown_of
 from optimizer.performance.variants import base_of, carriage, forms_of, place_of
 
 __all__ = ["Performance"]
@@ -62,6 +63,7 @@ class Performance:
         for profile in instance.catalogs.profiles:
             self._profiles[self._models[profile.model].name].append(profile)
         self._slowed = {pool.name: slowdown_of(pool) for pool in instance.shared_pools}
+        self._patterns = {pattern.name: pattern for pattern in sorted(instance.fractions, key=lambda p: p.name)}
         self._named: dict[str, tuple[Profile, ...]] = {}
         self._curves: dict[str, Mapping[Configuration, tuple[Curve, ...]]] = {}
         self._sheets: dict[tuple[str, bool], Sheet | None] = {}
@@ -70,6 +72,19 @@ class Performance:
         """Give every configuration of the workload's model, kept or rejected, in a fixed order."""
         question, model = self._question(workload)
         slowed = self._slowed.get(workload.name, UNCHANGED)
+        whole = self._whole(question, model, slowed)
+        cut = [self._cut(question, model, sliced(pattern, slowed)) for pattern in self._patterns.values()]
+        return joined([whole, *cut]) if cut else whole
+
+    def _cut(self, question: Question, model: Model, slot: Slowdown) -> OptionTable:
+        """Give the replicas of one accelerator in the slots of a pattern."""
+        accelerator = self._accelerators[self._patterns[slot.pattern or ""].accelerator]
+        answers = self._answers(slot.of_question(question), model, (accelerator,), 1).items()
+        alone = [(c, a) for c, a in answers if c.accelerators_per_replica == 1]
+        return table_of(((slot.of_configuration(c), slot.of_answer(a, model, accelerator)) for c, a in alone), question)
+
+    def _whole(self, question: Question, model: Model, slowed: Slowdown) -> OptionTable:
+        """Give the replicas of whole accelerators."""
 
         def answers() -> OptionTable:
             found = self._answers(slowed.of_question(question), model, tuple(self._catalog.values())).items()
@@ -81,7 +96,10 @@ class Performance:
     def estimate(self, workload: AnyWorkload, configuration: Configuration) -> ReplicaEstimate | Rejection:
         """Give one configuration's estimate or rejection, by the same path as ``options``."""
         question, model = self._question(workload)
-        slowed = self._slowed.get(workload.name, UNCHANGED)
+        slowed = self._slowdown(workload, configuration)
+        if slowed is None:
+            return Rejection(RejectionCode.NO_FIGURE, f"no pattern {configuration.pattern!r} of so many slots")
+        configuration = replace(configuration, pattern=None, slots=1)
         sheet = self._sheet(question, model, slowed)
         if sheet is not None and (found := sheet.estimate(question, configuration)) is not None:
             return found
@@ -133,7 +151,8 @@ class Performance:
         measured = self._curves_of(model.name)
         if model.architecture == "encoder" or not (question.has_lengths and question.targets):
             return None
-        factor, variant = self._slowed.get(workload.name, UNCHANGED).speed, model.variant(*configuration.variant)
+        slowed, variant = self._slowdown(workload, configuration) or UNCHANGED, model.variant(*configuration.variant)
+        factor, configuration = slowed.speed, replace(configuration, pattern=None, slots=1)
         while configuration not in measured and variant is not None and variant.compression != "none":
             factor *= 1.0 if variant.speedup is None else variant.speedup.factor
             configuration = configuration.of_variant(*base_of(variant))
@@ -143,6 +162,17 @@ class Performance:
         mine = measured.get(configuration, ())
         found = class_curves(question, model, configuration, mine, self._catalog, self._roofline)
         return tuple(replace(c, ttft_ms=c.ttft_ms / factor, tpot_ms=c.tpot_ms / factor) for c in found)
+
+    def _slowdown(self, workload: AnyWorkload, configuration: Configuration) -> Slowdown | None:
+        """Give what sharing costs a replica of a configuration; None where there is no such pattern."""
+        whole = self._slowed.get(workload.name, UNCHANGED)
+        if configuration.pattern is None:
+            return whole if configuration.slots == 1 else None
+        pattern = self._patterns.get(configuration.pattern)
+        if pattern is None or pattern.slots != configuration.slots or configuration.accelerators_per_replica != 1:
+            return None
+        same = self._accelerators[pattern.accelerator] is self._accelerators.get(configuration.accelerator)
+        return sliced(pattern, whole) if same else None
 
     def _question(self, workload: AnyWorkload) -> tuple[Question, Model]:
         model = self._models[workload.model]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from itertools import combinations
 from math import log
@@ -63,13 +64,20 @@ class Configuration:
     engine_version: str | None
     layout: Layout
     availability: str = "available"
+    pattern: str | None = None
+    slots: int = 1
+
+    @property
+    def accelerators(self) -> Fraction:
+        """Give the accelerators that a replica takes: whole ones, or a slot of one cut by ``pattern``."""
+        return Fraction(self.accelerators_per_replica, self.slots)
 
     @property
     def label(self) -> str:
         """Give the configuration in a few words, ``fp8 on 2 x H100-SXM (vllm 0.9)``."""
         variant = self.precision if self.compression == "none" else f"{self.precision}+{self.compression}"
         words = ("modelled",) if self.engine is None else (self.engine, self.engine_version, self._layout_words)
-        return f"{variant} on {self.accelerators_per_replica} x {self.accelerator} ({' '.join(filter(None, words))})"
+        return f"{variant} on {self.accelerators} x {self.accelerator} ({' '.join(filter(None, words))})"
 
     @property
     def _layout_words(self) -> str:

@@ -10,23 +10,29 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from optimizer.catalog import Accelerator, Model, Quality, worst
-from optimizer.instance import SharedPool
+from optimizer.instance import FractionPattern, SharedPool
 from optimizer.performance.figures import Answer, Question, Rejection, RejectionCode
 from optimizer.performance.modelled import weights_gib
 from optimizer.performance.profiles import Configuration
 from optimizer.performance.steps import USABLE_MEMORY_FRACTION
 
-__all__ = ["UNCHANGED", "Slowdown", "slowdown_of"]
+__all__ = ["UNCHANGED", "Slowdown", "sliced", "slowdown_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Slowdown:
-    """What sharing costs a replica: the ``speed`` it keeps, the ``memory_gib`` that others take of it, and how good that is."""
+    """What sharing costs a replica: the ``speed`` and ``memory_share`` it keeps, the ``memory_gib`` that adapters take of them.
+
+    ``pattern`` names the slots that its accelerator is cut into, if it is.
+    """
 
     speed: float = 1.0
     memory_gib: float = 0.0
     quality: Quality = Quality.MEASURED
     because: str = ""
+    memory_share: float = 1.0
+    pattern: str | None = None
+    slots: int = 1
 
     def of_question(self, question: Question) -> Question:
         """Ask for the targets as an undisturbed replica must meet them."""
@@ -41,27 +47,35 @@ class Slowdown:
             return answer
         if isinstance(answer, Rejection):
             return replace(answer, message=f"{self.because}: {answer.message}")
-        room = self._room(answer.configuration, model, accelerator) if self.memory_gib else 1.0
+        takes_memory = self.memory_gib > 0 or self.memory_share < 1
+        room = self._room(answer.configuration, model, accelerator) if takes_memory else 1.0
         if isinstance(room, Rejection):
             return room
         return replace(
             answer,
+            configuration=self.of_configuration(answer.configuration),
             rate_per_s=answer.rate_per_s * (self.speed * room),
             latency_ms=answer.latency_ms / self.speed,
             quality=worst([answer.quality, self.quality]),
             basis=f"{self.because}: {answer.basis}",
         )
 
+    def of_configuration(self, configuration: Configuration) -> Configuration:
+        """Give the configuration in a slot, where there are slots."""
+        return replace(configuration, pattern=self.pattern, slots=self.slots)
+
     def _room(self, configuration: Configuration, model: Model, accelerator: Accelerator) -> float | Rejection:
         """Give the share of the memory beside the weights that is left, or why none is."""
         weights = weights_gib(model, model.variant(*configuration.variant), configuration.precision)
         if weights != weights:
             return Rejection(RejectionCode.MEMORY, f"{self.because}: the size of its weights is not known")
-        free = USABLE_MEMORY_FRACTION * accelerator.memory_gib * configuration.accelerators_per_replica - weights
+        usable = USABLE_MEMORY_FRACTION * accelerator.memory_gib * configuration.accelerators_per_replica
+        free = usable * self.memory_share - weights
         if free <= self.memory_gib:
             message = f"{self.because}: adapters need {self.memory_gib:g} GiB, the weights leave {max(free, 0.0):.1f}"
             return Rejection(RejectionCode.MEMORY, message, self.memory_gib, max(free, 0.0))
-        return 1.0 - self.memory_gib / free
+        caches = model.architecture != "encoder" or self.memory_gib > 0
+        return (free - self.memory_gib) / (usable - weights) if caches else 1.0
 
 
 UNCHANGED = Slowdown()
@@ -74,3 +88,18 @@ def slowdown_of(pool: SharedPool) -> Slowdown:
     taken = sum(pool.adapter_memory_gib.values())
     because = f"shared with adapters of {taken:g} GiB at {pool.rate_factor:g} of the rate"
     return Slowdown(pool.rate_factor, taken, pool.quality, because)
+
+
+def sliced(pattern: FractionPattern, whole: Slowdown) -> Slowdown:
+    """Give what a slot of a cut accelerator costs a replica beside what sharing its pool does."""
+    speed = pattern.rate_share * pattern.interference_factor
+    because = f"{pattern.name}, {speed:g} of the rate" + (f"; {whole.because}" if whole.because else "")
+    return replace(
+        whole,
+        speed=whole.speed * speed,
+        quality=worst([whole.quality, pattern.quality]),
+        because=because,
+        memory_share=pattern.memory_share,
+        pattern=pattern.name,
+        slots=pattern.slots,
+    )

@@ -84,7 +84,7 @@ def _deployments(plan: Plan, markdown: bool) -> str:
             d.precision,
             d.compression,
             f"{d.replicas}",
-            f"{d.accelerators_per_replica} x {d.accelerator}",
+            f"{d.accelerators} x {d.accelerator}",
             d.offer,
             d.option.replace("_", "-"),
             f"{d.usd_per_hour:,.2f}",

@@ -86,10 +86,10 @@ def pools_of(instance: Instance, plan: Plan, every_period: bool = False) -> tupl
     for name, deployments in members.items():
         why, found = reader.pool(name, deployments)
         if not found:  # a training job, or replicas kept for others
-            idle = sum(d.replicas * d.accelerators_per_replica * weights.get(d.period, 0.0) for d in deployments)
+            idle = sum(d.replicas * float(d.accelerators) * weights.get(d.period, 0.0) for d in deployments)
             resting.append(Resting(name, "serves no requests", idle))
             continue
-        used = sum(p.utilization * p.replicas * weights[p.period] for p in found) * deployments[0].accelerators_per_replica
+        used = sum(p.utilization * p.replicas * weights[p.period] for p in found) * float(deployments[0].accelerators)
         if why:
             resting.append(Resting(name, why, used))
             continue
@@ -165,4 +165,6 @@ def _configuration(d: Deployment) -> Configuration:
         engine_version=d.engine_version,
         layout=Layout(tensor=d.tensor, pipeline=d.pipeline, attention_data=d.attention_data, expert=d.expert),
         availability=d.availability,
+        pattern=d.pattern,
+        slots=d.slots,
     )

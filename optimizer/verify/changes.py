@@ -34,7 +34,7 @@ def _starts(facts: Facts) -> Due:
     for place, by_period in counts.items():
         d, w, o, p = samples[place]
         entries = [s for s in facts.instance.starts if pool_fits(s.when, d, w, o, facts)]
-        share = Fraction(0 if d.option in COMMITTED else d.accelerators_per_replica, o.accelerators_per_instance)
+        share = (0 if d.option in COMMITTED else d.accelerators) / Fraction(o.accelerators_per_instance)
         rent = fraction(p.usd_per_hour) * share
         up = sum((fraction(s.usd_per_start) + fraction(s.warm_up_hours) * rent for s in entries), Fraction(0))
         down = sum((fraction(s.usd_per_stop) for s in entries), Fraction(0))
@@ -137,7 +137,7 @@ def _sums(facts: Facts, use: ChangeUse, policy: ChangePolicy) -> Iterator[str]:
     ):
         if differs(told, exact):
             yield f"{name}: {float(exact)}, the plan says {told}"
-    size = {d.pool: d.accelerators_per_replica for p in (facts.plan_in_force, facts.plan) if p is not None for d in p.deployments}
+    size = {d.pool: d.accelerators for p in (facts.plan_in_force, facts.plan) if p is not None for d in p.deployments}
     moved = sum((abs(c.after - c.before) * size.get(c.pool, 1) * facts.weight(c.period) for c in use.moves), Fraction(0))
     fraction_of_both = None if policy.max_changed_fraction is None else float(fraction(policy.max_changed_fraction) * both)
     for name, found, most in (

@@ -74,7 +74,7 @@ def _loads(facts: Facts, limit: Limit | None = None) -> Iterator[tuple[Offer, st
         if pool in firsts and load:
             d, workload, offer = firsts[pool]
             if limit is None or (replica_fits(limit.match, d, workload) and _fitting(limit, facts, offer)):
-                yield offer, period, load * d.accelerators_per_replica
+                yield offer, period, load * d.accelerators
 
 
 def _runs(facts: Facts, limit: Limit | None = None) -> Iterator[tuple[TrainingRun, Offer, Fraction]]:
@@ -99,11 +99,11 @@ def energy_rule(facts: Facts) -> Iterator[str]:
         rental = facts.rentals.get((d.offer, d.option, d.period))
         if rental is None or not rental.accelerators_used:
             continue
-        held = Fraction(rental.instances * offer.accelerators_per_instance, rental.accelerators_used)
+        held = rental.instances * offer.accelerators_per_instance / Fraction(rental.accelerators_used)
         busy = facts.busy.get((d.pool, d.period), Fraction(0)) / replicas[d.pool, d.period]
         for unit, told in (("kW", d.kwh_per_hour), ("gCO2/h", d.gco2_per_hour)):
             rates = _counted(facts, offer, unit)
-            drawn = None if rates is None else (rates[0] * held + rates[1] * busy) * d.replicas * d.accelerators_per_replica
+            drawn = None if rates is None else (rates[0] * held + rates[1] * busy) * d.replicas * d.accelerators
             if _otherwise(told, drawn):
                 yield f"{d.pool}: {_shown(drawn)} {unit} on {d.offer}, the plan says {told}"
     energy = facts.plan.energy
@@ -176,7 +176,7 @@ def _used(limit: Limit, unit: str, facts: Facts) -> Fraction | None:
         mine = (
             x for x in facts.known if offer_fits(limit.match, x[2], x[3].option, facts) and replica_fits(limit.match, x[0], x[1])
         )
-        entries += [(o, d.period, Fraction(d.replicas * d.accelerators_per_replica), 0) for d, _, o, _ in mine]
+        entries += [(o, d.period, d.replicas * d.accelerators, 0) for d, _, o, _ in mine]
     else:
         rented = [(r, facts.sold[key[:2]][0]) for key, r in facts.rentals.items() if key[:2] in facts.sold]
         rented = [(r, o) for r, o in rented if offer_fits(limit.match, o, r.option, facts)]

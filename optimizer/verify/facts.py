@@ -93,7 +93,7 @@ class Facts:
         held = [self.rentals.get((run.offer, run.option, period)) for period in run.periods]
         taken = run.gang * run.gangs_at_once
         shares = (
-            Fraction(taken * r.instances, max(r.accelerators_used, 1)) * self.weight(r.period) for r in held if r is not None
+            taken * r.instances / Fraction(max(r.accelerators_used, 1)) * self.weight(r.period) for r in held if r is not None
         )
         return price * sum(shares, Fraction(0))
 
@@ -217,6 +217,8 @@ class Facts:
             engine_version=d.engine_version,
             layout=layout,
             availability=d.availability,
+            pattern=d.pattern,
+            slots=d.slots,
         )
         key = (workload.name, c)
         if key not in self.estimates:

@@ -43,7 +43,7 @@ def names_rule(facts: Facts) -> Iterator[str]:
 
 
 def _replica_of(d: Deployment) -> tuple[object, ...]:
-    variant = (d.model, d.precision, d.compression, d.accelerator, d.accelerators_per_replica, d.engine, d.engine_version)
+    variant = (d.model, d.precision, d.compression, d.accelerator, d.accelerators, d.pattern, d.engine, d.engine_version)
     layout = (d.tensor, d.pipeline, d.attention_data, d.expert, d.availability)
     return (*variant, *layout, d.workloads, d.shared_pool, d.provider, d.region)
 

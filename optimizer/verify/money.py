@@ -53,14 +53,14 @@ def rent_rule(facts: Facts) -> Iterator[str]:
         if differs(r.usd_per_hour, exact):
             yield f"{r.offer} {r.option}: {r.instances} instances cost {float(exact)} USD/h, the plan says {r.usd_per_hour}"
         mine = on.get(key, [])
-        used = sum(d.replicas * d.accelerators_per_replica for d in mine)
+        used = sum((d.replicas * d.accelerators for d in mine), Fraction(0))
         used += sum(
             x.gang * x.gangs_at_once
             for x in facts.plan.training
             if x.option in COMMITTED and key[:2] == (x.offer, x.option) and key[2] in x.periods
         )
         for d in mine:
-            share = exact * d.replicas * d.accelerators_per_replica / used
+            share = exact * d.replicas * d.accelerators / used
             if differs(d.usd_per_hour, share):
                 yield f"{d.pool}: its share of {r.offer} is {float(share)} USD/h, the plan says {d.usd_per_hour}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from itertools import pairwise
 
@@ -18,11 +18,11 @@ from optimizer.verify.matching import offer_fits, replica_fits
 
 def instances_rule(facts: Facts) -> Iterator[str]:
     """Instances hold the replicas that run on them, and no instance is rented for nothing."""
-    used: Counter[tuple[str, str, str]] = Counter()
-    sizes: dict[tuple[str, str], set[int]] = defaultdict(set)
+    used: dict[tuple[str, str, str], Fraction] = defaultdict(Fraction)
+    sizes: dict[tuple[str, str], set[Fraction]] = defaultdict(set)
     for d in facts.plan.deployments:
-        used[d.offer, d.option, d.period] += d.replicas * d.accelerators_per_replica
-        sizes[d.offer, d.option].add(d.accelerators_per_replica)
+        used[d.offer, d.option, d.period] += d.replicas * d.accelerators
+        sizes[d.offer, d.option].add(d.accelerators)
     held, running = _held_by_runs(facts)
     if len(facts.rentals) != len(facts.plan.rentals):
         yield "an offer is rented in two lines"
@@ -33,26 +33,32 @@ def instances_rule(facts: Facts) -> Iterator[str]:
         size = offer.accelerators_per_instance if offer is not None else r.accelerators_per_instance
         named = facts.instance.accelerators[offer.accelerator].name if offer is not None else r.accelerator
         working = used[key] + running[key]
-        if (r.accelerators_used, r.accelerators_per_instance, r.accelerator) != (working, size, named):
+        if fraction(r.accelerators_used) != working or (r.accelerators_per_instance, r.accelerator) != (size, named):
             yield f"{r.offer} {r.option}: {working} of {size} {named} each are used in {r.period}, the plan tells otherwise"
         needed = _needed(used, held, key, size, facts)
         if r.instances != needed:
             yield f"{r.offer} {r.option}: {needed} instances are needed in {r.period}, not {r.instances}"
         if r.instances > facts.available.get(r.offer, r.instances):
             yield f"{r.offer}: {r.instances} hosts, there are {facts.available[r.offer]}"
-        chain = [*sorted(sizes[key[:2]]), size]
+        chain = [*sorted(sizes[key[:2]]), Fraction(size)]
         if any(large % small for small, large in pairwise(chain)):
             yield f"{r.offer} {r.option}: replicas of {chain[:-1]} do not pack into {size}"
     yield from _uneven(facts)
 
 
 def _needed(
-    used: Counter[tuple[str, str, str]], held: Counter[tuple[str, str, str]], key: tuple[str, str, str], size: int, facts: Facts
+    used: Mapping[tuple[str, str, str], Fraction],
+    held: Counter[tuple[str, str, str]],
+    key: tuple[str, str, str],
+    size: int,
+    facts: Facts,
 ) -> int:
     """Give the instances to rent: for what is in use, or in whole lots for a commitment the most in any period, jobs included."""
     if key[1] not in COMMITTED:
-        return -(-used[key] // size)
-    needed = (-(-used[key[0], key[1], period] // size) + held[key[0], key[1], period] for period in facts.month_share)
+        return -(-used.get(key, Fraction(0)) // size)
+    needed = (
+        -(-used.get((key[0], key[1], period), Fraction(0)) // size) + held[key[0], key[1], period] for period in facts.month_share
+    )
     lot = facts.sold[key[:2]][1].lot if key[:2] in facts.sold else 1
     return -(-max(commitments_kept(facts.plan.change).get(key[:2], 0), *needed) // lot) * lot
 
@@ -74,25 +80,22 @@ def _uneven(facts: Facts) -> Iterator[str]:
     yield from (f"{o} {x}: committed, but not held in every period" for (o, x), n in held.items() if n != len(facts.month_share))
 
 
-def _used(limit: Limit, facts: Facts) -> tuple[int, int]:
+def _used(limit: Limit, facts: Facts) -> tuple[Fraction, int]:
     """Count the accelerators and the instances a limit counts, in the period that uses most of each."""
     counts = [_used_in(limit, period, facts) for period in facts.month_share]
     return max(a for a, _ in counts), max(i for _, i in counts)
 
 
-def _used_in(limit: Limit, period: str, facts: Facts) -> tuple[int, int]:
+def _used_in(limit: Limit, period: str, facts: Facts) -> tuple[Fraction, int]:
     rented = [(r, facts.sold[key[:2]][0]) for key, r in facts.rentals.items() if key[:2] in facts.sold and r.period == period]
     mine = [(r, o) for r, o in rented if offer_fits(limit.match, o, r.option, facts)]
     fits = [(x, w, o) for x, w, o, _ in facts.runs if period in x.periods and offer_fits(limit.match, o, x.option, facts)]
     by_use = [(x.instances * x.gangs_at_once, o) for x, _, o in fits if x.option not in COMMITTED]
-    accelerators = sum(r.instances * o.accelerators_per_instance for r, o in mine)
+    accelerators = Fraction(sum(r.instances * o.accelerators_per_instance for r, o in mine))
     accelerators += sum(n * o.accelerators_per_instance for n, o in by_use)
     if limit.match.speaks_of_replicas:
-        accelerators = sum(
-            d.replicas * d.accelerators_per_replica
-            for d, w, o, p in facts.known
-            if d.period == period and offer_fits(limit.match, o, p.option.value, facts) and replica_fits(limit.match, d, w)
-        )
+        there = [(d, w) for d, w, o, p in facts.known if d.period == period and offer_fits(limit.match, o, p.option.value, facts)]
+        accelerators = sum((d.replicas * d.accelerators for d, w in there if replica_fits(limit.match, d, w)), Fraction(0))
         accelerators += sum(x.gang * x.gangs_at_once for x, w, _ in fits if replica_fits(limit.match, x, w))
     return accelerators, sum(r.instances for r, _ in mine) + sum(n for n, _ in by_use)
 
@@ -150,7 +153,7 @@ def _spent(limit: Limit, facts: Facts) -> Fraction:
         return sum((instance_usd_per_hour(facts, run.offer, run.option) * facts.run_use(run) for run in mine), total)
     for d, w, o, p in facts.known:
         if offer_fits(limit.match, o, p.option.value, facts) and replica_fits(limit.match, d, w):
-            share = Fraction(d.replicas * d.accelerators_per_replica, o.accelerators_per_instance)
+            share = d.replicas * d.accelerators / o.accelerators_per_instance
             total += instance_usd_per_hour(facts, o.label, p.option.value) * share * facts.weight(d.period)
     for run, job, o, _ in facts.runs:
         if offer_fits(limit.match, o, run.option, facts) and replica_fits(limit.match, run, job):

@@ -45,6 +45,7 @@ def full_instance(seed: int) -> Instance:
         price_rules=_price_rules(np.random.default_rng(70_000 + seed)),
         starts=_starts(np.random.default_rng(60_000 + seed)),
         **_shared(np.random.default_rng(72_000 + seed)),
+        **_cut(np.random.default_rng(80_000 + seed)),
     )
     grids = (("r", float(more.integers(100, 600))), ("s", None if more.random() < 0.2 else float(more.integers(20, 400))))
     parts["catalogs"]["regions"] = [{"provider": "p", "region": r, "gco2_per_kwh": g, "source": "made up"} for r, g in grids]
@@ -127,7 +128,7 @@ def _serving(rng: np.random.Generator, name: str, of: str) -> dict[str, Any]:
         found["origins"] = {"p/r": 0.5, "world": 0.5}
         classes[0]["gib_per_request"] = float(rng.integers(1, 9)) / 2**18
         classes[-1]["regions_allowed"] = [["r"], ["s"], ["r", "s"]][int(rng.integers(3))]
-    found["latency"] = [{"quantity": "e2e", "statistic": "p99", "at_most_ms": 130.0}]
+    found["latency"] = [{"quantity": "e2e", "statistic": "p99", "at_most_ms": 1000.0}]
     found["max_spot_fraction"] = float(rng.choice([0.0, 0.4, 1.0]))
     if rng.random() < 0.6:
         kind = "traffic_weighted" if rng.random() < 0.6 else "per_request"
@@ -158,6 +159,14 @@ def _training(seed: int) -> list[dict[str, Any]]:
             job["checkpoint"] = {"write_seconds": 90.0, "interval_hours": 1.0, "restart_seconds": 600.0}
         found += [job] if rng.random() < 0.5 else []
     return found
+
+
+def _cut(rng: np.random.Generator) -> dict[str, Any]:
+    """Cut one card in halves or quarters."""
+    slots = int(rng.choice([2, 4]))
+    pattern = {"name": "cut", "accelerator": str(rng.choice(CARDS)), "slots": slots, "memory_share": 1 / slots}
+    pattern |= {"rate_share": 1 / slots, "interference_factor": 0.9, "quality": "measured"}
+    return {"fractions": [pattern]} if rng.random() < 0.4 else {}
 
 
 def _shared(rng: np.random.Generator) -> dict[str, Any]:

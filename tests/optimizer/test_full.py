@@ -52,11 +52,25 @@ def test_the_draw_uses_every_feature(costs: dict[int, float]) -> None:
             | {"binding"} & {"binding" * any(x.binding for x in plan.limits)}
             | {x.unit for x in plan.limits if x.binding}
             | {"shared" for d in plan.deployments if d.shared_pool}
+            | {"cut" for d in plan.deployments if d.pattern}
         )
     families = {"demand", "capacity", "switch", "use", "accuracy", "instances", "commitment", "limit", "budget", "spot", "start"}
     families |= {"train", "train_use", "energy", "lot"}
     assert families <= set(groups)
-    seen = {"on_demand", "spot", "reserved", "owned", "people", "licence", "transfer", "storage", "power", "binding", "shared"}
+    seen = {
+        "on_demand",
+        "spot",
+        "reserved",
+        "owned",
+        "people",
+        "licence",
+        "transfer",
+        "storage",
+        "power",
+        "binding",
+        "shared",
+        "cut",
+    }
     assert seen | {"kW", "gCO2/h", "unserved"} <= set(kinds)
     assert sum(map(math.isfinite, costs.values())) >= 2 * len(SEEDS) / 3
 

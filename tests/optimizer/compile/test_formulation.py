@@ -61,6 +61,21 @@ def training() -> dict[str, Any]:
     }
 
 
+def cut() -> dict[str, Any]:
+    """Give a card whole and in halves, in instances of two."""
+    half = {
+        "name": "half",
+        "accelerator": "small",
+        "slots": 2,
+        "memory_share": 0.5,
+        "rate_share": 0.5,
+        "interference_factor": 0.9,
+    }
+    quick = [{**QUICK, "at_most_ms": 50.0}]
+    parts = {"profiles": [profile("m", "small", 5.0, latency=quick)], "offers": [offer("small", 2, 2.0)]}
+    return two_types(4.0) | parts | {"fractions": [half | {"quality": "measured"}]}
+
+
 def shared() -> dict[str, Any]:
     """Give the rich model with two workloads of one model that may share at a cost, and one that may not."""
     parts = rich()
@@ -71,7 +86,7 @@ def shared() -> dict[str, Any]:
 
 
 SITES = two_types(10.0) | {"sites": [site(max_power_kw={"value": 2.0})]}
-MODELS = {"two_types": two_types(10.0), "rich": rich(), "training": training(), "sites": SITES, "shared": shared()}
+MODELS = {"two_types": two_types(10.0), "rich": rich(), "training": training(), "sites": SITES, "shared": shared(), "cut": cut()}
 
 
 @pytest.mark.parametrize(("name", "parts"), MODELS.items(), ids=MODELS)
