@@ -59,7 +59,7 @@ class Drawn:
         columns, offers, energy = self.compiled.columns, self.compiled.candidates.offers, self.compiled.candidates.offers.energy
         o, t, cell = columns.replica_offer, columns.replica_period, columns.replica_cell
         place = offers.region[o], offers.accelerator[o]
-        whole = self.choice.instances[o, t] * offers.size[o] / np.maximum(self.choice.used[o, t], 1)
+        whole = self.choice.instances[o, t] * offers.size[o] / np.maximum(self.choice.used[o, t], 1 / 16)  # no slot is smaller
         cells = max(int(cell.max(initial=0)), int(columns.routing_cell.max(initial=0))) + 1
         busy = np.bincount(columns.routing_cell, weights=self.busy, minlength=cells)
         count = np.bincount(cell, weights=self.choice.replicas, minlength=cells)
