@@ -25,6 +25,7 @@ from optimizer.performance.profiles import Configuration, configuration_of, is_s
 __all__ = ["Held", "accepted", "held_answers", "held_rates", "refusal"]
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 
 ONE_ACCELERATOR_AGREEMENT = 0.10
 """A system counts as so many single replicas when its rate per accelerator is this near a one-accelerator row's."""
@@ -71,15 +72,17 @@ def _class_by_class(
     The rate of each class is that of the median row at its own lengths.
     """
     rows = [p for p in profiles if p.load.kind in KINDS and isinstance(answers[system_of(p)], Rejection)]
+    alone = [replace(question, classes=(c,)) for c in question.classes]
     found: dict[Configuration, Answer] = {}
     for group in _groups(rows, lambda p: (system_of(p), p.load.kind)).values():
-        each = [
-            _median([a for p in group if isinstance(a := accepted(replace(question, classes=(c,)), p), Held)])
-            for c in question.classes
-        ]
+        at = _groups(group, lambda p: (p.input_tokens, p.output_tokens))
+        each = []
+        for one, lengths in zip(alone, ((c.input_tokens, c.output_tokens) for c in question.classes), strict=True):
+            near = [p for measured, mine in at.items() if is_same_shape(measured, lengths) for p in mine]
+            each.append(_median([a for p in near if isinstance(a := accepted(one, p), Held)]))
         held = [row for row in each if row is not None]
         if len(held) == len(each):
-            parts = [_estimate(replace(question, classes=(c,)), row) for c, row in zip(question.classes, held, strict=True)]
+            parts = [_estimate(one, row) for one, row in zip(alone, held, strict=True)]
             found[parts[0].configuration] = replace(
                 parts[0],
                 rate_per_s=np.concatenate([p.rate_per_s for p in parts]),
@@ -196,8 +199,8 @@ def held_rates(rows: Sequence[Held]) -> list[Held]:
     return list(replicas.values())
 
 
-def _groups(rows: Iterable[T], key: Callable[[T], Hashable]) -> Mapping[Hashable, list[T]]:
-    found: dict[Hashable, list[T]] = defaultdict(list)
+def _groups(rows: Iterable[T], key: Callable[[T], K]) -> Mapping[K, list[T]]:
+    found: dict[K, list[T]] = defaultdict(list)
     for row in rows:
         found[key(row)].append(row)
     return found

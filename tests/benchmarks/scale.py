@@ -1,0 +1,232 @@
+"""How large questions may be: writes docs/performance.md, each section from one run on this machine.
+
+Run from the project's folder: ``python -m tests.benchmarks.scale [SECTION ...]``; sections are ``whole sliced stages growth warm
+day``. Sections not asked for stay as they were. Solves run one after another in this process, wall seconds; a machine that others
+load shows in the first line of a section, and then only the ratios mean something.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from optimizer.compile import candidate_table, compile_instance, compile_table
+from optimizer.decode import decode
+from optimizer.errors import NoPlanError
+from optimizer.instance import Instance
+from optimizer.interop import melange_document
+from optimizer.pipeline import Options, allocate
+from optimizer.plan import Plan
+from optimizer.read import load_instance
+from optimizer.solve import solve_compiled
+from optimizer.synthetic import synthetic_document
+from optimizer.verify import verify_plan
+
+PAGE = Path("docs/performance.md")
+HEAD = """# Performance: how large questions may be
+
+Written by `python -m tests.benchmarks.scale`; do not edit. Instances are those of `allocate generate --shared-supply`: 13 types
+of accelerator in 3 regions, on demand and spot, 10 request classes, half of the wanted supply. Gaps are those of the plans: exact
+cost against the safe bound. Every plan below passed verification.
+"""
+
+
+def question(workloads: int, seed: int = 7, periods: int = 1) -> Instance:
+    """Give a synthetic instance with shared supply."""
+    document = synthetic_document(workloads, seed, shared_supply=True, periods=periods)
+    return Instance.model_validate_json(json.dumps(document))
+
+
+def solved(instance: Instance, **options: Any) -> tuple[Plan | None, float]:
+    """Give the plan, or None where a limit came first, and the wall seconds of everything after the file is read."""
+    started = time.perf_counter()
+    try:
+        plan = allocate(instance, Options(**options))
+    except NoPlanError:
+        plan = None
+    return plan, time.perf_counter() - started
+
+
+def told(plan: Plan | None) -> str:
+    """Give cost and gap in a cell."""
+    if plan is None:
+        return "no plan"
+    gap = "no bound" if plan.relative_gap is None else f"{plan.relative_gap:.2%}"
+    return f"{plan.usd_per_hour:,.2f}, {gap}"
+
+
+def whole() -> Iterator[str]:
+    """(a) Compare price and branch with the whole model handed to a solver, at equal time."""  # noqa: D401
+    yield "USD/h and gap after the time stated for the solver.\n"
+    yield "| workloads | s | CBC, whole | HiGHS, whole | price and branch |\n|--:|--:|--:|--:|--:|"
+    for workloads, seconds in ((20, 60), (50, 60), (200, 120)):
+        instance, limit = question(workloads), {"time_limit_s": float(seconds), "relative_gap": 0.002}
+        cells = [told(solved(instance, backend=b, method="direct", **limit)[0]) for b in ("cbc", "ortools")]
+        cells.append(told(solved(instance, backend="ortools", method="decompose", **limit)[0]))
+        yield f"| {workloads} | {seconds} | " + " | ".join(cells) + " |"
+
+
+def selection(seed: int) -> dict[str, Any]:
+    """Draw a GPU-selection configuration: 10 x 10 buckets, 4 types, 8 slices; dearer types are better at long requests."""
+    rng = np.random.default_rng(seed)
+    length, prices = np.add.outer(np.arange(10), np.arange(10)), [0.7, 1.01, 3.67, 7.5]
+    speed = [40 * p * np.exp(-length * (0.32 - 0.03 * n)) * rng.uniform(0.9, 1.1, (10, 10)) for n, p in enumerate(prices)]
+    gpus = {f"g{n}": {"cost": p, "tputs": s.round(3).tolist()} for n, (p, s) in enumerate(zip(prices, speed, strict=True))}
+    shares = rng.dirichlet(np.ones(100)).round(6).reshape(10, 10).tolist()
+    return {"gpu_info": gpus, "workload_distribution": shares, "total_request_rate": 64.0, "slice_factor": 8}
+
+
+def sliced_cost(config: dict[str, Any], limit_s: float) -> tuple[float | None, float]:
+    """Solve the published formulation in PuLP with CBC: every slice of a bucket goes to one type; USD/h and wall seconds."""
+    import pulp
+
+    gpus, slices, started = config["gpu_info"], config["slice_factor"], time.perf_counter()
+    rates = [share * config["total_request_rate"] / slices for row in config["workload_distribution"] for share in row]
+    loads = {
+        name: [rate / tput for rate, tput in zip(rates, np.ravel(gpu["tputs"]).tolist(), strict=True)]
+        for name, gpu in gpus.items()
+    }
+    places = [(bucket, piece) for bucket in range(len(rates)) for piece in range(slices)]
+    problem = pulp.LpProblem("slices", pulp.LpMinimize)
+    sent = {(at, name): pulp.LpVariable(f"x_{at[0]}_{at[1]}_{name}", cat="Binary") for at in places for name in gpus}
+    count = {name: pulp.LpVariable(f"n_{name}", lowBound=0, cat="Integer") for name in gpus}
+    problem += pulp.lpSum(gpu["cost"] * count[name] for name, gpu in gpus.items())
+    for at in places:
+        problem += pulp.lpSum(sent[at, name] for name in gpus) == 1
+    for name in gpus:
+        problem += pulp.lpSum(loads[name][at[0]] * sent[at, name] for at in places) <= count[name]
+    problem.solve(pulp.PULP_CBC_CMD(msg=False, timeLimit=limit_s))
+    found = pulp.value(problem.objective) if problem.sol_status in (1, 2) else None
+    return found, time.perf_counter() - started
+
+
+def sliced() -> Iterator[str]:
+    """(b) Compare divisible routing with the published sliced GPU selection in PuLP and CBC."""
+    yield "10 x 10 buckets, 4 types, 8 slices; CBC as published but for a limit of 120 s; wall seconds, ours with verification.\n"
+    yield "| seed | sliced, USD/h | s | ours, USD/h | s | times as fast |\n|--:|--:|--:|--:|--:|--:|"
+    ratios = []
+    for seed in range(5):
+        config = selection(seed)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "config.json")
+            path.write_text(json.dumps(config))
+            instance = Instance.model_validate_json(json.dumps(melange_document(path)))
+        plan, mine = solved(instance, relative_gap=1e-4)
+        theirs, seconds = sliced_cost(config, 120.0)
+        cost = "none" if theirs is None else f"{theirs:.2f}"
+        ratios.append(seconds / mine)
+        yield f"| {seed} | {cost} | {seconds:.1f} | {plan.usd_per_hour if plan else 0:.2f} | {mine:.2f} | {ratios[-1]:.1f} |"
+    yield f"\nMedian {np.median(ratios):.0f} times as fast."
+
+
+def stages() -> Iterator[str]:
+    """(c) Time everything but the solver: reading, candidates, model, plan, verification."""
+    yield "Processor seconds, and the most memory that the process ever held, solver and all.\n"
+    yield "| workloads | file MB | read | candidates | model | plan | verify | columns | GiB |\n" + "|--:" * 9 + "|"
+    for workloads in (100, 1000):
+        command = [sys.executable, "-m", "tests.benchmarks.scale", "one-of-stages", str(workloads)]
+        yield subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def one_of_stages(workloads: int) -> str:
+    """Go through all stages once, in a process of their own."""
+    marks, clock = [], time.process_time
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "instance.json")
+        path.write_text(json.dumps(synthetic_document(workloads, 7)))
+        size, marks = path.stat().st_size / 1e6, [clock()]
+        instance = load_instance(path)
+    marks.append(clock())
+    table = candidate_table(instance)
+    marks.append(clock())
+    compiled = compile_table(table)
+    marks.append(clock())
+    solution, _ = solve_compiled(compiled, Options(time_limit_s=600.0, relative_gap=0.3))
+    before = clock()
+    plan = decode(compiled, solution, method="", requested_gap=0.3, seed=0)
+    after = clock()
+    passed = verify_plan(instance, plan).passed
+    assert passed
+    last = [b - a for a, b in pairwise(marks)] + [after - before, clock() - after]
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    cells = " | ".join(f"{s:.1f}" for s in last)
+    return f"| {workloads} | {size:.0f} | {cells} | {compiled.model.n_columns:,} | {held:.1f} |"
+
+
+def growth() -> Iterator[str]:
+    """(d) Time growing questions to a gap of 1 %."""
+    yield "Wall seconds from the instance to the verified plan.\n"
+    yield "| workloads | columns | s | USD/h, gap | times the one before |\n|--:|--:|--:|--:|--:|"
+    before = None
+    for workloads in (20, 100, 1000):
+        instance = question(workloads)
+        columns = compile_instance(instance).model.n_columns
+        plan, seconds = solved(instance, time_limit_s=600.0, relative_gap=0.01)
+        ratio = "" if before is None else f"{seconds / before:.1f}"
+        before = seconds
+        yield f"| {workloads} | {columns:,} | {seconds:.0f} | {told(plan)} | {ratio} |"
+
+
+def warm() -> Iterator[str]:
+    """(e) Start from yesterday's plan and from nothing, 1 % of the workloads having changed."""
+    yield "200 workloads, of which 2 have half as much demand again; gap 1 %.\n"
+    yield "| start | s | USD/h, gap |\n|---|--:|--:|"
+    document = synthetic_document(200, 7, shared_supply=True)
+    plan, _ = solved(Instance.model_validate_json(json.dumps(document)), relative_gap=0.01, time_limit_s=300.0)
+    for workload in document["workloads"][:2]:
+        for entry in workload["classes"]:
+            entry["rate"]["value"] *= 1.5
+    changed = Instance.model_validate_json(json.dumps(document))
+    for name, start in (("cold", None), ("warm", plan)):
+        started = time.perf_counter()
+        found = allocate(changed, Options(relative_gap=0.01, time_limit_s=300.0), plan_in_force=start)
+        yield f"| {name} | {time.perf_counter() - started:.0f} | {told(found)} |"
+
+
+def day() -> Iterator[str]:
+    """(g) Plan 200 workloads through 24 periods."""
+    instance = question(200, periods=24)
+    plan, seconds = solved(instance, relative_gap=0.01, time_limit_s=300.0)
+    yield f"{told(plan)} (USD/h, gap) after {seconds:.0f} s in all; the solver's limit was 300 s, the gap asked 1 %."
+
+
+SECTIONS: dict[str, Callable[[], Iterator[str]]] = {f.__name__: f for f in (whole, sliced, stages, growth, warm, day)}
+
+
+def run_here() -> str:
+    """Say on what and when a section was made."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    chip = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    load = os.getloadavg()[0]
+    shared = f", which others loaded ({load:.0f} processes wanted to run)" if load > (os.cpu_count() or 1) + 1 else ""
+    return f"Commit {commit}, {os.cpu_count()} cores of {chip.group(1) if chip else 'an unnamed chip'}{shared}.\n"
+
+
+def main() -> None:
+    """Make the sections asked for and write the page."""
+    if sys.argv[1:2] == ["one-of-stages"]:
+        sys.stdout.write(one_of_stages(int(sys.argv[2])) + "\n")
+        return
+    asked = sys.argv[1:] or list(SECTIONS)
+    text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+    kept = {part.partition("\n")[0]: part for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]}
+    for name in asked:
+        title = (SECTIONS[name].__doc__ or name).rstrip(".")
+        kept[title] = "\n".join([title, "", run_here(), *SECTIONS[name]()]) + "\n"
+        PAGE.write_text("\n## ".join([HEAD, *(part.rstrip() + "\n" for _, part in sorted(kept.items()))]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
