@@ -235,7 +235,7 @@ class Columns:
         """Give the columns that count whole instances, matching ``rent_offer``."""
         return np.concatenate([np.flatnonzero(self.lone), self.first_instance + np.arange(len(self.instance_offer))])
 
-    @property
+    @cached_property
     def held(self) -> tuple[IntArray, IntArray, IntArray, npt.NDArray[np.float64]]:
         """Give (column, offer, period, instances) of whatever occupies whole instances: what is rented, and training runs."""
         run, period = self.training.touched
@@ -245,6 +245,20 @@ class Columns:
             np.concatenate([self.rent_period, period]),
             np.concatenate([np.ones(len(self.rent_column)), self.training.instances[run]]),
         )
+
+    def held_in(self, offers: IntArray, period: int) -> IntArray:
+        """Give the places in ``held`` of what occupies some offers in a period, in order."""
+        order, start = self._held_slots
+        slots = offers * self.n_periods + period
+        return np.sort(np.concatenate([np.zeros(0, dtype=np.int64), *(order[start[s] : start[s + 1]] for s in slots)]))
+
+    @cached_property
+    def _held_slots(self) -> tuple[IntArray, IntArray]:
+        """Give the places in ``held`` slot by slot, and where each slot begins."""
+        _, offer, period, _ = self.held
+        slot = offer * self.n_periods + period
+        order = np.argsort(slot, kind="stable")
+        return order, np.searchsorted(slot[order], np.arange(len(self.table.offers) * self.n_periods + 1))
 
     @cached_property
     def lone(self) -> npt.NDArray[np.bool_]:

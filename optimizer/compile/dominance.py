@@ -336,8 +336,8 @@ def _replacement_cost(
 ) -> npt.NDArray[np.float64]:
     """Give the least m[x, y] · c[y] for each candidate x, infinite where nothing replaces it; shape (n_candidates,)."""
     cost = np.full(len(table), np.inf)
-    for workload in np.unique(table.workload[kept]):
-        mine = kept[table.workload[kept] == workload]
+    owners, begin = np.unique(table.workload[kept], return_index=True)  # kept candidates come in order of their owners
+    for workload, mine in zip(owners, np.split(kept, begin[1:]), strict=False):  # nothing kept is one empty piece
         able = mine[np.isfinite(alone[mine])]
         if len(able):
             demanded = table.demand[workload] > 0

@@ -112,8 +112,8 @@ def _limit_terms(table: CandidateTable, columns: Columns, number: int, period: i
         accelerators = np.concatenate([columns.replica_size[replicas], columns.training.accelerators[mine]]).astype(np.float64)
         count = np.ones(len(column))
     else:
-        column, offer, when, count = columns.held
-        floating = fits[offer] & ~table.offers.committed[offer] & (when == period)
+        column, offer, _, count = columns.held
+        floating = columns.held_in(np.flatnonzero(fits & ~table.offers.committed), period)
         held = np.flatnonzero(fits[columns.commit_offer])
         column = np.concatenate([column[floating], columns.first_commit + held])
         count = np.concatenate([count[floating], np.ones(len(held))])
