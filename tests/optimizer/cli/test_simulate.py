@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
+import optimizer.pipeline
 from tests.optimizer.files import written
 from tests.optimizer.simulate.small import question
 
@@ -50,3 +52,11 @@ def test_bad_input_is_refused_each_with_its_code(allocate, files, tmp_path):
     assert allocate("simulate", instance, plan, "--balancer", "none").code == 2
     assert allocate("simulate", instance, plan, "--lose", "nothing@3").code == 2
     assert allocate("simulate", instance, tmp_path / "missing.json").code == 6
+
+
+def test_solve_simulates_what_it_found(allocate, tmp_path, monkeypatch):
+    found = partial(optimizer.pipeline.allocate_simulated, requests=2000)
+    monkeypatch.setattr(optimizer.pipeline, "allocate_simulated", found)
+    ran = allocate("solve", written(tmp_path, question()), "--simulate")
+    assert ran.code == 0
+    assert "simulated with 2,000 requests a pool" in ran.out
