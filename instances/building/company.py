@@ -26,9 +26,9 @@ CATALOGS = {
 CURVE = {"night": 0.3, "morning": 0.8, "afternoon": 1.0, "evening": 0.7}
 PERIODS = [{"name": name, "hours": 6, "per_month": 365 / 12} for name in CURVE]
 SHARES = {
-    "chat-70b": 1.0, "assistant-8b": 0.5, "summarise-news": 0.5, "search-answers": 1.0, "contract-answers": 0.5,
-    "classify-tickets": 0.5, "classify-uploads": 0.3, "find-goods": 0.3, "generate-images": 0.3, "tag-feed": 0.5,
-    "rank-front": 0.5, "rank-ads": 0.4, "rank-ads-eu": 1.0,
+    "chat-70b-short-prompt": 1.0, "chat-70b-long-prompt": 1.0, "chat-70b-document": 1.0, "assistant-8b": 0.5,
+    "summarise-news": 0.5, "search-answers": 1.0, "contract-answers": 0.5, "classify-tickets": 0.5, "classify-uploads": 0.3,
+    "find-goods": 0.3, "generate-images": 0.3, "tag-feed": 0.5, "rank-front": 0.5, "rank-ads": 0.4, "rank-ads-eu": 1.0,
 }  # fmt: skip
 VIRGINIA, FINLAND = "ashburn", "hamina"
 JOBS = {"segment-archive": "night", "transcribe": "night", "tune-whisper": None, "pretrain-reports": None}

@@ -29,6 +29,7 @@ MOST_REPLICAS = 32
 WARM_LIVES, COOL_LIVES = 3.0, 1.0
 """Lives of a request at the pool's load that pass before counting begins, and after it ends."""
 MOST_REPLICATIONS, FEWEST_REPLICATIONS = 256, 40
+MOST_BEFORE_LOSS = 2e7
 GROUPS, T_QUANTILE = 20, 2.093
 """Replications are put into groups; the interval is a group's spread by Student's t at 97.5 % with 19 degrees of freedom."""
 
@@ -115,7 +116,10 @@ def put_through(
     warm = int(max(WARM_LIVES * steady * replicas, 500.0, 10.0 / (1.0 - load) ** 2))
     cool = int(COOL_LIVES * steady * replicas) + 10
     rows = int(np.clip(requests / (2 * (warm + cool)), FEWEST_REPLICATIONS, MOST_REPLICATIONS))
-    each = max(math.ceil(requests / rows), 10)
+    before = loss.at_s * pool.per_s if loss else 0.0  # those that come before the loss do not count
+    if rows * before > MOST_BEFORE_LOSS:
+        raise UsageError(f"--lose {pool.name}: {before:,.0f} requests come before it; lose replicas earlier")
+    each = max(math.ceil(requests / rows), 10) + math.ceil(before)
     rng, rates = np.random.default_rng(seed), [load.per_s for load in pool.loads]
     when = arrivals.times(rng, pool.per_s * replicas / pool.replicas, rows, warm + each + cool)
     stream, counts = Stream.of(when, rates, rng), slice(warm, warm + each)

@@ -27,7 +27,7 @@ from optimizer.simulate.servers import BatchServer, serve_batches, serve_singly
 from optimizer.simulate.streams import Stream
 
 INSTANCES = Path(__file__).resolve().parents[2] / "instances"
-LIMITS_S = {"nlp": 60.0, "cv": 25.0, "recommendation": 10.0, "dialogue": 60.0}
+LIMITS_S = {"nlp": 60.0, "cv": 25.0, "recommendation": 10.0, "dialogue": 60.0, "science": 30.0}
 SAMPLES = [
     ("chat-70b-short-prompt", "fp8 on 1 x H200-SXM (trtllm)", 16),
     ("chat-70b-long-prompt", "fp8 on 2 x H100-SXM (vllm tp2)", 8),
@@ -192,7 +192,7 @@ def bursts(requests: int) -> Rows:
         found = answer(workload, label)
         mine = pool(workload, found.configuration, replicas, 0.8 * replicas * float(found.rate_per_s[0]))
         rows += [[name, how, *(worst(mine, requests, way, b.value) for b in Balancer)] for how, way in ways]
-        lost = worst(mine, requests, loss=Loss(1, 60.0)) if replicas > 1 else "-"
+        lost = worst(mine, requests, loss=Loss(1, 10.0)) if replicas > 1 else "-"
         rows.append([name, "Poisson, one replica lost", "", lost, "", "", ""])
     return rows
 

@@ -192,8 +192,11 @@ def test_what_a_lost_server_of_batches_does_is_not_guessed():
         )
 
 
-def test_a_loss_after_the_last_request_counts_nothing():
+def test_what_comes_after_a_loss_counts_however_late_it_is_within_reason():
     pool = pool_of(ServiceTime(10.0), 4, 9.0)
-    run = put_through(pool, 1000, Poisson(), "random", np.random.SeedSequence(1), Loss(1, 1e6))
+    run = put_through(pool, 1000, Poisson(), "random", np.random.SeedSequence(1), Loss(1, 60.0))
+    assert run.counted.sum() >= 900
+    with pytest.raises(UsageError, match="lose replicas earlier"):
+        put_through(pool, 1000, Poisson(), "random", np.random.SeedSequence(1), Loss(1, 1e6))
     with pytest.raises(UsageError, match="raise --requests"):
-        estimate(run, 0, pool.loads[0], Quantity.E2E, 0.99)
+        estimate(run, 1, pool.loads[0], Quantity.E2E, 0.99)
