@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from optimizer.solve.blocks import Blocks, FloatArray
 from optimizer.solve.direct import Cancel, Wishes
 from optimizer.solve.improve import improve, start_whole
 from optimizer.solve.master import clipped, combined_bound, master_model, slack_prices
-from optimizer.solve.pricing import price_exactly, price_roughly
+from optimizer.solve.pricing import price_exactly, price_narrowly, price_roughly
 from optimizer.solve.search import Search, new_search
 from solvers import Backend, Model, Progress, Solution, Termination
 
@@ -24,15 +25,21 @@ __all__ = ["decomposed"]
 
 logger = logging.getLogger(__name__)
 
-ROUNDS = {"rough": 40, "deep": 20, "exact": 12}
-"""The most rounds of each kind of pricing: by one or two columns a block, by three, by the backend."""
+PRICING: dict[str, Callable[[Search, FloatArray], FloatArray]] = {
+    "rough": price_roughly,
+    "deep": partial(price_roughly, deep=True),
+    "narrow": price_narrowly,
+    "exact": price_exactly,
+}
+ROUNDS = {"rough": 40, "deep": 20, "narrow": 8, "exact": 12}
+"""The most rounds of each kind of pricing: two options a part of demand, three, the backend on few columns, on all."""
 LARGEST_WHOLE = 300_000
 """Non-zeros up to which the whole model is handed to the backend for what is left."""
-PRICING_SHARE = 0.6
-"""Share of the time that prices may take to settle; the rest is for plans."""
+SHARES = {"rough": 0.25, "deep": 0.3, "narrow": 0.35, "exact": 0.75}
+"""Share of the time at which each kind of pricing ends; exact pricing has one round in any case."""
 SMOOTHING = 0.5
 """Weight of the best prices so far against the master's latest."""
-SETTLED = {"rough": 2.0, "deep": 0.2, "exact": 0.2}
+SETTLED = {"rough": 2.0, "deep": 0.5, "narrow": 0.3, "exact": 0.2}
 """Share of the asked gap within which master and bound have met, for each kind of pricing."""
 
 
@@ -55,7 +62,7 @@ def decomposed(
     if start is not None:
         _start_from(search, start)
     slack = slack_prices(blocks)
-    for depth in ("rough", "deep", "exact"):
+    for depth in PRICING:
         slack = _settle(search, slack, depth)
         if depth != "rough":
             start_whole(search)
@@ -90,10 +97,10 @@ def _settle(search: Search, slack: FloatArray, depth: str) -> FloatArray:
     blocks, duals, centre, best = search.blocks, search.duals, search.duals, -math.inf
     exact = depth == "exact"
     for turn in range(ROUNDS[depth]):
-        if search.done or search.clock.used_s > PRICING_SHARE * search.clock.limit_s:
+        if search.done or (search.clock.used_s > SHARES[depth] * search.clock.limit_s and not (exact and turn == 0)):
             break
         before = len(search.plans)
-        bounds = price_exactly(search, duals) if exact else price_roughly(search, duals, deep=depth == "deep")
+        bounds = PRICING[depth](search, duals)
         if search.infeasible:
             break
         bound = combined_bound(blocks, duals, bounds if exact else np.where(np.isfinite(bounds), bounds, 0.0))
@@ -101,7 +108,7 @@ def _settle(search: Search, slack: FloatArray, depth: str) -> FloatArray:
             search.prove(bound)
         if bound > best:
             best, centre = bound, duals
-        if len(np.unique(search.plans.block)) < blocks.count:
+        if search.infeasible or len(np.unique(search.plans.block)) < blocks.count:
             break  # the next kind of pricing finds more
         master = master_model(blocks, search.plans, slack, search.followers)
         answer = search.solve(master.model, 0.0, duals=True)

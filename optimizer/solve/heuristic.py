@@ -111,6 +111,8 @@ class Heuristic:
     def _planned(self, cost: FloatArray, kept: BoolArray, deep: bool, parts: IntArray, weight: FloatArray) -> Plans:
         """Plan some parts with gains paid for at ``weight``, one a part."""
         cells, options = self._cells, self._options(cost, kept)
+        if not len(options.cell):
+            return Plans.empty()
         fee = cells.fee[options.cell] - weight[cells.part[options.cell], None] * cells.gain[options.cell]
         options = replace(options, fee=fee if fee.any() else fee[:, :0])
         table = self._table(options)[parts]

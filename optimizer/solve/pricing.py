@@ -15,7 +15,10 @@ BOUND_SHARE = 0.25
 SHORT_TURN_S, LONG_TURN = 1.0, 0.05
 """Seconds that a block may take at first; share of all time in a second turn, where it may still lose much."""
 
-__all__ = ["price_exactly", "price_roughly"]
+FEW, LEFT_NARROW = 25, 0.05
+"""Replica columns of a block that are tried first; share of what may be lost that is left alone then."""
+
+__all__ = ["price_exactly", "price_narrowly", "price_roughly"]
 
 
 def price_roughly(search: Search, duals: FloatArray, *, deep: bool = False) -> FloatArray:
@@ -26,16 +29,31 @@ def price_roughly(search: Search, duals: FloatArray, *, deep: bool = False) -> F
     return _known(search, duals)
 
 
+def price_narrowly(search: Search, duals: FloatArray) -> FloatArray:
+    """Add plans that the backend finds among few columns; give what the best plan known of each block costs at the duals."""
+    _narrow(search, search.blocks.reduced_costs(duals), duals)
+    return _known(search, duals)
+
+
+def _narrow(search: Search, cost: FloatArray, duals: FloatArray) -> tuple[BoolArray, FloatArray, FloatArray]:
+    """Improve plans among few columns; give what columns are left, what plans cost then, and what they cost at least."""
+    reduction, most = search.reduction, price_roughly(search, duals, deep=True)
+    kept = reduction.keep(cost, most)
+    bounds = np.minimum(np.maximum(reduction.least(cost, kept), _settled(search, kept, most)), most)
+    _solve_blocks(search, cost, reduction.narrowed(cost, kept, FEW), most, bounds.copy(), SHORT_TURN_S, proving=False)
+    kept = reduction.keep(cost, most)
+    return kept, most, np.minimum(np.maximum(bounds, reduction.least(cost, kept)), most)
+
+
 def price_exactly(search: Search, duals: FloatArray) -> FloatArray:
-    """Add the best plan of every block, as far as time allows; give what a plan of each costs at least at the duals."""
+    """Add the best plan of every block, as far as time allows; give what a plan of each costs at least at the duals.
+
+    First among few columns, since a better plan known leaves fewer in question; then among all that are left.
+    """
     cost = search.blocks.reduced_costs(duals)
-    most = price_roughly(search, duals, deep=True)
-    kept = search.reduction.keep(cost, most)
-    bounds = np.minimum(np.maximum(search.reduction.least(cost, kept), _settled(search, kept, most)), most)
-    found = dict[int, tuple[IntArray, FloatArray]]()
+    kept, most, bounds = _narrow(search, cost, duals)
     for limit_s in (SHORT_TURN_S, max(SHORT_TURN_S, LONG_TURN * search.clock.limit_s)):
-        _solve_blocks(search, cost, kept, most, bounds, found, limit_s)
-    search.plans = search.plans.joined(_plans(search, found))
+        _solve_blocks(search, cost, kept, most, bounds, limit_s, proving=True)
     return bounds
 
 
@@ -45,31 +63,36 @@ def _solve_blocks(
     kept: BoolArray,
     most: FloatArray,
     bounds: FloatArray,
-    found: dict[int, tuple[IntArray, FloatArray]],
     limit_s: float,
+    *,
+    proving: bool,
 ) -> None:
-    """Raise ``bounds`` by solving blocks, those first that may lose most, until little may be lost; keep what is found."""
+    """Solve blocks, those first that may lose most, until little may be lost; better ``most`` and, proving, ``bounds``."""
+    found = dict[int, tuple[IntArray, FloatArray]]()
     loss = np.where(np.isfinite(most), most, 0.0) - bounds
     loss[~np.isfinite(most)] = np.inf
     allowed = BOUND_SHARE * search.wishes.relative_gap * float(np.abs(np.where(np.isfinite(most), most, 0.0)).sum())
+    if not proving and np.isfinite(loss).all():
+        allowed = max(allowed, LEFT_NARROW * float(loss.sum()))
     options = SolveOptions(limit_s, BOUND_SHARE * search.wishes.relative_gap, seed=search.wishes.seed)
     order, step = np.argsort(-loss, kind="stable"), search.workers.batch
     for at in range(0, len(order), step):
         if search.clock.stopped or float(loss.sum()) <= allowed:
-            return
+            break
         mine = [k for k in order[at : at + step].tolist() if loss[k] > 0]
         parts = [block_model(search.blocks, k, kept, cost) for k in mine]
         for k, part, answer in zip(mine, parts, search.answers([part.model for part in parts], options), strict=False):
             if answer.termination is Termination.INFEASIBLE and not np.isfinite(most[k]):
-                search.infeasible = True
-                return
+                search.infeasible |= proving
+                continue
             if answer.values is not None and answer.objective is not None:
                 used = np.flatnonzero(answer.values)
                 found[k] = part.columns[used], answer.values[used]
                 most[k] = min(most[k], answer.objective)
-            if answer.dual_bound is not None:
+            if answer.dual_bound is not None:  # of few columns: none of the block, but the loss is as good as gone
                 bounds[k] = max(bounds[k], min(answer.dual_bound, most[k]))
             loss[k] = most[k] - bounds[k] if np.isfinite(most[k]) else np.inf
+    search.plans = search.plans.joined(_plans(search, found))
 
 
 def _known(search: Search, duals: FloatArray) -> FloatArray:

@@ -70,7 +70,6 @@ class Reduction:
 
     def keep(self, cost: FloatArray, most: FloatArray | None = None) -> BoolArray:
         """Say which columns the best plans at ``cost`` may need; ``most`` is what a plan known costs, one a block."""
-        blocks = self._blocks
         kept = np.ones(len(cost), dtype=bool)
         order = np.lexsort((cost[self._parallel], self._class))
         column = self._parallel[order]
@@ -78,10 +77,14 @@ class Reduction:
         kept[self.replicas[self._outpriced(cost)]] = False
         if most is not None:
             kept[self._too_dear(cost, kept, most + CLEARLY * np.abs(most))] = False
+        return self._staffed(kept)
+
+    def _staffed(self, kept: BoolArray) -> BoolArray:
+        """Leave out the routes of cells without replicas."""
         staffed = np.zeros(len(self.cells.part) + 1, dtype=bool)
         staffed[self.cell[kept[self.replicas]]] = True
         staffed[-1] = True  # columns of no cell
-        return np.asarray(kept & staffed[blocks.cell])
+        return np.asarray(kept & staffed[self._blocks.cell])
 
     def least(self, cost: FloatArray, kept: BoolArray) -> FloatArray:
         """Give what a plan of each block costs at least, by columns ``kept``: it has one replica of one of them for sure."""
@@ -93,6 +96,17 @@ class Reduction:
     def weights(self, cost: FloatArray, kept: BoolArray) -> FloatArray:
         """Give the multiplier of the row of gains in each block's relaxation."""
         return self._relaxed(cost, kept).weight
+
+    def narrowed(self, cost: FloatArray, kept: BoolArray, count: int) -> BoolArray:
+        """Say which columns are left with the ``count`` most promising replica columns of each block; no bound holds."""
+        r = self._relaxed(cost, kept)
+        column = self.replicas[r.column]
+        owner = self._blocks.owner[column]
+        order = np.lexsort((column, self._with_one(r), owner))
+        rank = np.arange(len(order)) - np.searchsorted(owner[order], owner[order])
+        found = kept.copy()
+        found[column[order[rank >= count]]] = False
+        return self._staffed(found)
 
     def _relaxed(self, cost: FloatArray, kept: BoolArray) -> _Relaxed:
         """Price all traffic at its cheapest replicas' share: v[b] = min_j unit[j] · load[j, b] − weight · gain[j, b].
