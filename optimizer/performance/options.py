@@ -9,8 +9,9 @@ zero weights can always be run as the full one), or times a speed-up where a sou
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from optimizer.catalog import Accelerator, Layout, Model, Profile, Variant, worst
 from optimizer.instance import BatchWorkload, Instance, ServingWorkload, TrainingWorkload
@@ -135,9 +136,11 @@ class Performance:
         settled: Answers = {c: PREVIEW for c in curves if c not in usable}
         settled |= {c: why for c, why in refused.items() if place_of(c) not in measured} | held_answers(question, held)
 
+        memory: dict[Hashable, Any] = {}
+
         def work_out(asked: Question, shapes: Sequence[Shape]) -> list[Column]:
-            mine = replace(asked, classes=classes_of(shapes))
-            return columns_at(mine, usable, unmeasured, model, self._catalog, self._roofline, together=asked.is_mixed)
+            mine, mixed = replace(asked, classes=classes_of(shapes)), asked.is_mixed
+            return columns_at(mine, usable, unmeasured, model, self._catalog, self._roofline, together=mixed, memory=memory)
 
         sources = [*(sources_of(f) for f in usable.values()), *[roofline_source(model)] * len(unmeasured)]
         return sheet_of(model, [*usable, *unmeasured], settled, sources, self._catalog, work_out)

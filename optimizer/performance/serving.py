@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,8 @@ FloatArray = npt.NDArray[np.float64]
 _Places = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], FloatArray, FloatArray]
 """Rows, columns, concurrencies, and TTFT and TPOT (ms), shape (2, n_places, n_concurrencies)."""
 
+MOST_REMEMBERED = 20_000
+"""Lengths of requests for which interpolated curves are kept, times groups of configurations measured alike."""
 BATCH = 256
 """Chains solved together: few enough for their states to stay in a core's cache."""
 
@@ -106,22 +109,34 @@ def measured_answers(
 
 
 def measured_results(
-    question: Question, curves: Mapping[Configuration, Sequence[Curve]], roofline: Roofline, *, together: bool = False
+    question: Question,
+    curves: Mapping[Configuration, Sequence[Curve]],
+    roofline: Roofline,
+    *,
+    together: bool = False,
+    memory: dict[Hashable, Any] | None = None,
 ) -> Results:
     """Give what every configuration with closed-loop points does with each class.
 
-    Configurations measured alike (at the same lengths and concurrencies) are worked out together.
+    Configurations measured alike (at the same lengths and concurrencies) are worked out together. ``memory`` keeps, for these
+    curves, what does not hang on the question.
     """
+    memory = {} if memory is None else memory
+    if len(memory) > MOST_REMEMBERED:
+        memory.clear()
     results, fewest = Results.empty(question, len(curves)), MIN_CONCURRENCIES if question.targets else 1
-    configurations, alike = list(curves), defaultdict[Hashable, list[int]](list)
-    for row, mine in enumerate(curves.values()):
-        alike[tuple((curve.shape, curve.concurrency.tobytes()) for curve in mine)].append(row)
+    configurations = list(curves)
+    if "alike" not in memory:
+        memory["alike"] = _alike(curves)
     by_grid: dict[bytes, list[_Places]] = defaultdict(list)
     anchors: list[tuple[int, int, Anchor]] = []
-    for rows in alike.values():
+    for rows in memory["alike"]:
         group = [curves[configurations[row]] for row in rows]
         for column, shape in enumerate(question.shapes):
-            match = curves_at_shape(group, *shape, fewest=fewest)
+            key = rows[0], shape, fewest
+            if key not in memory:
+                memory[key] = curves_at_shape(group, *shape, fewest=fewest)
+            match = memory[key]
             if match is None:
                 anchors += [
                     (r, column, Anchor(configurations[r], nearest_curve(m, shape), shape))
@@ -142,6 +157,14 @@ def measured_results(
         groups.append(_anchor(results, anchors, roofline))
     results.solve(question, groups, together=together)
     return results
+
+
+def _alike(curves: Mapping[Configuration, Sequence[Curve]]) -> list[list[int]]:
+    """Group the rows that were measured at the same lengths and concurrencies."""
+    found = defaultdict[Hashable, list[int]](list)
+    for row, mine in enumerate(curves.values()):
+        found[tuple((curve.shape, curve.concurrency.tobytes()) for curve in mine)].append(row)
+    return list(found.values())
 
 
 def _anchor(results: Results, anchors: Sequence[tuple[int, int, Anchor]], roofline: Roofline) -> _Group:

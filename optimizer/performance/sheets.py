@@ -8,9 +8,10 @@ path of single answers (``options``), which alone words a rejection.
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -242,11 +243,12 @@ def columns_at(
     roofline: Roofline,
     *,
     together: bool,
+    memory: dict[Hashable, Any],
 ) -> list[Column]:
     """Work out each class of a question, whose classes are counted in requests, for the measured and then the other rows."""
     most, _ = requests_in_memory(model, unmeasured, question.shapes, [catalog[c.accelerator] for c in unmeasured])
     parts = (
-        measured_results(question, curves, roofline, together=together),
+        measured_results(question, curves, roofline, together=together, memory=memory),
         modelled_results(question, unmeasured, most, roofline, together=together),
     )
     rate, reached = (np.concatenate([getattr(p, name) for p in parts]) for name in ("rate_per_s", "reached_ms"))
