@@ -33,6 +33,8 @@ PRICING: dict[str, Callable[[Search, FloatArray], FloatArray]] = {
 }
 ROUNDS = {"rough": 40, "deep": 20, "narrow": 8, "exact": 12}
 """The most rounds of each kind of pricing: two options a part of demand, three, the backend on few columns, on all."""
+START_SHARE = 0.4
+"""Share of the time that the whole model is given where pricing without a solver found no plan of the whole."""
 LARGEST_WHOLE = 300_000
 """Non-zeros up to which the whole model is handed to the backend for what is left."""
 SHARES = {"rough": 0.25, "deep": 0.3, "narrow": 0.35, "exact": 0.75}
@@ -63,11 +65,13 @@ def decomposed(
         _start_from(search, start)
     slack = slack_prices(blocks)
     for depth in PRICING:
+        if depth == "exact" and search.values is None:
+            _solve_whole(search, START_SHARE * search.clock.limit_s)
         slack = _settle(search, slack, depth)
         if depth != "rough":
             start_whole(search)
     improve(search)
-    _finish_directly(search)
+    _solve_whole(search, search.clock.left_s)
     return search.solution()
 
 
@@ -79,15 +83,15 @@ def _start_from(search: Search, start: FloatArray) -> None:
     search.believe(values)
 
 
-def _finish_directly(search: Search) -> None:
-    """Hand the whole model to the backend, from the best plan so far, where it is small enough to gain by it."""
+def _solve_whole(search: Search, limit_s: float) -> None:
+    """Hand the whole model to the backend, from the best plan so far, where it is small enough or nothing else is known."""
     if search.done or (search.model.n_nonzeros > LARGEST_WHOLE and search.values is not None):
         return
     start = None if search.values is None else search.values[: search.blocks.n_original]
-    answer = search.solve(search.model, search.wishes.relative_gap, start=start)
+    answer = search.solve(search.model, search.wishes.relative_gap, limit_s=limit_s, start=start)
     search.infeasible = answer.termination is Termination.INFEASIBLE and search.values is None
     if answer.values is not None:
-        search.believe(np.concatenate([answer.values, answer.values[search.blocks.copy_of]]))
+        _start_from(search, answer.values)
     if answer.dual_bound is not None:
         search.prove(answer.dual_bound)
 
