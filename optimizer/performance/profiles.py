@@ -18,7 +18,7 @@ from math import log
 import numpy as np
 import numpy.typing as npt
 
-from optimizer.catalog import Layout, LoadKind, Profile, Quality, Quantity
+from optimizer.catalog import Layout, LoadKind, Profile, Quality, Quantity, worst
 
 __all__ = [
     "MIN_CONCURRENCIES",
@@ -121,6 +121,7 @@ class Curve:
     ttft_ms: FloatArray
     tpot_ms: FloatArray
     sources: tuple[str, ...]
+    quality: Quality = Quality.MEASURED
 
     @property
     def shape(self) -> Shape:
@@ -190,7 +191,7 @@ def is_same_shape(measured: tuple[int | None, int | None], wanted: tuple[int | N
     )
 
 
-def _curve(shape: Shape, points: Iterable[tuple[Profile, float, float]]) -> Curve:
+def _curve(shape: Shape, points: Sequence[tuple[Profile, float, float]]) -> Curve:
     """Sort points into a curve; of two points at one concurrency the slower time counts."""
     slowest: dict[float, tuple[float, float]] = {}
     sources: dict[str, None] = {}
@@ -200,7 +201,7 @@ def _curve(shape: Shape, points: Iterable[tuple[Profile, float, float]]) -> Curv
         sources[profile.source] = None
     concurrency = np.array(sorted(slowest), dtype=np.float64)
     times = np.array([slowest[n] for n in sorted(slowest)], dtype=np.float64)
-    return Curve(*shape, concurrency, times[:, 0], times[:, 1], tuple(sources))
+    return Curve(*shape, concurrency, times[:, 0], times[:, 1], tuple(sources), worst(p.quality for p, _, _ in points))
 
 
 def curve_at_shape(
@@ -216,11 +217,11 @@ def curve_at_shape(
     usable = [curve for curve in curves if len(curve.concurrency) >= fewest]
     corners = corners_of(tuple(curve.shape for curve in usable), (input_tokens, output_tokens))
     if len(corners) == 1:
-        return usable[corners[0][0]], Quality.MEASURED
+        return usable[corners[0][0]], usable[corners[0][0]].quality
     if not corners:
         return None
     blended = _blend([usable[k] for k, _ in corners], [weight for _, weight in corners], (input_tokens, output_tokens))
-    return None if len(blended.concurrency) < fewest else (blended, Quality.INTERPOLATED)
+    return None if len(blended.concurrency) < fewest else (blended, worst([blended.quality, Quality.INTERPOLATED]))
 
 
 def curves_at_shape(
@@ -308,4 +309,4 @@ def _blend(curves: Sequence[Curve], weights: Iterable[float], shape: Shape) -> C
     for curve, weight in zip(curves, weights, strict=True):
         times += weight * np.log(curve.at(grid))
     sources = dict.fromkeys(source for curve in curves for source in curve.sources)
-    return Curve(*shape, grid, np.exp(times[0]), np.exp(times[1]), tuple(sources))
+    return Curve(*shape, grid, np.exp(times[0]), np.exp(times[1]), tuple(sources), worst(c.quality for c in curves))

@@ -144,7 +144,8 @@ def measured_results(
                 ]
                 continue
             grid, times_ms, measured_at, quality = match
-            words = _curve_words(grid, measured_at, quality, question)
+            blended = measured_at not in {curve.shape for curve in group[0]}
+            words = _curve_words(grid, measured_at, "log-linear between measured shapes" if blended else str(quality), question)
             for row in rows:
                 results.quality[row][column], results.basis[row][column] = quality, words
             by_grid[grid.tobytes()].append((np.array(rows), np.full(len(rows), column), grid, times_ms))
@@ -160,10 +161,10 @@ def measured_results(
 
 
 def _alike(curves: Mapping[Configuration, Sequence[Curve]]) -> list[list[int]]:
-    """Group the rows that were measured at the same lengths and concurrencies."""
+    """Group the rows that were measured at the same lengths and concurrencies, as well."""
     found = defaultdict[Hashable, list[int]](list)
     for row, mine in enumerate(curves.values()):
-        found[tuple((curve.shape, curve.concurrency.tobytes()) for curve in mine)].append(row)
+        found[tuple((curve.shape, curve.concurrency.tobytes(), curve.quality) for curve in mine)].append(row)
     return list(found.values())
 
 
@@ -222,9 +223,8 @@ def roofline_source(model: Model) -> str:
     return f"roofline; {model.source}"
 
 
-def _curve_words(grid: FloatArray, shape: Shape, quality: Quality, question: Question) -> str:
+def _curve_words(grid: FloatArray, shape: Shape, how: str, question: Question) -> str:
     load = f"{grid[0]:g} to {grid[-1]:g} in flight"
-    how = "measured" if quality is Quality.MEASURED else "log-linear between measured shapes"
     what = f"chain on {len(grid)} concurrencies, {load}" if question.targets else f"largest rate, {load}"
     return f"{what}, {shape[0]}/{shape[1]} tokens, {how}"
 

@@ -31,7 +31,7 @@ def test_a_synthetic_instance_compiles_like_any_other(allocate, tmp_path, period
     assert kept.min() >= 40
     assert len(table.offers.accelerators) >= 13
     assert any(a.kind == "tpu" for a in compiled.instance.catalogs.accelerators)
-    assert {str(table.quality(k)) for k in range(len(table))} <= {"assumed", "modelled", "derived"}
+    assert {str(table.quality(k)) for k in range(len(table))} == {"assumed"}
 
 
 def test_only_shared_supply_has_limits_and_only_periods_have_a_day():
