@@ -39,7 +39,9 @@ HEAD = """# Performance: how large questions may be
 
 Written by `python -m tests.benchmarks.scale`; do not edit. Instances are those of `allocate generate --shared-supply`: 13 types
 of accelerator in 3 regions, on demand and spot, 10 request classes, half of the wanted supply. Gaps are those of the plans: exact
-cost against the safe bound. Every plan below passed verification.
+cost against the safe bound. Every plan below passed verification. A section that is missing was not run yet: growth and the aims
+for 1,000 and 10,000 workloads, a warm night, several processes and 24 periods are not shown to be met. Selection is 50 times as fast
+only where CBC struggles with the slices; elsewhere starting a solver is most of our time.
 """
 
 
@@ -71,7 +73,7 @@ def whole() -> Iterator[str]:
     """(a) Compare price and branch with the whole model handed to a solver, at equal time."""  # noqa: D401
     yield "USD/h and gap after the time stated for the solver.\n"
     yield "| workloads | s | CBC, whole | HiGHS, whole | price and branch |\n|--:|--:|--:|--:|--:|"
-    for workloads, seconds in ((20, 60), (50, 60), (200, 120)):
+    for workloads, seconds in ((20, 30), (100, 60)):
         instance, limit = question(workloads), {"time_limit_s": float(seconds), "relative_gap": 0.002}
         cells = [told(solved(instance, backend=b, method="direct", **limit)[0]) for b in ("cbc", "ortools")]
         cells.append(told(solved(instance, backend="ortools", method="decompose", **limit)[0]))
@@ -167,13 +169,13 @@ def one_of_stages(workloads: int) -> str:
 
 def growth() -> Iterator[str]:
     """(d) Time growing questions to a gap of 1 %."""
-    yield "Wall seconds from the instance to the verified plan.\n"
+    yield "Wall seconds from the instance to the verified plan; the solver stops after 240 s.\n"
     yield "| workloads | columns | s | USD/h, gap | times the one before |\n|--:|--:|--:|--:|--:|"
     before = None
     for workloads in (20, 100, 1000):
         instance = question(workloads)
         columns = compile_instance(instance).model.n_columns
-        plan, seconds = solved(instance, time_limit_s=600.0, relative_gap=0.01)
+        plan, seconds = solved(instance, time_limit_s=240.0, relative_gap=0.01)
         ratio = "" if before is None else f"{seconds / before:.1f}"
         before = seconds
         yield f"| {workloads} | {columns:,} | {seconds:.0f} | {told(plan)} | {ratio} |"
