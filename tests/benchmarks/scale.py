@@ -40,8 +40,8 @@ HEAD = """# Performance: how large questions may be
 Written by `python -m tests.benchmarks.scale`; do not edit. Instances are those of `allocate generate --shared-supply`: 13 types
 of accelerator in 3 regions, on demand and spot, 10 request classes, half of the wanted supply. Gaps are those of the plans: exact
 cost against the safe bound. Every plan below passed verification. A section that is missing was not run yet: growth and the aims
-for 1,000 and 10,000 workloads, a warm night, several processes and 24 periods are not shown to be met. Selection is 50 times as fast
-only where CBC struggles with the slices; elsewhere starting a solver is most of our time.
+for 1,000 and 10,000 workloads, a warm night, several processes and 24 periods are not shown to be met. Selection is 50 times as
+fast only where CBC struggles with the slices; elsewhere starting a solver is most of our time.
 """
 
 
