@@ -16,7 +16,7 @@ import numpy as np
 from optimizer.solve.blocks import Blocks, FloatArray
 from optimizer.solve.direct import Cancel, Wishes
 from optimizer.solve.improve import improve, start_whole
-from optimizer.solve.master import clipped, combined_bound, master_model, slack_prices
+from optimizer.solve.master import DEAREST_SLACK, clipped, combined_bound, master_model, slack_prices
 from optimizer.solve.pricing import price_exactly, price_narrowly, price_roughly
 from optimizer.solve.search import Search, new_search
 from solvers import Backend, Model, Progress, Solution, Termination
@@ -119,7 +119,7 @@ def _settle(search: Search, slack: FloatArray, depth: str) -> FloatArray:
         if answer.values is None or answer.row_duals is None or answer.objective is None:
             break
         broken = master.slack(answer.values) > 1e-7
-        slack = np.where(broken, 3 * slack, slack)
+        slack = np.where(broken, np.minimum(3 * slack, DEAREST_SLACK), slack)
         apart = (answer.objective - best) / max(abs(answer.objective), 1e-9)
         logger.info(
             "%6.1f s %s %d: bound %.6g, best %.6g, master %.6g%s, plans %d (+%d)",

@@ -17,6 +17,8 @@ from solvers import Model
 __all__ = ["Master", "master_model", "slack_prices"]
 
 
+DEAREST_SLACK = 1e9
+"""USD per hour a unit; beyond it a price says no more, and models take no such costs."""
 BLOCK_SAFETY = 1e-6
 """Share of itself that a block's bound is lowered by before it is believed."""
 
@@ -44,7 +46,7 @@ def slack_prices(blocks: Blocks) -> FloatArray:
     price = np.zeros(len(blocks.coupling))
     np.maximum.at(price, row, 3 * np.abs(blocks.model.objective[column]) / np.abs(value))
     usual = float(price.max(initial=0.0)) or 1.0
-    return np.where(price > 0, price, usual)
+    return np.minimum(np.where(price > 0, price, usual), DEAREST_SLACK)
 
 
 def master_model(blocks: Blocks, plans: Plans, prices: FloatArray | None, followers: Followers | None = None) -> Master:
