@@ -325,7 +325,7 @@ def _third(options: Options, table: IntArray, load: FloatArray, best: Mix) -> tu
             taken = _taken(load[at, k], value[at] - fee[at, k], n)
             found = _mixed(options, table[at], load[at], 1.0 - taken)
             total = found.cost + options.chosen(table[at, k]).cost(n) + (taken * fee[at, k]).sum(axis=1)
-            wins = np.flatnonzero(total < best.cost[at] - ROUNDING * np.abs(total))
+            wins = np.flatnonzero(total * (1 + ROUNDING) < best.cost[at])
             to = at[wins]
             best.cost[to], best.option[:, to], best.count[:, to], best.share[:, to] = (
                 total[wins],
