@@ -101,7 +101,7 @@ def sites() -> list[CatalogRow]:
             "name": VIRGINIA, "provider": "own", "region": VIRGINIA, "usd_per_kwh": _figure(0.0892, eia, "measured"),
             "pue": _figure(1.4, EXAMPLE + "a room that was built for other machines"),
             "gco2_per_kwh": _figure(415.755, "EPA, by way of cloud-carbon-coefficients: us-east-1", "measured"),
-            "max_power_kw": _figure(40, EXAMPLE + "what the room's cooling carries"),
+            "max_power_kw": _figure(20, EXAMPLE + "what the room's cooling carries"),
             "hosts": _hosts(("A100-SXM-80GB", 8, 3, None), ("L40S", 4, 4, 48_000), ("H100-SXM", 8, 2, 260_000)),
         },
         {
@@ -109,17 +109,30 @@ def sites() -> list[CatalogRow]:
             "usd_per_kwh": _figure(round(0.0939 * USD_PER_EUR, 4), eurostat, "derived"),
             "pue": _figure(1.15, EXAMPLE + "outside air for most of the year"),
             "gco2_per_kwh": _figure(39.32, "GoogleCloudPlatform/region-carbon-info: europe-north1, 2024", "measured"),
-            "max_power_kw": _figure(25, EXAMPLE + "the rented share of a hall"),
+            "max_power_kw": _figure(12, EXAMPLE + "the rented share of a hall"),
             "hosts": _hosts(("L40S", 4, 6, 48_000), ("H100-SXM", 8, 2, 260_000)),
         },
     ]  # fmt: skip
 
 
+def _own_routes() -> list[CatalogRow]:
+    why = "lines that are paid by the month, spread over what they carry"
+    return [{"provider": "own", "to": "internet", "usd_per_gib": 0.01, "quality": "assumed", "source": EXAMPLE + why}]
+
+
 def limits() -> list[CatalogRow]:
     """Give the quotas that all share, each an example, and the budget."""
-    budget = {
-        "name": "budget", "match": {}, "max_usd_per_month": 500_000, "quality": "assumed",
-        "reason": EXAMPLE + "what the board agreed to",
+    budgets = [
+        ({}, "budget", 400_000, "what the board agreed to for all of it"),
+        ({"option": "owned"}, "machines of our own", 24_000, "what may be bound in machines, as depreciation and upkeep"),
+    ]
+    money = [
+        {"name": name, "match": match, "max_usd_per_month": most, "quality": "assumed", "reason": EXAMPLE + why}
+        for match, name, most, why in budgets
+    ]
+    carbon = {
+        "name": "carbon of our own rooms", "match": {"provider": "own"}, "max_gco2_per_hour": 7000, "quality": "assumed",
+        "reason": EXAMPLE + "a promise made in the yearly report",
     }  # fmt: skip
     return [
         limit("nebius", {"provider": "nebius", "option": "on_demand"}, 48, "six instances at a small provider"),
@@ -130,7 +143,8 @@ def limits() -> list[CatalogRow]:
         limit("aws H100 and H200", {"provider": "aws", "accelerator": ["H100-SXM", "H200-SXM"]}, 32, "four instances"),
         limit("RTX PRO", {"accelerator": "RTX-PRO-6000-Server"}, 24, "three instances of a new type"),
         limit("gcp TPU", {"provider": "gcp", "kind": "tpu"}, 128, "a quota in chips, raised once"),
-        budget,
+        *money,
+        carbon,
     ]
 
 
@@ -152,4 +166,5 @@ def question(traces: list[RawRow], sizes: list[RawRow]) -> CatalogRow:
         "licences": cv.licences(),
         "data": recommendation.data(),
         "interruptions": cv.interruptions(),
+        "routes": [*cv.routes(), *_own_routes()],
     }

@@ -27,6 +27,11 @@ def _rate(value: float, unit: str, why: str) -> list[CatalogRow]:
     return [rate_class("image", stated_rate(value, unit, why))]
 
 
+def _pictures(value: float, why: str) -> list[CatalogRow]:
+    """Give pictures that are sent out: 1.5 MB each, an example."""
+    return [rate_class("image", stated_rate(value, "queries/s", why)) | {"gib_per_request": 0.0014}]
+
+
 def workloads() -> list[CatalogRow]:
     """Give the five workloads."""
     tagging = {"allowed_quality": ANY_QUALITY, "max_spot_fraction": 0.5}
@@ -45,9 +50,10 @@ def workloads() -> list[CatalogRow]:
         ),
         workload(
             ("generate-images", "Stable-Diffusion-XL", "studio"), [*US, *EU],
-            _rate(200, "queries/s", "200 backgrounds a second for pictures of goods, 1024 pixels square"),
+            _pictures(200, "200 backgrounds a second for pictures of goods, 1024 pixels square"),
             ("p99", {"e2e": 20_000}), ("CLIP score", "COCO 2014", 0.998),
             "the bound and unit of MLPerf Server; rates of preview systems (TPU v6e) do not count", max_spot_fraction=0.3,
+            origins={"internet": 1.0},
         ),
         workload(
             ("tag-feed", "timm-convnext", "feed"), [*US, *EU],
@@ -95,6 +101,16 @@ def licences() -> list[CatalogRow]:
     ]  # fmt: skip
 
 
+def routes() -> list[CatalogRow]:
+    """Give what a GiB costs that is sent out to the internet."""
+    why = "large providers take five cents a GiB at some hundred TiB a month; smaller ones say that it is free"
+    priced = {"aws": 0.05, "azure": 0.05, "gcp": 0.06, "nebius": 0.015, "lambda": 0.0, "runpod": 0.0}
+    return [
+        {"provider": provider, "to": "internet", "usd_per_gib": usd, "quality": "assumed", "source": EXAMPLE + why}
+        for provider, usd in priced.items()
+    ]
+
+
 def interruptions() -> list[CatalogRow]:
     """Give how often spot instances are taken away: no source of ours has rates."""
     lost = "the work of two minutes, a new start and half an hour of somebody's attention once in fifty times"
@@ -137,4 +153,5 @@ def question() -> CatalogRow:
         "people": people(),
         "licences": licences(),
         "interruptions": interruptions(),
+        "routes": routes(),
     }
