@@ -17,7 +17,7 @@ from optimizer.solve.blocks import Blocks, FloatArray
 from optimizer.solve.direct import Cancel, Wishes
 from optimizer.solve.improve import improve, start_whole
 from optimizer.solve.master import DEAREST_SLACK, clipped, combined_bound, master_model, slack_prices
-from optimizer.solve.pricing import price_exactly, price_narrowly, price_roughly
+from optimizer.solve.pricing import price_exactly, price_narrowly, price_roughly, price_stubborn
 from optimizer.solve.search import Search, new_search
 from solvers import Backend, Model, Progress, Solution, Termination
 
@@ -39,6 +39,8 @@ LARGEST_WHOLE = 300_000
 """Non-zeros up to which the whole model is handed to the backend for what is left."""
 SHARES = {"rough": 0.25, "deep": 0.3, "narrow": 0.35, "exact": 0.75}
 """Share of the time at which each kind of pricing ends; exact pricing has one round in any case."""
+MOST_STUBBORN = 50
+"""Blocks without a heuristic plan that are solved in every round; with more, exact pricing comes at once."""
 SMOOTHING = 0.5
 """Weight of the best prices so far against the master's latest."""
 SETTLED = {"rough": 2.0, "deep": 0.5, "narrow": 0.3, "exact": 0.2}
@@ -99,12 +101,14 @@ def _solve_whole(search: Search, limit_s: float) -> None:
 def _settle(search: Search, slack: FloatArray, depth: str) -> FloatArray:
     """Let prices settle: price blocks, mix their plans, smooth the duals; give the slack prices as they have grown."""
     blocks, duals, centre, best = search.blocks, search.duals, search.duals, -math.inf
-    exact = depth == "exact"
+    exact, idle = depth == "exact", False
     for turn in range(ROUNDS[depth]):
         if search.done or (search.clock.used_s > SHARES[depth] * search.clock.limit_s and not (exact and turn == 0)):
             break
         before = len(search.plans)
         bounds = PRICING[depth](search, duals)
+        if depth in ("rough", "deep") and 0 < blocks.count - len(search.heuristic_blocks) <= MOST_STUBBORN:
+            price_stubborn(search, duals)
         if search.infeasible:
             break
         bound = combined_bound(blocks, duals, bounds if exact else np.where(np.isfinite(bounds), bounds, 0.0))
@@ -137,6 +141,12 @@ def _settle(search: Search, slack: FloatArray, depth: str) -> FloatArray:
         if not broken.any() and (apart <= SETTLED[depth] * search.wishes.relative_gap):
             search.duals = centre
             break
+        if len(search.plans) == before:
+            if idle:
+                break  # at the master's own prices nothing new is found either
+            idle, duals = True, latest
+            continue
+        idle = False
         duals = search.followers.follow(blocks, SMOOTHING * centre + (1 - SMOOTHING) * latest)
         if not exact:
             search.duals = centre

@@ -18,14 +18,16 @@ SHORT_TURN_S, LONG_TURN = 1.0, 0.05
 FEW, LEFT_NARROW = 25, 0.05
 """Replica columns of a block that are tried first; share of what may be lost that is left alone then."""
 
-__all__ = ["price_exactly", "price_narrowly", "price_roughly"]
+__all__ = ["price_exactly", "price_narrowly", "price_roughly", "price_stubborn"]
 
 
 def price_roughly(search: Search, duals: FloatArray, *, deep: bool = False) -> FloatArray:
     """Add plans found without a solver; give what the best plan known of each block costs at the duals, infinite where none."""
     cost = search.blocks.reduced_costs(duals)
     kept = search.reduction.keep(cost, _known(search, duals))
-    search.plans = search.plans.joined(search.heuristic.plans(cost, kept, deep=deep))
+    found = search.heuristic.plans(cost, kept, deep=deep)
+    search.heuristic_blocks = np.union1d(search.heuristic_blocks, found.block)
+    search.plans = search.plans.joined(found)
     return _known(search, duals)
 
 
@@ -43,6 +45,23 @@ def _narrow(search: Search, cost: FloatArray, duals: FloatArray) -> tuple[BoolAr
     _solve_blocks(search, cost, reduction.narrowed(cost, kept, FEW), most, bounds.copy(), SHORT_TURN_S, proving=False)
     kept = reduction.keep(cost, most)
     return kept, most, np.minimum(np.maximum(bounds, reduction.least(cost, kept)), most)
+
+
+def price_stubborn(search: Search, duals: FloatArray) -> None:
+    """Add plans, by the backend, of the few blocks for which the heuristic finds none, such as training jobs."""
+    known = np.isin(np.arange(search.blocks.count), search.heuristic_blocks)
+    cost = search.blocks.reduced_costs(duals)
+    most = np.where(known, -np.inf, _known(search, duals))
+    kept = search.reduction.keep(cost, np.where(known, np.inf, most))
+    found = dict[int, tuple[IntArray, FloatArray]]()
+    options = SolveOptions(SHORT_TURN_S, BOUND_SHARE * search.wishes.relative_gap, seed=search.wishes.seed)
+    mine = np.flatnonzero(~known).tolist()
+    parts = [block_model(search.blocks, k, kept, cost) for k in mine]
+    for k, part, answer in zip(mine, parts, search.answers([part.model for part in parts], options), strict=False):
+        if answer.values is not None:
+            used = np.flatnonzero(answer.values)
+            found[k] = part.columns[used], answer.values[used]
+    search.plans = search.plans.joined(_plans(search, found))
 
 
 def price_exactly(search: Search, duals: FloatArray) -> FloatArray:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from optimizer.solve.blocks import Blocks, FloatArray
+from optimizer.solve.blocks import Blocks, FloatArray, IntArray
 from optimizer.solve.direct import Cancel, Wishes
 from optimizer.solve.heuristic import Heuristic
 from optimizer.solve.master import Followers
@@ -74,6 +74,7 @@ class Search:
     cost: float = math.inf
     bound: float = -math.inf
     infeasible: bool = False
+    heuristic_blocks: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def solve(
         self, model: Model, gap: float, *, limit_s: float = math.inf, duals: bool = False, start: FloatArray | None = None
