@@ -11,6 +11,7 @@ import logging
 import numpy as np
 
 from optimizer.solve.blocks import FloatArray, IntArray
+from optimizer.solve.construct import construct
 from optimizer.solve.master import master_model, slack_prices
 from optimizer.solve.parts import neighbourhood
 from optimizer.solve.plans import plans_of_point
@@ -34,11 +35,13 @@ def start_whole(search: Search) -> None:
     blocks = search.blocks
     if search.infeasible or search.clock.stopped or len(np.unique(search.plans.block)) < blocks.count:
         return
+    if search.values is None:
+        construct(search)
     regret = search.plans.priced(search.duals)
     least = np.full(blocks.count, np.inf)
     np.minimum.at(least, search.plans.block, regret)
     regret = regret - least[search.plans.block]
-    for slack in (None, 100 * slack_prices(blocks)):
+    for slack in (None, 100 * slack_prices(blocks)) if search.values is None else (None,):
         master = master_model(blocks, search.plans, slack)
         answer = search.solve(master.model, search.wishes.relative_gap / 4, limit_s=MASTER_SHARE * search.clock.limit_s)
         if answer.values is None:

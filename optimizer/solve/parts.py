@@ -27,10 +27,18 @@ def block_model(blocks: Blocks, k: int, kept: BoolArray, cost: FloatArray) -> Pa
     return _cut(blocks, columns, blocks.rows_of(k), cost[columns], 0.0)
 
 
-def neighbourhood(blocks: Blocks, chosen: IntArray, kept: BoolArray, values: FloatArray, slack: FloatArray | None = None) -> Part:
+def neighbourhood(
+    blocks: Blocks,
+    chosen: IntArray,
+    kept: BoolArray,
+    values: FloatArray,
+    slack: FloatArray | None = None,
+    cost: FloatArray | None = None,
+) -> Part:
     """Give the ``chosen`` blocks with all shared columns, while the other blocks stay at ``values``.
 
     Where ``slack`` gives prices, coupling rows may be broken at them; those columns come last and are none of the whole's.
+    ``cost`` of the columns is the model's own if None.
     """
     free = np.zeros(blocks.count + 1, dtype=bool)
     free[chosen] = True
@@ -43,7 +51,8 @@ def neighbourhood(blocks: Blocks, chosen: IntArray, kept: BoolArray, values: Flo
     still = np.where((blocks.owner >= 0) & ~free[blocks.owner], values, 0.0)
     used = np.bincount(row, weights=value * still[column], minlength=len(blocks.coupling))
     taken = np.concatenate([np.zeros(len(rows) - len(blocks.coupling)), used])
-    return _cut(blocks, columns, rows, blocks.model.objective[columns], taken, slack)
+    cost = blocks.model.objective if cost is None else cost
+    return _cut(blocks, columns, rows, cost[columns], taken, slack)
 
 
 def _cut(

@@ -15,6 +15,8 @@ BOUND_SHARE = 0.25
 SHORT_TURN_S, LONG_TURN = 1.0, 0.05
 """Seconds that a block may take at first; share of all time in a second turn, where it may still lose much."""
 
+STUBBORN_S, STUBBORN_GAP = 0.3, 0.01
+"""What a block without a heuristic plan may take while prices are rough."""
 FEW, LEFT_NARROW = 25, 0.05
 """Replica columns of a block that are tried first; share of what may be lost that is left alone then."""
 
@@ -54,7 +56,7 @@ def price_stubborn(search: Search, duals: FloatArray) -> None:
     most = np.where(known, -np.inf, _known(search, duals))
     kept = search.reduction.keep(cost, np.where(known, np.inf, most))
     found = dict[int, tuple[IntArray, FloatArray]]()
-    options = SolveOptions(SHORT_TURN_S, BOUND_SHARE * search.wishes.relative_gap, seed=search.wishes.seed)
+    options = SolveOptions(STUBBORN_S, STUBBORN_GAP, seed=search.wishes.seed)
     mine = np.flatnonzero(~known).tolist()
     parts = [block_model(search.blocks, k, kept, cost) for k in mine]
     for k, part, answer in zip(mine, parts, search.answers([part.model for part in parts], options), strict=False):
