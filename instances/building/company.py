@@ -1,4 +1,4 @@
-"""company.json: one company's whole fleet through four parts of a day: chat, search, vision, ranking, batches and training.
+"""company.json: one company's whole fleet by day and by night: chat, search, pictures, ranking, a batch and training.
 
 The workloads are those of the other questions at a share of their demand, under limits, a budget, people and platform costs that
 they share, beside two sites of the company's own. README.md tells what is cited and what is an example.
@@ -28,12 +28,11 @@ PERIODS = [{"name": "night", "hours": 10, "per_month": 365 / 12}, {"name": "day"
 REGIONS = ["us-east-1", "us-west-2", "us-central1", "eastus", "eu-north1", "eu-west-1", "europe-west4"]
 """Where the company has accounts; each further region would cost it more people than it saves."""
 SHARES = {
-    "chat-70b-short-prompt": 1.0, "chat-70b-long-prompt": 1.0, "chat-70b-document": 1.0, "assistant-8b": 0.5,
-    "summarise-news": 0.5, "search-answers": 1.0, "contract-answers": 0.5, "classify-tickets": 0.5, "classify-uploads": 0.3,
-    "find-goods": 0.3, "generate-images": 0.3, "tag-feed": 0.5, "rank-front": 0.5, "rank-ads": 0.4, "rank-ads-eu": 1.0,
+    "chat-70b-short-prompt": 1.0, "assistant-8b": 0.5, "summarise-news": 0.5, "search-answers": 1.0, "contract-answers": 0.5,
+    "classify-tickets": 0.5, "generate-images": 0.3, "rank-front": 0.5, "rank-ads-eu": 1.0,
 }  # fmt: skip
 VIRGINIA, FINLAND = "ashburn", "hamina"
-JOBS = {"segment-archive": "night", "transcribe": "night", "tune-whisper": None, "pretrain-reports": None}
+JOBS = {"transcribe": "night", "tune-whisper": None, "pretrain-reports": None}
 USD_PER_EUR = 1.08
 
 

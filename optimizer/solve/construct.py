@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from optimizer.solve.blocks import FloatArray
+from optimizer.solve.blocks import BoolArray, FloatArray
 from optimizer.solve.parts import neighbourhood
 from optimizer.solve.plans import plans_of_point
 from optimizer.solve.search import Search
@@ -29,17 +29,30 @@ def construct(search: Search) -> None:
     scarce = np.isin(blocks.coupling, np.flatnonzero(np.isin(groups, SCARCE_ROWS)))
     cost = blocks.reduced_costs(np.where(scarce, search.duals, 0.0))
     kept = search.reduction.keep(blocks.reduced_costs(search.duals))
-    values = np.zeros(model.n_columns)
+    values, placed = np.zeros(model.n_columns), list[int]()
     for k in np.argsort(-_size(search), kind="stable").tolist():
-        if search.clock.stopped:
+        if not _place(search, k, placed, kept, values, cost):
             return
-        part = neighbourhood(blocks, np.array([k]), kept, values, cost=cost)
-        answer = search.solve(part.model, search.wishes.relative_gap, limit_s=TURN_SHARE * search.clock.limit_s)
-        if answer.values is None:
-            return
-        values[part.columns] = answer.values
+        placed.append(k)
     search.plans = search.plans.joined(plans_of_point(blocks, values, np.ones(blocks.count, dtype=bool)))
     search.believe(values)
+
+
+def _place(search: Search, k: int, placed: list[int], kept: BoolArray, values: FloatArray, cost: FloatArray) -> bool:
+    """Plan a block in what the others left, or together with the last placed, ever more of them; say whether it has its place."""
+    beside = 0
+    while not search.clock.stopped:
+        chosen = np.sort([k, *placed[len(placed) - beside :]])
+        part = neighbourhood(search.blocks, chosen, kept | (values > 0), values, cost=cost)
+        answer = search.solve(part.model, search.wishes.relative_gap, limit_s=TURN_SHARE * search.clock.limit_s)
+        if answer.values is not None:
+            values[np.isin(search.blocks.owner, chosen)] = 0.0
+            values[part.columns] = answer.values
+            return True
+        if beside == len(placed):
+            return False
+        beside = min(max(2 * beside, 1), len(placed))
+    return False
 
 
 def _size(search: Search) -> FloatArray:
