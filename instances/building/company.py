@@ -103,7 +103,7 @@ def sites() -> list[CatalogRow]:
             "name": VIRGINIA, "provider": "own", "region": VIRGINIA, "usd_per_kwh": _figure(0.0892, eia, "measured"),
             "pue": _figure(1.4, EXAMPLE + "a room that was built for other machines"),
             "gco2_per_kwh": _figure(415.755, "EPA, by way of cloud-carbon-coefficients: us-east-1", "measured"),
-            "max_power_kw": _figure(20, EXAMPLE + "what the room's cooling carries"),
+            "max_power_kw": _figure(5, EXAMPLE + "what the room's cooling carries"),
             "hosts": _hosts(("A100-SXM-80GB", 8, 3, None), ("L40S", 4, 4, 48_000), ("H100-SXM", 8, 2, 260_000)),
         },
         {
@@ -111,7 +111,7 @@ def sites() -> list[CatalogRow]:
             "usd_per_kwh": _figure(round(0.0939 * USD_PER_EUR, 4), eurostat, "derived"),
             "pue": _figure(1.15, EXAMPLE + "outside air for most of the year"),
             "gco2_per_kwh": _figure(39.32, "GoogleCloudPlatform/region-carbon-info: europe-north1, 2024", "measured"),
-            "max_power_kw": _figure(12, EXAMPLE + "the rented share of a hall"),
+            "max_power_kw": _figure(5, EXAMPLE + "the rented share of a hall"),
             "hosts": _hosts(("L40S", 4, 6, 48_000), ("H100-SXM", 8, 2, 260_000)),
         },
     ]  # fmt: skip
