@@ -23,8 +23,6 @@ SECOND_FORM = {
 }
 TUNED_USD_PER_MONTH = 400
 SECOND_FORM_USD_PER_MONTH = 1100
-TABLES_GIB = 89.5
-TABLES_WHY = "weights assumed: 187.8 million rows of 128 numbers (26 features, at most 40 million rows each)"
 MAINTENANCE = "maintenance of {} USD a month is an example: {}"
 
 
@@ -37,17 +35,7 @@ def with_tuning(models: Iterable[CatalogRow]) -> list[CatalogRow]:
 def with_second_form(models: Iterable[CatalogRow]) -> list[CatalogRow]:
     """Give recommendation models whose compressed form has to be made once and calibrated again each month."""
     why = MAINTENANCE.format(SECOND_FORM_USD_PER_MONTH, "new calibration as clicks drift, and a second form to release")
-    return [_weighed(_made(model, SECOND_FORM, SECOND_FORM_USD_PER_MONTH, why)) for model in models]
-
-
-def _weighed(model: CatalogRow) -> CatalogRow:
-    """Give the first DLRM its size, which its source does not state; it is needed where storage is priced."""
-    if model["name"] != "DLRM-Criteo":
-        return model
-    variants = model["variants"]
-    assert isinstance(variants, list)
-    told = [v | {"weights_gib": TABLES_GIB * (1.0 if v["precision"] == "fp32" else 0.25)} for v in variants]
-    return model | {"variants": told, "source": f"{model['source']}; {TABLES_WHY}"}
+    return [_made(model, SECOND_FORM, SECOND_FORM_USD_PER_MONTH, why) for model in models]
 
 
 def _made(model: CatalogRow, setup: CatalogRow, usd_per_month: float, why: str) -> CatalogRow:

@@ -19,8 +19,6 @@ CATALOGS = {
 }
 PERIODS = [{"name": "day", "hours": 14, "per_month": 365 / 12}, {"name": "night", "hours": 10, "per_month": 365 / 12}]
 NIGHT_SHARE = 0.3
-DAYS = 30
-"""Tables of embeddings are trained anew each day."""
 
 
 def _ranked(by_day: int, why: str) -> list[CatalogRow]:
@@ -56,9 +54,6 @@ def workloads() -> list[CatalogRow]:
             ("rank-partners", first, "partners"), [*US, *EU],
             _ranked(900_000, "partners who still send the features of the first model"),
             ("p99", {"e2e": 30}), ("AUC", "Criteo Terabyte", 0.999), as_measured, max_spot_fraction=0.5,
-            shedding={
-                "max_unserved_fraction": 0.1, "usd_per_request": 4e-9, "quality": "assumed", "source": EXAMPLE + "unranked goods",
-            },
         ),
     ]  # fmt: skip
 
@@ -100,28 +95,6 @@ def interruptions() -> list[CatalogRow]:
     ]  # fmt: skip
 
 
-def starts() -> list[CatalogRow]:
-    """Give what a replica costs that starts with the day."""
-    why = "tables of embeddings are loaded for twenty minutes, and half an hour of somebody's attention once in ten times"
-    return [{"name": "loading tables", "warm_up_hours": 0.33, "usd_per_start": 4, "quality": "assumed", "source": EXAMPLE + why}]
-
-
-def storage() -> list[CatalogRow]:
-    """Give what keeping tables in a region costs, and fetching those of every day."""
-    why = "two cents a GiB and month, and as much as a transfer between regions for each GiB fetched"
-    return [{"usd_per_gib_month": 0.02, "usd_per_gib_fetched": 0.02, "quality": "assumed", "source": EXAMPLE + why}]
-
-
-def price_rules() -> list[CatalogRow]:
-    """Give the company's own agreement; list prices stay in the catalog."""
-    return [
-        {
-            "name": "agreement with aws", "match": {"provider": "aws", "option": "on_demand"}, "percent": -12,
-            "quality": "assumed", "source": EXAMPLE + "a discount for spending that was promised",
-        }
-    ]  # fmt: skip
-
-
 def limits() -> list[CatalogRow]:
     """Give the quotas; each is an example, as no source states quotas or stock."""
     return [
@@ -143,13 +116,10 @@ def question() -> CatalogRow:
         "as_of": AS_OF,
         "periods": PERIODS,
         "catalogs": CATALOGS,
-        "policy": PRICED_MAKING | {"weight_versions_per_month": DAYS},
+        "policy": PRICED_MAKING,
         "workloads": workloads(),
         "limits": limits(),
         "people": people(),
         "data": data(),
         "interruptions": interruptions(),
-        "starts": starts(),
-        "storage": storage(),
-        "price_rules": price_rules(),
     }

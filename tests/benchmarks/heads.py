@@ -141,6 +141,34 @@ def with_jobs(**changes: object) -> Change:
     )
 
 
+def with_sites(**changes: object) -> Change:
+    """Give the question with the same fields changed at every site."""
+    return lambda q: q.replace(sites=[s.model_copy(update=changes) for s in q.sites])
+
+
+def without_limit(name: str) -> Change:
+    """Give the question without one limit."""
+    return lambda q: q.replace(limits=[x for x in q.limits if x.name != name])
+
+
+def free_power(q: Instance) -> Instance:
+    """Let electricity cost next to nothing; a tariff is never zero."""
+    free = [s.model_copy(update={"usd_per_kwh": s.usd_per_kwh.model_copy(update={"value": 1e-9})}) for s in q.sites]
+    return q.replace(sites=free)
+
+
+def without_sites(q: Instance) -> Instance:
+    """Own nothing."""
+    places = {s.region for s in q.sites}
+    workloads = [
+        w.model_copy(update={"regions_allowed": tuple(r for r in w.regions_allowed or () if r not in places)})
+        for w in q.workloads
+    ]
+    mine = [x for x in q.limits if x.match.provider != "own" and x.match.option != "owned"]
+    routes = [r for r in q.routes if r.provider != "own"]
+    return q.replace(sites=[], workloads=workloads, limits=mine, routes=routes)
+
+
 def without_jobs(q: Instance) -> Instance:
     """Train nothing."""
     return q.replace(workloads=[w for w in q.workloads if w.kind != "training"])
@@ -184,7 +212,17 @@ CASES = [
     Case("risk, and hours lost", "science", without("interruptions"), "risk"),
     Case("commitment: no reserved prices", "science", without_reserved, None, keeps_the_plan=False),
     Case("limits", "science", without("limits")),
+    Case("transfer", "company", without("routes"), "transfer"),
+    Case("power: the price of electricity", "company", free_power, "power"),
+    Case("power: no caps", "company", with_sites(max_power_kw=None)),
+    Case("carbon: no cap", "company", without_limit("carbon of our own rooms")),
+    Case("budget for machines", "company", without_limit("machines of our own")),
+    Case("owned: none", "company", without_sites, None, keeps_the_plan=False),
+    Case("training: none", "company", without_jobs, None, keeps_the_plan=False),
+    Case("people", "company", without("people"), "people"),
+    Case("licence per accelerator", "company", without_unit_licences, "licence"),
     Case("limits", "cv", without("limits")),
+    Case("transfer", "cv", without("routes"), "transfer"),
     Case("limits", "recommendation", without("limits")),
     Case("accuracy floor", "cv", without_floors),
     Case("accuracy floor", "recommendation", without_floors),
