@@ -391,11 +391,11 @@ def _site_references(document: Mapping[str, Any], known: Known) -> Iterator[Find
     cards = [a for _, a in _items(document, "catalogs", "accelerators") if isinstance(a.get("name"), str)]
     names = {alias: a["name"] for a in cards for alias in (a["name"], *_listed(a.get("aliases"))) if isinstance(alias, str)}
     watts = {a["name"] for a in cards if a.get("tdp_w") is not None}
-    rented = {(o.get("provider"), o.get("region")) for _, o in _items(document, "catalogs", "offers")}
+    rented = {(str(o.get("provider")), str(o.get("region"))) for _, o in _items(document, "catalogs", "offers")}
     sites, taken = list(_items(document, "sites")), set(_names(document, "limits"))
     yield from _twice(((p, (s.get("provider"), s.get("region"))) for p, s in sites), "a place of its own")
     for path, site in sites:
-        if (site.get("provider"), site.get("region")) in rented:
+        if (str(site.get("provider")), str(site.get("region"))) in rented:
             yield [*path, "region"], "a region where offers are rented", "a place of its own", "give the site a region of its own"
         for what, field in (("power", "max_power_kw"), ("carbon", "max_gco2_per_hour")):
             if site.get(field) is not None and f"{site.get('name')} {what}" in taken:

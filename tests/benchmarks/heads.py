@@ -151,6 +151,11 @@ def without_limit(name: str) -> Change:
     return lambda q: q.replace(limits=[x for x in q.limits if x.name != name])
 
 
+def free_routes(q: Instance) -> Instance:
+    """Let nothing that is sent cost anything."""
+    return q.replace(routes=[r.model_copy(update={"usd_per_gib": 0.0}) for r in q.routes])
+
+
 def free_power(q: Instance) -> Instance:
     """Let electricity cost next to nothing; a tariff is never zero."""
     free = [s.model_copy(update={"usd_per_kwh": s.usd_per_kwh.model_copy(update={"value": 1e-9})}) for s in q.sites]
@@ -212,7 +217,7 @@ CASES = [
     Case("risk, and hours lost", "science", without("interruptions"), "risk"),
     Case("commitment: no reserved prices", "science", without_reserved, None, keeps_the_plan=False),
     Case("limits", "science", without("limits")),
-    Case("transfer", "company", without("routes"), "transfer"),
+    Case("transfer", "company", free_routes, "transfer"),
     Case("power: the price of electricity", "company", free_power, "power"),
     Case("power: no caps", "company", with_sites(max_power_kw=None)),
     Case("carbon: no cap", "company", without_limit("carbon of our own rooms")),
@@ -222,7 +227,7 @@ CASES = [
     Case("people", "company", without("people"), "people"),
     Case("licence per accelerator", "company", without_unit_licences, "licence"),
     Case("limits", "cv", without("limits")),
-    Case("transfer", "cv", without("routes"), "transfer"),
+    Case("transfer", "cv", free_routes, "transfer"),
     Case("limits", "recommendation", without("limits")),
     Case("accuracy floor", "cv", without_floors),
     Case("accuracy floor", "recommendation", without_floors),
