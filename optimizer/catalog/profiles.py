@@ -1,17 +1,18 @@
 """Profiles: what one configuration was measured to do at one load point.
 
-Times ms, rates per second in ``unit``, for the whole deployment that was measured. Three kinds of load are never mixed:
-``concurrency`` (closed loop, central values), ``held_rate`` (open loop, a percentile was held) and ``max_throughput``
-(no latency was watched: never evidence for a latency target).
+Times ms, rates per second in ``unit``, for the whole deployment that was measured. Four kinds of load are never mixed:
+``concurrency`` (closed loop, central values), ``held_rate`` (open loop, a percentile was held), ``max_throughput``
+(no latency was watched: never evidence for a latency target) and ``single_stream`` (one request at a time, its time).
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from optimizer.catalog.record import Name, Positive, PositiveInt, Quality, Record, Text
+from optimizer.catalog.record import Name, NonNegative, Positive, PositiveInt, Quality, Record, Text
 
 __all__ = ["Latency", "Layout", "Load", "LoadKind", "Profile", "Quantity"]
 
@@ -22,6 +23,7 @@ class LoadKind(StrEnum):
     CONCURRENCY = "concurrency"
     HELD_RATE = "held_rate"
     MAX_THROUGHPUT = "max_throughput"
+    SINGLE_STREAM = "single_stream"
 
 
 class Quantity(StrEnum):
@@ -69,6 +71,8 @@ class Profile(Record):
 
     ``rate`` is the throughput that the source itself reports at the point, in ``unit``, where it does.
     ``input_tokens`` and ``output_tokens`` are null where the source's requests are its own (MLPerf).
+    ``service_variation``, only of ``single_stream``, is the squared coefficient of variation of the times of requests, whose mean
+    ``latency`` states as that of ``e2e``: 0 where all take the same time, 1 for exponential times.
     """
 
     model: Name
@@ -85,7 +89,20 @@ class Profile(Record):
     load: Load
     rate: Positive | None = None
     latency: tuple[Latency, ...] = ()
+    service_variation: Annotated[NonNegative | None, Field(le=100)] = None
     availability: Name = "available"
     as_of: Name | None = None
     quality: Quality = Quality.MEASURED
     source: Text
+
+    @model_validator(mode="after")
+    def _serves_one_at_a_time(self) -> Profile:
+        is_single = self.load.kind is LoadKind.SINGLE_STREAM
+        if is_single != (self.service_variation is not None):
+            raise ValueError("service_variation with single_stream load, and only there")
+        means = [x for x in self.latency if x.quantity is Quantity.E2E and x.statistic == "mean" and x.ms is not None]
+        if is_single and (len(means) != 1 or self.load.value != 1):
+            raise ValueError("single_stream load of 1 with one mean e2e time in ms")
+        if is_single and self.load.accelerators_measured != self.accelerators_per_replica:
+            raise ValueError("single_stream load on the accelerators of one replica")
+        return self

@@ -19,9 +19,12 @@ from optimizer.catalog import Option, Quality
 from optimizer.compile.judging import Judge, Verdict, accuracy_judged, kept_accuracy
 from optimizer.compile.offers import OfferTable, fits, offer_table
 from optimizer.compile.places import transfer_costs
+from optimizer.compile.queues import curve_for
 from optimizer.errors import InfeasibleError, Problem
 from optimizer.instance import Instance, Limit, Match, ServingWorkload, TrainingWorkload
 from optimizer.performance import Configuration, OptionTable, Performance
+from optimizer.performance.figures import Queue
+from optimizer.performance.staffing import Curve
 
 __all__ = [
     "CandidateTable",
@@ -108,6 +111,24 @@ class CandidateTable:
     def batch(self) -> npt.NDArray[np.bool_]:
         """Say which workloads are volumes, whose shares sum to one over all periods; shape (n_workloads,)."""
         return np.array([w.name in self.instance.batches for w in self.workloads], dtype=bool)
+
+    @cached_property
+    def queues(self) -> dict[int, Queue]:
+        """Give the queue of each candidate whose load is bounded by one."""
+        rows = (self.options[int(w)].queues for w in self.workload)
+        at = zip(rows, self.option_row.tolist(), strict=True)
+        return {k: queues[row] for k, (queues, row) in enumerate(at) if row in queues}
+
+    @cached_property
+    def curves(self) -> dict[int, Curve]:
+        """Give the load that replicas carry, of each candidate whose queue asks for less than the utilization cap would."""
+        cap, found = self.instance.policy.utilization_cap, {}
+        for k, queue in self.queues.items():
+            erlangs = float((self.load[k] @ self.shape[self.workload[k]]).max()) * cap
+            curve = curve_for(queue, cap, erlangs, f"/workloads/{self.owners[self.workload[k]].name}")
+            if curve is not None:
+                found[k] = curve
+        return found
 
     @cached_property
     def rejected(self) -> tuple[Rejected, ...]:

@@ -13,21 +13,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from optimizer.compile.bounds import most_instances, most_replicas
 from optimizer.compile.candidates import SMALLEST_LOAD, CandidateTable
 from optimizer.compile.dominance import crowded_pairs, is_power_of_two, outpriced_pairs, undominated_pairs
 from optimizer.compile.in_force import Changes, Held, move_steps
+from optimizer.compile.queues import QueueColumns
 from optimizer.compile.shedding import ShedColumns, shed_columns
 from optimizer.compile.starts import Steps, start_steps
 from optimizer.compile.switches import SwitchTable
 from optimizer.compile.training import TrainingTable
 from optimizer.costs.risk import penalty_usd_per_hour
-from optimizer.errors import InvalidInputError, Problem
 
 __all__ = ["Columns", "columns_of"]
 
 IntArray = npt.NDArray[np.int64]
-BIGGEST_COUNT = 10**9
-"""A count above this is a mistake in the input; integers stay exact in every backend far beyond it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +45,8 @@ class Columns:
     ``m[p, o, t]``: the next ``len(moves)`` columns count replicas more or fewer than the plan in force has.
     ``u[w, b, t]``: the next ``len(shed)`` columns are shares of demand left unserved.
     ``c``: one more column says whether anything in force changes, if a change must save something.
-    ``l[o]``: the last ``len(lot_commit)`` columns count lots of the commitments that are bought in lots.
+    ``l[o]``: the next ``len(lot_commit)`` columns count lots of the commitments that are bought in lots.
+    ``d[p, t, r]``, ``e[p, t, r]``: the last ``len(queues)`` columns choose and fill pieces of what servers in a cell carry.
     ``pool_candidate`` and ``pool_region`` have shape (n_pools,).
     """
 
@@ -69,6 +69,7 @@ class Columns:
     starts: Steps
     moves: Steps
     shed: ShedColumns
+    queues: QueueColumns
     lower: npt.NDArray[np.float64]
     upper: npt.NDArray[np.float64]
     integer: npt.NDArray[np.bool_]
@@ -121,7 +122,12 @@ class Columns:
     @property
     def first_lot(self) -> int:
         """Give the index of the first column that counts lots."""
-        return len(self.upper) - len(self.lot_commit)
+        return self.first_piece - len(self.lot_commit)
+
+    @property
+    def first_piece(self) -> int:
+        """Give the index of the first column that chooses a piece of what servers carry."""
+        return len(self.upper) - len(self.queues)
 
     @property
     def lot_commit(self) -> IntArray:
@@ -285,7 +291,11 @@ class Columns:
         of = [(table.workloads[d // table.load.shape[1]], d % table.load.shape[1], t) for d, t in demands]
         u = [f"u[{w.name},{w.classes[b].name}{when[t]}]" for w, b, t in of]
         lots = [f"lots{r[j][1:]}" for j in self.lot_commit]
-        return n + i + r + y + x + f + s + m + u + ["changed"] * (self.first_lot - self.first_changed) + lots
+        places = [divmod(cell, self.n_periods) for cell in self.queues.cell.tolist()]
+        cells = [f"{pools[p]},{offers.regions[self.pool_region[p]]}{when[t]}" for p, t in places]
+        pieces = [f"{c},from {n}]" for c, n in zip(cells, self.queues.first.tolist(), strict=True)]
+        told = [f"{letter}[{piece}" for letter in "de" for piece in pieces]
+        return n + i + r + y + x + f + s + m + u + ["changed"] * (self.first_lot - self.first_changed) + lots + told
 
 
 def columns_of(
@@ -309,7 +319,7 @@ def columns_of(
     used = switches.of_pools(pools[0], pools[1]).any(axis=1) | _switch_runs(switches, training).any(axis=1)
     switch, routing = np.flatnonzero(used), np.nonzero(busy)
     commit, commit_lower, commit_upper = _commitments(table, pools[0][pool[pair]], pair, offer[pair], count, changes, training)
-    room = _most_instances(table)
+    room = most_instances(table)
     fit = room[offer[pair]] * (table.offers.size[offer[pair]] // table.size[pools[0][pool[pair]]])
     upper = [np.minimum(count, fit), np.minimum(shared_upper, room[shared])]
     upper += [np.maximum(np.minimum(commit_upper, room[commit]), commit_lower)]
@@ -320,7 +330,9 @@ def columns_of(
     shed = shed_columns(table, _demand(table, table.class_workload[of], table.class_number[of], routing[2]))
     lot = table.offers.lot[commit]
     lots = (upper[2] // lot)[lot > 1]
+    queues = _queues(table, pools[0], pool[pair] * len(table.hours_share) + period, count)
     upper += [starting.upper(upper[0]), moving.upper(upper[0]), shed.upper, np.ones(int(changes.saving_usd_per_hour > 0)), lots]
+    upper += [queues.upper]
     whole = len(pair) + len(shared) + len(commit) + len(switch) + len(training)
     column = np.arange(sum(map(len, upper)))
     lower = np.zeros(len(column))
@@ -345,10 +357,18 @@ def columns_of(
         starts=starting,
         moves=moving,
         shed=shed,
+        queues=queues,
         lower=lower,
         upper=np.concatenate(upper).astype(np.float64),
-        integer=(column < whole) | (column >= len(column) - len(upper[-1]) - len(upper[-2])),
+        integer=(column < whole) | (column >= len(column) - sum(map(len, upper[-3:]))),
     )
+
+
+def _queues(table: CandidateTable, candidate: IntArray, cell: IntArray, most: IntArray) -> QueueColumns:
+    """Lay out the pieces of each cell's curve; ``cell`` and ``most`` are of replica columns, in order of cell."""
+    cells, first = np.unique(cell, return_index=True)
+    most = np.maximum.reduceat(most, first) if len(most) else most
+    return QueueColumns.of(table.curves, cells, candidate[cells // len(table.hours_share)], most)
 
 
 def _rentable(
@@ -385,7 +405,7 @@ def _cells(
     pair, period = np.nonzero(np.asarray(busy.any(axis=1))[pool] | (held > 0) | kept)
     order = np.lexsort((offer[pair], period, pool[pair]))
     pair, period = pair[order], period[order]
-    most = _most(table, candidate)
+    most = most_replicas(table, candidate)
     most = np.broadcast_to(most.max(axis=1, keepdims=True), most.shape) if starts else most
     return pair, period, held[pair, period], np.maximum(most[pool[pair], period], held[pair, period])
 
@@ -394,31 +414,6 @@ def _demand(table: CandidateTable, workload: IntArray, request_class: IntArray, 
     """Give (workload, class, period) as one number; a volume has one for all periods."""
     number = workload * table.load.shape[1] + request_class
     return np.asarray(number * len(table.hours_share) + np.where(table.batch[workload], 0, period))
-
-
-def _most_instances(table: CandidateTable) -> npt.NDArray[np.float64]:
-    """Give the most instances of each offer that there are and any one limit allows, infinite where none says; (n_offers,)."""
-    room = table.offers.available.copy()
-    for number, limit in enumerate(table.instance.all_limits):
-        if limit.match.speaks_of_replicas:
-            continue
-        counted = table.offers.limited[number]
-        if limit.max_accelerators is not None:
-            room[counted] = np.minimum(room[counted], limit.max_accelerators // table.offers.size[counted])
-        if limit.max_instances is not None:
-            room[counted] = np.minimum(room[counted], np.floor(limit.max_instances))
-    return room
-
-
-def _most(table: CandidateTable, candidate: IntArray) -> IntArray:
-    """Give the most replicas that all of a workload's demand needs of each candidate; shape (n_pools, n_periods)."""
-    load = np.einsum("pb,pbt->pt", table.load[candidate], table.shape[table.workload[candidate]])
-    if (load > BIGGEST_COUNT).any():
-        k = int(candidate[np.argmax(load.max(axis=1))])
-        found = f"{load.max():.3g} replicas of {table.configuration(k).label} would be needed"
-        place = f"/workloads/{table.owners[table.workload[k]].name}"
-        raise InvalidInputError("demand beyond counting", [Problem(None, place, found, f"at most {BIGGEST_COUNT:g}")])
-    return np.asarray(np.maximum(np.ceil(load + 1e-9), 1).astype(np.int64))
 
 
 def _shared(

@@ -32,11 +32,12 @@ def dominated_candidates(table: CandidateTable, switches: SwitchTable, changes: 
     """Give for each candidate the one that replaces it, or -1; shape (n_candidates,).
 
     y replaces x when both serve the same workload on the same accelerator, y's replica size divides x's, y needs no more replicas
-    for any class, y keeps at least x's accuracy where the floor is traffic-weighted, and every switch y belongs to, every limit
-    that counts y and every price of starts that charges y has x too.
+    for any class, servers of y carry at least what as many of x do, y keeps at least x's accuracy where the floor is
+    traffic-weighted, and every switch y belongs to, every limit that counts y and every price of starts that charges y has x too.
     Argument: take any plan and turn each replica of x into one of y on the same instance. It fits there (its size divides a
     size that fits, and is that size or a power of two, which no chain of sizes gives way to), uses no more accelerators, so every
-    supply row holds and the rent is the same; every class that x carried, y carries (loads are linear in this part); the
+    supply row holds and the rent is the same; every class that x carried, y carries (loads add up, and what servers carry grows
+    at least in proportion to their number, so that two queues made one carry what both did); the
     traffic-weighted accuracy does not fall, and a floor per request was settled when candidates were judged; the spot share of
     the pool y is a mean of two shares within the cap; no switch is turned on and no limit on variants counts more; two pools on
     one offer start and stop together no more often than apart (the positive part of a sum is at most the sum of positive parts),
@@ -46,6 +47,7 @@ def dominated_candidates(table: CandidateTable, switches: SwitchTable, changes: 
     """
     accuracy = _averaged_accuracy(table)
     telling = [n for n, limit in enumerate(table.instance.all_limits) if limit.match.speaks_of_replicas]
+    served = _Served(table)
     belongs = _words(np.concatenate([switches.candidate, table.limited[telling], changes.starts.candidate]))
     by = np.full(len(table), -1, dtype=np.int64)
     order = np.lexsort((np.arange(len(table)), table.rank, -table.accuracy, table.size, table.accelerator, table.workload))
@@ -55,14 +57,36 @@ def dominated_candidates(table: CandidateTable, switches: SwitchTable, changes: 
     for size in np.unique(count[count > 1]):  # groups of one size are compared all at once
         groups = begin[count == size]
         for some in np.array_split(groups, -(-len(groups) * size**2 // MOST_COMPARED)):
-            _mark_groups(table, accuracy, belongs, order[some[:, None] + np.arange(size)], by)
+            _mark_groups(table, accuracy, belongs, served, order[some[:, None] + np.arange(size)], by)
     while (by[by[by >= 0]] >= 0).any():  # the chain may lead over a dominated candidate: each is replaced by one that stays
         by = np.where((by >= 0) & (by[by] >= 0), by[by], by)
     for pool in range(len(table.workloads), len(table.owners)):
         for member in np.flatnonzero(table.is_member[pool]):
-            _mark_shared(table, accuracy, belongs, pool, int(member), by)
+            _mark_shared(table, accuracy, belongs, served, pool, int(member), by)
     by[[] if changes.in_force is None else changes.in_force.candidates] = -1
     return by
+
+
+class _Served:
+    """Which candidates' servers carry at least as much as which others', whatever their number; all do that have no curve."""
+
+    def __init__(self, table: CandidateTable) -> None:
+        self.curves = table.curves
+        self.has = np.isin(np.arange(len(table)), list(self.curves))
+
+    def covers(self, members: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Say of each group of members [y, x] whether y covers x; shape (n_groups, n_members, n_members)."""
+        found = np.broadcast_to(~self.has[members][:, :, None], (*members.shape, members.shape[1])).copy()
+        for group in np.flatnonzero(self.has[members].any(axis=1)):
+            found[group] = self.covers_between(members[group], members[group])
+        return found
+
+    def covers_between(self, y: npt.NDArray[np.int64], x: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Say [y, x] whether y covers x; shape (n_y, n_x)."""
+        found = np.broadcast_to(~self.has[y][:, None], (len(y), len(x))).copy()
+        for i, j in np.argwhere(self.has[y][:, None] & self.has[x][None, :]):
+            found[i, j] = self.curves[int(y[i])].covers(self.curves[int(x[j])])
+        return found
 
 
 def _averaged_accuracy(table: CandidateTable) -> npt.NDArray[np.float64]:
@@ -90,6 +114,7 @@ def _mark_groups(
     table: CandidateTable,
     accuracy: npt.NDArray[np.float64],
     belongs: npt.NDArray[np.uint64],
+    served: _Served,
     members: npt.NDArray[np.int64],
     by: npt.NDArray[np.int64],
 ) -> None:
@@ -104,6 +129,7 @@ def _mark_groups(
         better &= load[members][y] <= load[members][x]
     for word in belongs:
         better &= (word[members][y] & ~word[members][x]) == 0
+    better &= served.covers(members)
     earlier = np.arange(members.shape[1])[:, None] < np.arange(members.shape[1])[None, :]
     replaces = better & (~better.transpose(0, 2, 1) | earlier)
     found, first = replaces.any(axis=1), replaces.argmax(axis=1)
@@ -114,6 +140,7 @@ def _mark_shared(
     table: CandidateTable,
     accuracy: npt.NDArray[np.float64],
     belongs: npt.NDArray[np.uint64],
+    served: _Served,
     pool: int,
     member: int,
     by: npt.NDArray[np.int64],
@@ -138,6 +165,7 @@ def _mark_shared(
     better &= (x % y == 0) & ((x == y) | is_power_of_two(y))
     for word in belongs:
         better &= (word[shared][:, None] & ~word[own][None, :]) == 0
+    better &= served.covers_between(shared, own)
     for at in np.flatnonzero(better.any(axis=0)):
         by[(by == own[at]) | (np.arange(len(by)) == own[at])] = shared[better[:, at].argmax()]
 
@@ -196,7 +224,7 @@ def undominated_pairs(
         replaces &= changes.starts.no_dearer[np.ix_(rows, rows)]
         whole = counted[by_instances].any(axis=0)
         replaces &= ~whole[:, None] | (offers.size[rows][:, None] == offers.size[rows][None, :])
-        replaces &= _moves_whole_pools(replaces, offers.region[rows], _shares_spot(table, candidate[mine], here)[rows])
+        replaces &= _moves_whole_pools(replaces, offers.region[rows], _keeps_together(table, candidate[mine], here)[rows])
         equal = replaces & replaces.T
         rank = np.argsort(np.lexsort((np.arange(len(rows)), offers.region[rows])))
         keep[rows[(replaces & (~equal | (rank[:, None] < rank[None, :]))).any(axis=0)]] = False
@@ -263,20 +291,27 @@ def crowded_pairs(
     return np.asarray(moves & ~stuck[offer])
 
 
-def _shares_spot(table: CandidateTable, candidate: npt.NDArray[np.int64], offer: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Say which offers are in a region where a pool may rent spot up to a share of its replicas there; shape (n_offers,)."""
+def _keeps_together(
+    table: CandidateTable, candidate: npt.NDArray[np.int64], offer: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Say which offers are in a region where a pool may rent spot up to a share of its replicas there, or has a curve.
+
+    Shape (n_offers,).
+    """
     spot = np.array([price.option.value == "spot" for price in table.offers.prices], dtype=bool)[offer]
     share = np.array([owner.max_spot_fraction for owner in table.owners])[table.workload[candidate]]
-    return np.isin(table.offers.region, table.offers.region[offer[spot & (share < 1)]])
+    queued = np.isin(candidate, list(table.curves))
+    return np.isin(table.offers.region, table.offers.region[offer[queued | (spot & (share < 1))]])
 
 
 def _moves_whole_pools(
-    replaces: npt.NDArray[np.bool_], region: npt.NDArray[np.int64], shares_spot: npt.NDArray[np.bool_]
+    replaces: npt.NDArray[np.bool_], region: npt.NDArray[np.int64], kept_together: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.bool_]:
     """Say which replacements leave the spot shares of pools within their caps; shape (n_offers, n_offers).
 
     A pool is a candidate in one region. On-demand replicas that move elsewhere no longer hold down the share of the spot they
-    leave behind, so replacing leads out of a region with a capped share only to one that can take all of its offers.
+    leave behind, and servers that leave a queue take more load from it than as many carry alone; so replacing leads out of a
+    region with a capped share, or with such a queue, only to one that can take all of its offers.
     """
     regions, place = np.unique(region, return_inverse=True)
     takes = np.zeros((len(regions), len(region)), dtype=bool)
@@ -284,7 +319,7 @@ def _moves_whole_pools(
     takes_all = np.ones((len(regions), len(regions)), dtype=bool)
     np.logical_and.at(takes_all.T, place, takes.T)
     stays = place[:, None] == place[None, :]
-    return np.asarray(stays | ~shares_spot[None, :] | takes_all[place[:, None], place[None, :]])
+    return np.asarray(stays | ~kept_together[None, :] | takes_all[place[:, None], place[None, :]])
 
 
 def outpriced_pairs(
@@ -308,7 +343,9 @@ def outpriced_pairs(
     together, and the shares of whatever filled an instance sum to at most its price; a commitment that training jobs may occupy
     too (``held``, shape (n_offers,)) would be paid all the same and is never outpriced. A chain of replacements ends, since
     costs fall strictly. Where spot has a cap, replicas on demand stay while the same pool may rent spot, whose share they hold
-    down. Against a plan in force nothing is left out, since m replicas change more than one.
+    down. What has a curve replaces nothing, since m of its servers may carry less than the cap says, and is never replaced, since
+    one server fewer may leave more than its own load. Against a plan in force nothing is left out, since m replicas change more
+    than one.
     """
     offers = table.offers
     free = ~offers.limited.any(axis=0) & ~offers.draws.any(axis=0)
@@ -316,13 +353,15 @@ def outpriced_pairs(
     nearest = (table.transfer <= table.transfer.min(axis=2, keepdims=True)).all(axis=1)  # (n_workloads, n_regions)
     able = free[offer] & nearest[table.workload[candidate], offers.region[offer]]
     able &= np.sum(changes.starts.of_pairs(table, candidate, offer), axis=0) == 0
+    queued = np.isin(candidate, list(table.curves))
+    able &= ~queued
     switched = switches.usd_per_hour[candidate[able], offers.region[offer[able]]] / table.hours_share.min()
     alone = np.full(len(table), np.inf)
     np.minimum.at(alone, candidate[able], offers.usd_per_hour[offer[able]] + switched)
     replacement = _replacement_cost(table, np.unique(candidate), alone)
     share = offers.usd_per_hour[offer] * table.size[candidate] / offers.size[offer]
     outpriced = (replacement[candidate] < share * CLEARLY) & (changes.in_force is None)
-    outpriced &= ~_holds_down_spot(table, candidate, offer, outpriced) & ~held[offer]
+    outpriced &= ~_holds_down_spot(table, candidate, offer, outpriced) & ~held[offer] & ~queued
     shared = (table.size[candidate] < offers.size[offer]) | offers.committed[offer]
     kept_whole = np.zeros(len(offers), dtype=bool)
     kept_whole[offer[shared]] = True

@@ -56,6 +56,24 @@ def _assumed_limits(limits: Sequence[LimitUse]) -> list[str]:
     return found
 
 
+def _queues(table: CandidateTable, deployments: Sequence[Deployment]) -> list[str]:
+    """Say what pools of servers rest on, and how much the model's straight pieces may cost there."""
+    used = {(d.shared_pool or d.workloads[0], d.basis) for d in deployments if d.workloads}
+    queues = [k for k in table.queues if (table.owners[table.workload[k]].name, _basis(table, k)) in used]
+    if not queues:
+        return []
+    loss = max((table.curves[k].loss for k in queues if k in table.curves), default=0.0)
+    pooled = "as one queue" if table.queues[queues[0]].is_pooled else "each with a queue of its own"
+    return [
+        f"servers of one request at a time are staffed {pooled}, by Erlang-C with Allen-Cunneen's correction at its safe side, "
+        f"for Poisson arrivals at the stated rates; the model's straight pieces lose at most {loss:.1%} of what they carry"
+    ]
+
+
+def _basis(table: CandidateTable, k: int) -> str:
+    return table.options[int(table.workload[k])].estimate(int(table.option_row[k])).basis
+
+
 def assumptions_of(
     table: CandidateTable,
     deployments: Sequence[Deployment],
@@ -72,6 +90,7 @@ def assumptions_of(
     found += _assumed_limits(limits)
     found.append(f"replicas are loaded to at most {policy.utilization_cap:.0%} of the rate at which every target holds")
     found.append(f"requests of a pool are shared among its replicas by {policy.balancer} (policy.balancer)")
+    found += _queues(table, deployments)
     if any("derived" in d.basis or d.quality in (Quality.DERIVED, Quality.INTERPOLATED, Quality.MODELLED) for d in deployments):
         spread = policy.run_to_run_spread_factor
         found.append(

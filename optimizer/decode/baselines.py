@@ -77,6 +77,10 @@ def _cheapest(
     candidate, offer = mine[row], usable[at]
     load = np.array([_even(table, workload, x) for x in table.load[mine] @ table.shape[workload]])
     each = np.where(load > 0, np.maximum(np.ceil(load - 1e-9), 1), 0).astype(np.int64)
+    for n, k in enumerate(mine.tolist()):
+        if (curve := table.curves.get(k)) is not None:
+            erlangs = load[n] * table.instance.policy.utilization_cap
+            each[n] = np.maximum(each[n], [curve.needed(busy) if busy > 0 else 0 for busy in erlangs.tolist()])
     replicas, size = each.max(axis=1), table.size[candidate]
     rented = -(-each[row] * size[:, None] // offers.size[offer][:, None])
     instances = rented.max(axis=1)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from optimizer.compile import Compiled
+from optimizer.compile.queues import erlangs_of
 from optimizer.errors import AllocationError
 from solvers import Solution
 
@@ -134,6 +135,7 @@ def _balanced(compiled: Compiled, replicas: IntArray, shares: FloatArray, served
     columns = compiled.columns
     cell, key, load = columns.routing_cell, columns.routing_demand, columns.routing_load
     room = np.bincount(columns.replica_cell, weights=replicas, minlength=int(cell.max(initial=-1)) + 1).astype(np.float64)
+    room = _queued(compiled, room)
     shares = np.where(room[cell] > 0, shares, 0.0)
     total = np.bincount(key, weights=shares)
     if (total[key] <= 0.5 * served[key] - DUST).any():
@@ -145,6 +147,16 @@ def _balanced(compiled: Compiled, replicas: IntArray, shares: FloatArray, served
     for c in np.flatnonzero(used > room * (1 + OVERLOAD_TOLERANCE)):
         _add_replica(compiled, int(c), replicas)
     return shares
+
+
+def _queued(compiled: Compiled, room: FloatArray) -> FloatArray:
+    """Give the loads at the cap that replicas of each cell may carry: as many as they are, or what their queue allows."""
+    columns, table, found = compiled.columns, compiled.candidates, room.copy()
+    cap, staffed = table.instance.policy.utilization_cap, np.flatnonzero(room)
+    for c, k in zip(staffed.tolist(), columns.pool_candidate[staffed // columns.n_periods].tolist(), strict=True):
+        if k in table.curves:
+            found[c] = min(room[c], erlangs_of(table.queues[k], int(room[c])) / cap)
+    return found
 
 
 def _unload(

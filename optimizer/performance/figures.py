@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
@@ -15,12 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from optimizer.catalog import Quality
-from optimizer.instance import BatchWorkload, LatencyTarget, Policy, RequestClass, ServingWorkload, TrainingWorkload
+from optimizer.instance import Balancer, BatchWorkload, LatencyTarget, Policy, RequestClass, ServingWorkload, TrainingWorkload
 from optimizer.performance.profiles import Configuration
 
-__all__ = ["Answer", "Kind", "OptionTable", "Question", "Rejection", "RejectionCode", "ReplicaEstimate", "table_of"]
+__all__ = ["Answer", "Kind", "OptionTable", "Question", "Queue", "Rejection", "RejectionCode", "ReplicaEstimate", "table_of"]
 
 FloatArray = npt.NDArray[np.float64]
+
+POOLING = (Balancer.CENTRAL, Balancer.LEAST_WORK)
+"""Balancers behind which replicas are as one queue; behind the others each is reckoned to have requests of its own."""
 
 
 class RejectionCode(StrEnum):
@@ -53,7 +56,8 @@ class Kind(StrEnum):
     ``held``: a percentile was held at this rate, its queue included. ``derived``: a chain on a measured curve.
     ``modelled``: a chain on the roofline, or a held rate carried over to another model or accelerator.
     ``throughput``: measured with no latency watched, for workloads that have no latency target.
-    ``service``: a batch-1 server with a known service time; part C builds it.
+    ``service``: a server of one request at a time with a known service time, which keeps it busy at the rate; what several
+    may carry before a target is missed is a matter of their number (``queue``, ``staffing``).
     """
 
     HELD = "held"
@@ -63,16 +67,35 @@ class Kind(StrEnum):
     THROUGHPUT = "throughput"
 
 
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What the servers of a pool must keep: of each target, the wait, s, that at most a share of requests may exceed.
+
+    ``residual_s`` is the unit of time of their queue, the mean rest of a service that is going on, at the safe side; ``waits``
+    are (s, share), one a target, the share None where the mean is bounded. ``is_pooled``: whoever is free first serves the next.
+    """
+
+    residual_s: float
+    waits: tuple[tuple[float, float | None], ...]
+    is_pooled: bool
+
+    def slower(self, speed: float) -> Queue:
+        """Give the queue of servers at a share of the speed, for whom all times are as much longer."""
+        return Queue(self.residual_s / speed, tuple((wait_s / speed, tail) for wait_s, tail in self.waits), self.is_pooled)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ReplicaEstimate:
     """What one replica of a configuration does for a workload.
 
     Attributes
     ----------
-    rate_per_s : shape (n_classes,), the largest rate of each class alone at which every target holds, in the class's unit
+    rate_per_s : shape (n_classes,), the largest rate of each class alone at which every target holds, in the class's unit; of a
+        server (kind ``service``) the rate that keeps it busy
     latency_ms : shape (n_classes, n_targets), the value of each target's statistic at that rate, or the bound that was held
     basis : one line: which curve, shape, rule
     source : where the figures are from
+    queue : what bounds the load of several servers, of kind ``service`` under targets
     """
 
     configuration: Configuration
@@ -82,6 +105,7 @@ class ReplicaEstimate:
     kind: Kind
     basis: str
     source: str
+    queue: Queue | None = None
 
 
 Answer = ReplicaEstimate | Rejection
@@ -98,6 +122,7 @@ class OptionTable:
     rate_per_s : shape (n_configurations, n_classes)
     rank : shape (n_configurations,), the rank of each one's quality
     refused : how many were rejected, by code
+    queues : the queue of each row that has one
     """
 
     forms: tuple[Configuration, ...]
@@ -107,6 +132,7 @@ class OptionTable:
     refused: Mapping[RejectionCode, int]
     estimate: Callable[[int], ReplicaEstimate]
     reasons: Callable[[], tuple[tuple[Configuration, Rejection], ...]]
+    queues: Mapping[int, Queue] = field(default_factory=dict)
 
     @cached_property
     def configurations(self) -> tuple[Configuration, ...]:
@@ -134,6 +160,7 @@ class Question:
     allowed_quality: tuple[Quality, ...]
     spread_factor: float
     include_preview: bool
+    is_pooled: bool = True
 
     @classmethod
     def of(cls, workload: ServingWorkload | BatchWorkload | TrainingWorkload, model: str, policy: Policy) -> Question:
@@ -146,7 +173,8 @@ class Question:
         if not isinstance(workload, ServingWorkload):
             raise NotImplementedError(f"performance of a {workload.kind} workload is not built yet")
         factor = policy.run_to_run_spread_factor.value
-        return cls(model, workload.classes, workload.latency, workload.allowed_quality, factor, policy.include_preview)
+        pooled = policy.balancer in POOLING
+        return cls(model, workload.classes, workload.latency, workload.allowed_quality, factor, policy.include_preview, pooled)
 
     @property
     def has_lengths(self) -> bool:
@@ -199,6 +227,7 @@ def table_of(answers: Iterable[tuple[Configuration, Answer]], question: Question
         refused=Counter(why.code for _, why in rejected),
         estimate=kept.__getitem__,
         reasons=lambda: tuple(rejected),
+        queues={row: e.queue for row, e in enumerate(kept) if e.queue is not None},
     )
 
 
@@ -219,6 +248,7 @@ def joined(tables: Sequence[OptionTable]) -> OptionTable:
         refused=sum((Counter(t.refused) for t in tables), Counter()),
         estimate=estimate,
         reasons=lambda: tuple(entry for t in tables for entry in t.rejected),
+        queues={int(first) + row: queue for t, first in zip(tables, rows, strict=False) for row, queue in t.queues.items()},
     )
 
 
@@ -231,7 +261,8 @@ def transferred(answer: Answer, configuration: Configuration, factor: float, qua
         rate_per_s=answer.rate_per_s * factor,
         latency_ms=answer.latency_ms,
         quality=quality,
-        kind=Kind.MODELLED,
+        kind=Kind.SERVICE if answer.kind is Kind.SERVICE else Kind.MODELLED,
         basis=f"{because}: {answer.basis}",
         source=answer.source,
+        queue=answer.queue,
     )

@@ -22,7 +22,7 @@ from optimizer.instance import LatencyTarget, RequestClass
 from optimizer.performance.figures import Answer, Kind, Question, Rejection, RejectionCode, ReplicaEstimate
 from optimizer.performance.profiles import Configuration, configuration_of, is_same_shape
 
-__all__ = ["Held", "accepted", "held_answers", "held_rates", "refusal"]
+__all__ = ["Held", "accepted", "held_answers", "held_rates", "percentile_of", "refusal"]
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
@@ -153,13 +153,13 @@ def _strictest_held(profile: Profile, target: LatencyTarget) -> float | None:
         for time in profile.latency
         if time.at_most_ms is not None
         and time.quantity is target.quantity
-        and _percentile(time.statistic) >= target.percentile
+        and percentile_of(time.statistic) >= target.percentile
         and time.at_most_ms <= target.at_most_ms
     ]
     return min(bounds, default=None)
 
 
-def _percentile(statistic: str) -> float:
+def percentile_of(statistic: str) -> float:
     """Give the percentile that a statistic names as a fraction, 0 where it names none."""
     named = PERCENTILE.fullmatch(statistic)
     return float(named.group(1)) / 100.0 if named else 0.0

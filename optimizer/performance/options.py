@@ -1,9 +1,10 @@
 """Every configuration of a workload's model, with what one replica carries or the reason why it cannot.
 
-Sources of figures, best first: rates measured whole (``held``), curves and their chains (``serving``), other encoders
-(``encoders``), the roofline (``serving``, ``modelled``). A configuration that was measured is never modelled anew without its
-engine. A compressed variant without figures of its own takes those of the uncompressed form: as they are (a network with fewer or
-zero weights can always be run as the full one), or times a speed-up where a source for one is cited.
+Sources of figures, best first: rates measured whole (``held``), times of one request at a time (``service``), curves and their
+chains (``serving``), other encoders (``encoders``), the roofline (``serving``, ``modelled``). A configuration that was measured
+is never modelled anew without its engine. A compressed variant without figures of its own takes those of the uncompressed form:
+as they are (a network with fewer or zero weights can always be run as the full one), or times a speed-up where a source for one
+is cited.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from optimizer.catalog import Accelerator, Layout, Model, Profile, Variant, worst
+from optimizer.catalog import Accelerator, Layout, LoadKind, Model, Profile, Variant, worst
 from optimizer.instance import BatchWorkload, Instance, ServingWorkload, TrainingWorkload
-from optimizer.performance.data import ClassCurve, class_curves
+from optimizer.performance.data import ClassCurve, ServiceTime, class_curves
 from optimizer.performance.encoders import encoder_answers
 from optimizer.performance.figures import (
     Answer,
+    Kind,
     OptionTable,
     Question,
     Rejection,
@@ -31,8 +33,9 @@ from optimizer.performance.figures import (
 )
 from optimizer.performance.held import KINDS, held_answers
 from optimizer.performance.modelled import configurations_of, not_supported
-from optimizer.performance.profiles import Configuration, Curve, Shape, curves_by_configuration
+from optimizer.performance.profiles import Configuration, Curve, Shape, configuration_of, curves_by_configuration
 from optimizer.performance.roofline import Roofline
+from optimizer.performance.service import service_answers, service_times
 from optimizer.performance.serving import measured_answers, modelled_answers, roofline_source, sources_of
 from optimizer.performance.sheets import Column, Sheet, classes_of, columns_at, sheet_of
 from optimizer.performance.slowed import UNCHANGED, Slowdown, sliced, slowdown_of
@@ -123,7 +126,8 @@ class Performance:
             return None
         if key not in self._sheets:
             held = [p for p in self._profiles_of(model.name) if p.load.kind in KINDS]
-            alone = any(p.input_tokens and p.output_tokens for p in held)
+            singly = [p for p in self._profiles_of(model.name) if p.load.kind is LoadKind.SINGLE_STREAM]
+            alone = bool(singly) or any(p.input_tokens and p.output_tokens for p in held)
             self._sheets[key] = None if alone else self._new_sheet(question, model, held)
         return self._sheets[key]
 
@@ -166,6 +170,18 @@ class Performance:
         found = class_curves(question, model, configuration, mine, self._catalog, self._roofline)
         return tuple(replace(c, ttft_ms=c.ttft_ms / factor, tpot_ms=c.tpot_ms / factor) for c in found)
 
+    def services(self, workload: ServingWorkload, configuration: Configuration) -> tuple[ServiceTime, ...] | None:
+        """Give the service times behind an estimate of kind ``service``, one a class; None where there are none."""
+        question, model = self._question(workload)
+        slowed, variant = self._slowdown(workload, configuration) or UNCHANGED, model.variant(*configuration.variant)
+        form, whole = configuration.variant, replace(configuration, pattern=None, slots=1)
+        rows = [p for p in self._profiles_of(model.name) if p.load.kind is LoadKind.SINGLE_STREAM]
+        mine = [p for p in rows if configuration_of(p) == whole]
+        if not mine and variant is not None and form != (base := base_of(variant)):
+            mine = [p for p in rows if configuration_of(p) == whole.of_variant(*base)]
+        found = service_times(question, mine)
+        return None if found is None else tuple(replace(s, fixed_ms=s.fixed_ms / slowed.speed) for s in found)
+
     def _slowdown(self, workload: AnyWorkload, configuration: Configuration) -> Slowdown | None:
         """Give what sharing costs a replica of a configuration; None where there is no such pattern."""
         whole = self._slowed.get(workload.name, UNCHANGED)
@@ -190,7 +206,9 @@ class Performance:
         """
         names = {a.name for a in accelerators}
         profiles = [p for p in self._profiles_of(model.name) if p.accelerator in names]
-        answers = held_answers(question, profiles)
+        held = held_answers(question, profiles)
+        kept = {c: a for c, a in held.items() if isinstance(a, ReplicaEstimate)}
+        answers = held | service_answers(question, profiles) | kept
         if model.architecture == "encoder":
             answers = self._encoded(question, model, accelerators, answers) | answers
         elif question.has_lengths:
@@ -282,5 +300,8 @@ def _carried(variant: Variant, configuration: Configuration, answer: Answer, acc
     if isinstance(found, Rejection):
         return found
     factor, quality, because = found
+    if factor != 1.0 and isinstance(answer, ReplicaEstimate) and answer.kind is Kind.SERVICE:
+        message = f"{because}: what speeds rates up says nothing of the time of one request"
+        return Rejection(RejectionCode.NO_FIGURE, message, factor, 1.0)
     whole = worst([quality, answer.quality]) if isinstance(answer, ReplicaEstimate) else quality
     return transferred(answer, configuration, factor, whole, because)

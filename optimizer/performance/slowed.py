@@ -58,6 +58,7 @@ class Slowdown:
             latency_ms=answer.latency_ms / self.speed,
             quality=worst([answer.quality, self.quality]),
             basis=f"{self.because}: {answer.basis}",
+            queue=None if answer.queue is None else answer.queue.slower(self.speed),
         )
 
     def of_configuration(self, configuration: Configuration) -> Configuration:

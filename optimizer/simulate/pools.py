@@ -137,7 +137,9 @@ class _Reader:
                 number = asking.index((workload.name, asked.name))
                 used += rate / float(estimate.rate_per_s[number])
                 why = why or _why_not(estimate, owner)
-                curves = None if why else self.performance.curves(owner, configuration)
+                is_server = estimate.kind is Kind.SERVICE
+                figures = self.performance.services if is_server else self.performance.curves
+                curves = None if why else figures(owner, configuration)
                 if curves is None:
                     why = why or "rests on no curve"
                     continue

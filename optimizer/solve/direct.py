@@ -133,13 +133,14 @@ def _completed(compiled: Compiled, start: npt.NDArray[np.float64]) -> npt.NDArra
     kept = np.maximum(instances.max(axis=1)[columns.commit_offer], columns.lower[columns.first_commit : columns.first_switch])
     lots = np.ceil(kept / lot)
     start[columns.first_commit : columns.first_switch] = lots * lot
-    start[columns.first_lot :] = lots[columns.lot_commit]
+    start[columns.first_lot : columns.first_piece] = lots[columns.lot_commit]
     start = np.maximum(start, columns.lower)
     routed = np.zeros(len(columns.pool_candidate), dtype=bool)
     routed[columns.routing_pool[start[columns.first_routing : columns.first_start] > 0]] = True
     switched = columns.switch_pools[:, routed].any(axis=1) | columns.switch_runs[:, chosen].any(axis=1)
     start[columns.first_switch : columns.first_training] = switched
     replicas = start[: columns.first_instance]
+    start[columns.first_piece :] = columns.queues.of_counts(columns.replica_cell, replicas)
     start[columns.first_start : columns.first_move] = columns.starts.of_replicas(replicas)
     start[columns.first_move : columns.first_shed] = columns.moves.of_replicas(replicas)
     served = np.zeros(int(columns.routing_demand.max(initial=-1)) + 1)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from optimizer.instance import Instance
 from optimizer.plan import Plan, Verification
-from optimizer.verify import changes, charges, earnings, energy, identity, money, places, service, supply, training
+from optimizer.verify import changes, charges, earnings, energy, identity, money, places, queues, service, supply, training
 from optimizer.verify.facts import LOAD_TOLERANCE, Facts
 
 __all__ = ["LOAD_TOLERANCE", "RULES", "verify_plan"]
@@ -29,6 +29,7 @@ RULES: dict[str, Callable[[Facts], Iterator[str]]] = {
     "shares": service.shares_rule,
     "transfer": places.transfer_rule,
     "capacity": service.capacity_rule,
+    "queue": queues.queue_rule,
     "instances": supply.instances_rule,
     "limits": supply.limits_rule,
     "rent": money.rent_rule,

@@ -4,6 +4,7 @@ from optimizer.compile.rows.block import RowBlock, stacked
 from optimizer.compile.rows.change import change_rows, kept_rows, move_rows, start_rows
 from optimizer.compile.rows.demand import accuracy_rows, capacity_rows, demand_rows, switching_rows, use_rows
 from optimizer.compile.rows.energy import energy_rows
+from optimizer.compile.rows.queues import piece_rows, range_rows, staff_rows, staffed_rows
 from optimizer.compile.rows.supply import budget_rows, commitment_rows, instance_rows, limit_rows, lot_rows, spot_rows
 from optimizer.compile.rows.training import train_rows, train_use_rows
 
@@ -28,4 +29,8 @@ ROW_FAMILIES = (
     move_rows,
     change_rows,
     kept_rows,
+    staff_rows,
+    piece_rows,
+    staffed_rows,
+    range_rows,
 )

@@ -9,7 +9,7 @@ from optimizer.compile.columns import Columns
 from optimizer.compile.rows.block import RowBlock
 from optimizer.instance import Aggregation
 
-__all__ = ["accuracy_rows", "capacity_rows", "demand_rows", "switching_rows", "use_rows"]
+__all__ = ["accuracy_rows", "capacity_rows", "cell_name", "demand_rows", "switching_rows", "use_rows"]
 
 
 def demand_rows(table: CandidateTable, columns: Columns) -> RowBlock:
@@ -41,7 +41,7 @@ def capacity_rows(table: CandidateTable, columns: Columns) -> RowBlock:
         value=np.concatenate([columns.routing_load, -np.ones(len(columns.replica_pool))]),
         lower=np.full(len(cells), -np.inf),
         upper=np.zeros(len(cells)),
-        name=lambda r: _cell_name(table, columns, int(cells[r])),
+        name=lambda r: cell_name(table, columns, int(cells[r])),
     )
 
 
@@ -64,7 +64,7 @@ def switching_rows(table: CandidateTable, columns: Columns) -> RowBlock:
         value=np.concatenate([np.ones(len(rows)), -np.ones(int(count.sum()))]),
         lower=np.full(len(rows), -np.inf),
         upper=np.zeros(len(rows)),
-        name=lambda r: f"{_cell_name(table, columns, int(cell[r]))},{columns.routing_class[routed[r]]}",
+        name=lambda r: f"{cell_name(table, columns, int(cell[r]))},{columns.routing_class[routed[r]]}",
     )
 
 
@@ -127,7 +127,8 @@ def _demand_name(table: CandidateTable, key: int) -> str:
     return found + _when(table, period)
 
 
-def _cell_name(table: CandidateTable, columns: Columns, cell: int) -> str:
+def cell_name(table: CandidateTable, columns: Columns, cell: int) -> str:
+    """Name a pool in a period for people."""
     pool, period = divmod(cell, columns.n_periods)
     k = columns.pool_candidate[pool]
     name = f"{table.owners[table.workload[k]].name},{table.configuration(k).label}"

@@ -1,0 +1,200 @@
+"""Servers of one request at a time: from the service times of profiles to what one server does and what a wait may be.
+
+A profile measured one request at a time states the mean time of a request and how it varies. A target on the whole time,
+less the service's own percentile, leaves a budget for the wait; the smallest of a workload's classes holds for their queue, since
+nobody in it knows who waits with him. The residual time ``E[S^2] / (2 E[S])`` is that of the class with the largest: no mix of
+classes has a larger one. How many servers keep the budget at which load is worked out in ``staffing``; nothing here counts them.
+
+Percentiles of the service that nobody measured are the larger of a gamma's and a lognormal's of the same mean and variability.
+Times s, but for targets and profiles, ms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
+
+import numpy as np
+
+from optimizer.catalog import LoadKind, Profile, Quality, Quantity, worst
+from optimizer.instance import RequestClass
+from optimizer.performance.data import ServiceTime
+from optimizer.performance.figures import Answer, Kind, Question, Queue, Rejection, RejectionCode, ReplicaEstimate
+from optimizer.performance.held import percentile_of
+from optimizer.performance.profiles import Configuration, configuration_of, is_same_shape
+
+__all__ = ["LEAST_VARIATION", "SAFE_TAIL", "SAFE_WAIT", "service_answers", "service_quantile", "service_times"]
+
+LEAST_VARIATION = 1.0
+"""Service that varies less is counted as if it varied so: the formula is up to 31 % low there (docs/latency.md, table 7)."""
+SAFE_WAIT = 1.15
+"""Factor on waits, since the formula is up to 10 % low for service that varies more (docs/latency.md, table 7)."""
+SAFE_TAIL = 0.9
+"""Factor on the share of requests that may be served longer than reckoned: some of those that wait are served long as well."""
+ROUNDED_DOWN = 1.0 - 1e-12
+"""So that what is added up to a target is never above it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """One class on a server: its profile, mean time, s, and squared coefficient of variation, and its unit's count a request."""
+
+    profile: Profile
+    mean_s: float
+    variation: float
+    units: float
+
+    @property
+    def residual_s(self) -> float:
+        """Give the mean rest of a service that an arrival finds going on, s."""
+        return self.mean_s * (1.0 + max(self.variation, LEAST_VARIATION)) / 2
+
+    def at_s(self, percentile: float | None) -> float:
+        """Give the mean, or a percentile as measured or as the worse of two distributions has it, s."""
+        if percentile is None:
+            return self.mean_s
+        percentile = 1.0 - SAFE_TAIL * (1.0 - percentile)
+        stated = [(percentile_of(x.statistic), x.ms) for x in self.profile.latency if x.quantity is Quantity.E2E and x.ms]
+        known = [ms / 1e3 for p, ms in stated if p >= percentile]
+        return min(known, default=self.mean_s * service_quantile(self.variation, percentile))
+
+
+def service_answers(question: Question, profiles: Sequence[Profile]) -> dict[Configuration, Answer]:
+    """Answer for every configuration that was measured one request at a time: an estimate or a reason."""
+    groups: dict[Configuration, list[Profile]] = defaultdict(list)
+    for profile in profiles:
+        if profile.load.kind is LoadKind.SINGLE_STREAM:
+            groups[configuration_of(profile)].append(profile)
+    return {configuration: _answer(question, configuration, mine) for configuration, mine in groups.items()}
+
+
+def service_times(question: Question, profiles: Sequence[Profile]) -> tuple[ServiceTime, ...] | None:
+    """Give each class's time on a server that was measured one request at a time, as data; None where it was not."""
+    found = _served(question, [p for p in profiles if p.load.kind is LoadKind.SINGLE_STREAM])
+    if isinstance(found, Rejection):
+        return None
+    return tuple(ServiceTime(fixed_ms=x.mean_s * 1e3, variation=x.variation) for x in found)
+
+
+def _answer(question: Question, configuration: Configuration, profiles: Sequence[Profile]) -> Answer:
+    served = _served(question, profiles)
+    if isinstance(served, Rejection):
+        return served
+    alone = np.array([[x.at_s(t.percentile) for t in question.targets] for x in served]).reshape(len(served), -1)
+    asked = np.array([t.at_most_ms / 1e3 / question.spread_factor for t in question.targets])
+    budget = (asked - alone).min(axis=0) if len(asked) else asked
+    if (budget < 0).any():
+        return _too_slow(question, alone)
+    tails = [None if t.percentile is None else 1.0 - t.percentile for t in question.targets]
+    waits = tuple(zip(budget.tolist(), tails, strict=True))
+    residual_s = SAFE_WAIT * max(x.residual_s for x in served)
+    quality = worst([*(x.profile.quality for x in served), Quality.DERIVED if waits else Quality.MEASURED])
+    each = ", ".join(dict.fromkeys(f"{x.mean_s * 1e3:.4g} ms (variability {x.variation:g})" for x in served))
+    return ReplicaEstimate(
+        configuration=configuration,
+        rate_per_s=np.array([x.units / x.mean_s for x in served]),
+        latency_ms=(budget + alone) * (1e3 * question.spread_factor * ROUNDED_DOWN),
+        quality=quality,
+        kind=Kind.SERVICE,
+        basis=f"one request at a time, each {each}",
+        source=served[0].profile.source,
+        queue=Queue(residual_s, waits, question.is_pooled) if waits else None,
+    )
+
+
+def _served(question: Question, profiles: Sequence[Profile]) -> list[_Served] | Rejection:
+    """Give each class on the server: the slowest row of its lengths."""
+    profiles = [p for p in profiles if p.availability != "preview" or question.include_preview]
+    if not profiles:
+        return Rejection(RejectionCode.PREVIEW, "measured on a preview system; policy.include_preview is off")
+    if any(t.quantity is Quantity.TPOT for t in question.targets):
+        return Rejection(RejectionCode.NO_FIGURE, "measured one request at a time, whole; asked for the time of a token")
+    found = []
+    for asked in question.classes:
+        lengths = (asked.input_tokens, asked.output_tokens)
+        rows = [p for p in profiles if is_same_shape((p.input_tokens, p.output_tokens), lengths)]
+        if not rows:
+            return Rejection(RejectionCode.SHAPE, f"not measured one request at a time at the lengths of class {asked.name}")
+        units = [(_units(p, asked), p) for p in rows]
+        known = [_Served(p, _mean_s(p), p.service_variation or 0.0, u) for u, p in units if u is not None]
+        if not known:
+            return Rejection(RejectionCode.UNIT, f"measured in {rows[0].unit}, class {asked.name} counts {asked.rate.unit}")
+        found.append(max(known, key=lambda x: (x.mean_s * (1 + x.variation), x.profile.source)))
+    return found
+
+
+def _mean_s(profile: Profile) -> float:
+    return next(x.ms for x in profile.latency if x.statistic == "mean" and x.ms is not None) / 1e3
+
+
+def _units(profile: Profile, asked: RequestClass) -> float | None:
+    """Give how many of the class's unit a request is; None where nothing says."""
+    if profile.unit == asked.rate.unit:
+        return 1.0
+    return float(asked.output_tokens) if asked.rate.unit == "tokens/s" and asked.output_tokens else None
+
+
+def _too_slow(question: Question, alone_s: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Rejection:
+    """Name the class and target whose time without any wait is furthest over its bound, with both numbers."""
+    times = alone_s * (1e3 * question.spread_factor)
+    bounds = np.array([t.at_most_ms for t in question.targets])
+    number, which = divmod(int((times / bounds).argmax()), len(bounds))
+    target, time = question.targets[which], float(times[number, which])
+    return Rejection(
+        RejectionCode.LATENCY,
+        f"{target.quantity} of class {question.classes[number].name} is {time:.4g} ms at {target.statistic} when nothing waits "
+        f"(x {question.spread_factor:g} for spread), asked at most {target.at_most_ms:g} ms",
+        time,
+        target.at_most_ms,
+    )
+
+
+@lru_cache(maxsize=4096)
+def service_quantile(variation: float, percentile: float) -> float:
+    """Give the larger percentile of a gamma and a lognormal of mean 1 and a squared coefficient of variation.
+
+    >>> round(service_quantile(1.0, 0.95), 3), round(-math.log(0.05), 3), service_quantile(0.0, 0.99)
+    (2.996, 2.996, 1.0)
+    """
+    if variation == 0:
+        return 1.0
+    spread = math.log1p(variation)
+    lognormal = math.exp(NormalDist().inv_cdf(percentile) * math.sqrt(spread) - spread / 2)
+    shape, low, high = 1.0 / variation, 0.0, 1.0
+    while _gamma_below(shape, high * shape) < percentile:
+        low, high = high, 2 * high
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _gamma_below(shape, middle * shape) < percentile else (low, middle)
+    return max(lognormal, high)
+
+
+def _gamma_below(shape: float, x: float) -> float:
+    """Give the probability that a gamma of a shape and scale 1 is at most x: its series, or the fraction of its rest.
+
+    Source: Abramowitz and Stegun (1964), 6.5.29 and 6.5.31.
+    """
+    weight = math.exp(shape * math.log(x) - x - math.lgamma(shape))
+    if x < shape + 1:
+        term = total = 1.0 / shape
+        k = shape
+        while term > total * 1e-17:
+            k += 1
+            term *= x / k
+            total += term
+        return weight * total
+    low, c = x + 1 - shape, 1e300  # Lentz's method
+    d = 1.0 / low
+    rest = d
+    for k in range(1, 10_000):
+        step = -k * (k - shape)
+        low += 2
+        d, c = 1.0 / (step * d + low), low + step / c
+        rest *= d * c
+        if abs(d * c - 1) < 1e-16:
+            break
+    return 1.0 - weight * rest
