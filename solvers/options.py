@@ -24,6 +24,7 @@ class SolveOptions:
     seed : of the backend's own randomness, 0 to 2^31 − 1
     start : shape (n,), a point to start from, NaN where unknown; a hint that never changes the optimum
     want_duals : ask for row duals and reduced costs; only for a model without integers
+    small : one of many small models: backends that can leave out what pays on large ones only (restarts, symmetry, heuristics)
 
     Raises
     ------
@@ -36,6 +37,7 @@ class SolveOptions:
     seed: int = 0
     start: FloatArray | None = None
     want_duals: bool = False
+    small: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what has no meaning; turn numbers into plain floats and ints."""
@@ -44,8 +46,9 @@ class SolveOptions:
         _set(self, "relative_gap", _real("relative_gap", self.relative_gap, 0.0, 1.0))
         _set(self, "threads", _whole("threads", self.threads, 1, 1024))
         _set(self, "seed", _whole("seed", self.seed, 0, 2**31 - 1))
-        if not isinstance(self.want_duals, bool):
-            raise OptionError(f"want_duals: expected True or False, found {self.want_duals!r}")
+        for field in ("want_duals", "small"):
+            if not isinstance(getattr(self, field), bool):
+                raise OptionError(f"{field}: expected True or False, found {getattr(self, field)!r}")
         if self.start is not None:
             _set(self, "start", _start(self.start))
 

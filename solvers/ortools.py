@@ -42,6 +42,7 @@ from solvers.solution import Limit, Solution, Termination
 
 IN_PROCESS_NONZEROS = 1_000
 IN_PROCESS_SECONDS = 1.0
+SMALL_SECONDS = 3.0  # the same for models said to be small, of which there are many
 GRACE_S = 5.0  # past its own time limit before a sub-solver is stopped from outside
 POLL_S = 0.05
 SCALE_EXPONENT = 14  # the largest cost is scaled to at most 2^14: HiGHS, at costs of 1e-5, errs by its tolerance of 1e-7
@@ -186,9 +187,9 @@ class Run:
             return Claim(Termination.NO_SOLUTION_FOUND, Limit.TIME)
         if SUB_SOLVERS[self.key].interruptible:
             return self.in_process(limit)
-        short = limit is not None and limit <= IN_PROCESS_SECONDS
+        short = limit is not None and limit <= (SMALL_SECONDS if self.options.small else IN_PROCESS_SECONDS)
         if (short or self.model.n_nonzeros <= IN_PROCESS_NONZEROS) and self.options.threads == 1 and can_silence():
-            claim = self.in_process(IN_PROCESS_SECONDS if limit is None else min(limit, IN_PROCESS_SECONDS))
+            claim = self.in_process(limit if short else IN_PROCESS_SECONDS if limit is None else min(limit, IN_PROCESS_SECONDS))
             if short or claim.limit is not Limit.TIME or (limit is not None and self.seconds() >= limit) or self.cancelled():
                 return claim
         return self.in_child(None if limit is None else max(0.01, limit - self.seconds()))
@@ -430,6 +431,10 @@ def _parameters(options: SolveOptions, key: str, limit: float | None, files: boo
         parameters.highs.int_options["threads"] = options.threads
         parameters.highs.double_options["primal_feasibility_tolerance"] = ROW_TOLERANCE
         parameters.highs.double_options["mip_feasibility_tolerance"] = ROW_TOLERANCE
+        if options.small:  # a third less time on blocks of a few dozen integers; several times more on whole models
+            parameters.highs.double_options["mip_heuristic_effort"] = 0.0
+            parameters.highs.bool_options["mip_detect_symmetry"] = False
+            parameters.highs.bool_options["mip_allow_restart"] = False
         if files:
             parameters.highs.string_options["mip_improving_solution_file"] = "improving"
     elif key == "scip":

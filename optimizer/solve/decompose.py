@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from optimizer.solve.blocks import Blocks, FloatArray
 from optimizer.solve.direct import Cancel, Wishes
 from optimizer.solve.improve import improve, start_whole
 from optimizer.solve.master import DEAREST_SLACK, clipped, combined_bound, master_model, slack_prices
-from optimizer.solve.pricing import price_exactly, price_narrowly, price_roughly, price_stubborn
+from optimizer.solve.pricing import price_exactly, price_roughly, price_stubborn
 from optimizer.solve.search import Search, new_search
 from solvers import Backend, Model, Progress, Solution, Termination
 
@@ -25,25 +24,23 @@ __all__ = ["decomposed"]
 
 logger = logging.getLogger(__name__)
 
-PRICING: dict[str, Callable[[Search, FloatArray], FloatArray]] = {
-    "rough": price_roughly,
-    "deep": partial(price_roughly, deep=True),
-    "narrow": price_narrowly,
-    "exact": price_exactly,
-}
-ROUNDS = {"rough": 40, "deep": 20, "narrow": 8, "exact": 12}
-"""The most rounds of each kind of pricing: two options a part of demand, three, the backend on few columns, on all."""
+ROUNDS = {"rough": 40, "deep": 20, "exact": 20}
+"""The most rounds of each kind of pricing: two options a part of demand, three, the backend."""
 START_SHARE = 0.4
 """Share of the time that the whole model is given where pricing without a solver found no plan of the whole."""
 LARGEST_WHOLE = 300_000
 """Non-zeros up to which the whole model is handed to the backend for what is left."""
-SHARES = {"rough": 0.25, "deep": 0.3, "narrow": 0.35, "exact": 0.75}
+SHARES = {"rough": 0.25, "deep": 0.3, "exact": 0.6}
 """Share of the time at which each kind of pricing ends; exact pricing has one round in any case."""
+IMPROVED_SHARE = 0.75
+"""Share of the time at which neighbourhoods give way to more exact pricing, if they have not ended before."""
+FINE = 1.5
+"""Times the asked gap that prices alone may leave when blocks are solved finely."""
 MOST_STUBBORN = 50
 """Blocks without a heuristic plan that are solved in every round; with more, exact pricing comes at once."""
 SMOOTHING = 0.5
 """Weight of the best prices so far against the master's latest."""
-SETTLED = {"rough": 2.0, "deep": 0.5, "narrow": 0.3, "exact": 0.2}
+SETTLED = {"rough": 2.0, "deep": 0.5, "exact": 0.2}
 """Share of the asked gap within which master and bound have met, for each kind of pricing."""
 
 
@@ -66,13 +63,16 @@ def decomposed(
     if start is not None:
         _start_from(search, start)
     slack = slack_prices(blocks)
-    for depth in PRICING:
-        if depth == "exact" and search.values is None:
+    for depth in ROUNDS:
+        if depth == "exact" and search.values is None and model.n_nonzeros <= LARGEST_WHOLE:
             _solve_whole(search, START_SHARE * search.clock.limit_s)
         slack = _settle(search, slack, depth)
         if depth != "rough":
             start_whole(search)
-    improve(search)
+    improve(search, IMPROVED_SHARE * search.clock.limit_s)
+    _settle(search, slack, "exact", SHARES["exact"] + IMPROVED_SHARE)
+    start_whole(search)
+    improve(search, search.clock.limit_s)
     _solve_whole(search, search.clock.left_s)
     return search.solution()
 
@@ -98,16 +98,19 @@ def _solve_whole(search: Search, limit_s: float) -> None:
         search.prove(answer.dual_bound)
 
 
-def _settle(search: Search, slack: FloatArray, depth: str) -> FloatArray:
+def _settle(search: Search, slack: FloatArray, depth: str, share: float = 0.0) -> FloatArray:
     """Let prices settle: price blocks, mix their plans, smooth the duals; give the slack prices as they have grown."""
     blocks, duals, centre, best = search.blocks, search.duals, search.duals, -math.inf
-    exact, idle = depth == "exact", False
+    exact, idle, loss, fine, until_s = depth == "exact", False, 0.0, share > 0, (share or SHARES[depth]) * search.clock.limit_s
     for turn in range(ROUNDS[depth]):
-        if search.done or (search.clock.used_s > SHARES[depth] * search.clock.limit_s and not (exact and turn == 0)):
+        if search.done or (search.clock.used_s > until_s and not (exact and turn == 0)):
             break
         before = len(search.plans)
-        bounds = PRICING[depth](search, duals)
-        if depth in ("rough", "deep") and 0 < blocks.count - len(search.heuristic_blocks) <= MOST_STUBBORN:
+        if exact:
+            bounds, loss = price_exactly(search, duals, fine=fine)
+        else:
+            bounds = price_roughly(search, duals, deep=depth == "deep")
+        if not exact and 0 < blocks.count - len(search.heuristic_blocks) <= MOST_STUBBORN:
             price_stubborn(search, duals)
         if search.infeasible:
             break
@@ -126,17 +129,22 @@ def _settle(search: Search, slack: FloatArray, depth: str) -> FloatArray:
         slack = np.where(broken, np.minimum(3 * slack, DEAREST_SLACK), slack)
         apart = (answer.objective - best) / max(abs(answer.objective), 1e-9)
         logger.info(
-            "%6.1f s %s %d: bound %.6g, best %.6g, master %.6g%s, plans %d (+%d)",
+            "%6.1f s %s %d: bound %.6g, best %.6g, loss %.3g, master %.6g%s, plans %d (+%d)",
             search.clock.used_s,
             depth,
             turn,
             bound,
             best,
+            loss,
             answer.objective,
             f", {broken.sum()} rows broken" if broken.any() else "",
             len(search.plans),
             len(search.plans) - before,
         )
+        asked = search.wishes.relative_gap
+        fine = exact and apart - loss / max(abs(answer.objective), 1e-9) <= FINE * asked
+        if exact and not broken.any() and apart <= asked:
+            start_whole(search)
         latest = search.followers.follow(blocks, clipped(blocks, answer.row_duals[: len(blocks.coupling)]))
         if not broken.any() and (apart <= SETTLED[depth] * search.wishes.relative_gap):
             search.duals = centre

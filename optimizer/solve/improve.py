@@ -35,12 +35,6 @@ def start_whole(search: Search) -> None:
     blocks = search.blocks
     if search.infeasible or search.clock.stopped or len(np.unique(search.plans.block)) < blocks.count:
         return
-    if search.values is None:
-        construct(search)
-    regret = search.plans.priced(search.duals)
-    least = np.full(blocks.count, np.inf)
-    np.minimum.at(least, search.plans.block, regret)
-    regret = regret - least[search.plans.block]
     for slack in (None, 100 * slack_prices(blocks)) if search.values is None else (None,):
         master = master_model(blocks, search.plans, slack)
         answer = search.solve(master.model, search.wishes.relative_gap / 4, limit_s=MASTER_SHARE * search.clock.limit_s)
@@ -54,6 +48,8 @@ def start_whole(search: Search) -> None:
         else:
             _mend(search, values)
         break
+    if search.values is None:
+        construct(search)
     logger.info("%6.1f s whole master: cost %.6g, gap %s", search.clock.used_s, search.cost, search.gap)
 
 
@@ -111,16 +107,16 @@ def _replanned(search: Search, chosen: IntArray, values: FloatArray, slack: Floa
     return found
 
 
-def improve(search: Search) -> None:
+def improve(search: Search, until_s: float) -> None:
     """Plan neighbourhoods anew, round and round, larger each time that a round finds nothing."""
     blocks = search.blocks
     if search.values is None:
         return
     size = min(FIRST_SIZE, blocks.count)
-    while not search.done:
+    while not search.done and search.clock.used_s < until_s:
         found = False
         for chosen in _neighbourhoods(search, size):
-            if search.done:
+            if search.done or search.clock.used_s >= until_s:
                 return
             better = _replanned(search, chosen, search.values)
             found |= better is not None and search.believe(better)

@@ -8,19 +8,19 @@ from optimizer.solve.blocks import BoolArray, FloatArray, IntArray
 from optimizer.solve.parts import block_model
 from optimizer.solve.plans import Plans, Ragged
 from optimizer.solve.search import Search
+from optimizer.solve.workers import BATCH
 from solvers import SolveOptions, Termination
 
-BOUND_SHARE = 0.25
+BOUND_SHARE = 0.4
 """Share of the asked gap that blocks not solved to the end may cost the bound."""
-SHORT_TURN_S, LONG_TURN = 1.0, 0.05
-"""Seconds that a block may take at first; share of all time in a second turn, where it may still lose much."""
-
+COARSE_GAP, COARSE_SHARE, FINE_SHARE = 1e-3, 0.75, 0.2
+"""To which gap a block is solved at first, at least and as a share of the asked one; and, where it may still lose much, then."""
+TURN_S = 2.02
+"""Seconds that a block may take in a turn."""
 STUBBORN_S, STUBBORN_GAP = 0.3, 0.01
 """What a block without a heuristic plan may take while prices are rough."""
-FEW, LEFT_NARROW = 25, 0.05
-"""Replica columns of a block that are tried first; share of what may be lost that is left alone then."""
 
-__all__ = ["price_exactly", "price_narrowly", "price_roughly", "price_stubborn"]
+__all__ = ["price_exactly", "price_roughly", "price_stubborn"]
 
 
 def price_roughly(search: Search, duals: FloatArray, *, deep: bool = False) -> FloatArray:
@@ -31,22 +31,6 @@ def price_roughly(search: Search, duals: FloatArray, *, deep: bool = False) -> F
     search.heuristic_blocks = np.union1d(search.heuristic_blocks, found.block)
     search.plans = search.plans.joined(found)
     return _known(search, duals)
-
-
-def price_narrowly(search: Search, duals: FloatArray) -> FloatArray:
-    """Add plans that the backend finds among few columns; give what the best plan known of each block costs at the duals."""
-    _narrow(search, search.blocks.reduced_costs(duals), duals)
-    return _known(search, duals)
-
-
-def _narrow(search: Search, cost: FloatArray, duals: FloatArray) -> tuple[BoolArray, FloatArray, FloatArray]:
-    """Improve plans among few columns; give what columns are left, what plans cost then, and what they cost at least."""
-    reduction, most = search.reduction, price_roughly(search, duals, deep=True)
-    kept = reduction.keep(cost, most)
-    bounds = np.minimum(np.maximum(reduction.least(cost, kept), _settled(search, kept, most)), most)
-    _solve_blocks(search, cost, reduction.narrowed(cost, kept, FEW), most, bounds.copy(), SHORT_TURN_S, proving=False)
-    kept = reduction.keep(cost, most)
-    return kept, most, np.minimum(np.maximum(bounds, reduction.least(cost, kept)), most)
 
 
 def price_stubborn(search: Search, duals: FloatArray) -> None:
@@ -66,16 +50,23 @@ def price_stubborn(search: Search, duals: FloatArray) -> None:
     search.plans = search.plans.joined(_plans(search, found))
 
 
-def price_exactly(search: Search, duals: FloatArray) -> FloatArray:
-    """Add the best plan of every block, as far as time allows; give what a plan of each costs at least at the duals.
+def price_exactly(search: Search, duals: FloatArray, *, fine: bool = False) -> tuple[FloatArray, float]:
+    """Add good plans of every block; give what a plan of each costs at least at the duals, and what may be missing of that.
 
-    First among few columns, since a better plan known leaves fewer in question; then among all that are left.
+    Where prices are ``fine``, blocks that may still lose much are solved once more, to a smaller gap and among the fewer columns
+    that a better plan known leaves, for as long as the first turn took.
     """
-    cost = search.blocks.reduced_costs(duals)
-    kept, most, bounds = _narrow(search, cost, duals)
-    for limit_s in (SHORT_TURN_S, max(SHORT_TURN_S, LONG_TURN * search.clock.limit_s)):
-        _solve_blocks(search, cost, kept, most, bounds, limit_s, proving=True)
-    return bounds
+    cost, reduction, asked = search.blocks.reduced_costs(duals), search.reduction, search.wishes.relative_gap
+    most = price_roughly(search, duals, deep=True)
+    kept = reduction.keep(cost, most)
+    bounds = np.minimum(np.maximum(reduction.least(cost, kept), _settled(search, kept, most)), most)
+    started = search.clock.used_s
+    _solve_blocks(search, cost, kept, most, bounds, max(COARSE_GAP, COARSE_SHARE * asked))
+    if fine and FINE_SHARE * asked < COARSE_GAP:
+        kept = reduction.keep(cost, most)
+        np.minimum(np.maximum(bounds, reduction.least(cost, kept)), most, out=bounds)
+        _solve_blocks(search, cost, kept, most, bounds, FINE_SHARE * asked, 2 * search.clock.used_s - started)
+    return bounds, float((most - bounds).sum())
 
 
 def _solve_blocks(
@@ -84,33 +75,30 @@ def _solve_blocks(
     kept: BoolArray,
     most: FloatArray,
     bounds: FloatArray,
-    limit_s: float,
-    *,
-    proving: bool,
+    gap: float,
+    until_s: float = np.inf,
 ) -> None:
-    """Solve blocks, those first that may lose most, until little may be lost; better ``most`` and, proving, ``bounds``."""
+    """Solve blocks, those first that may lose most, until little may be lost; better ``most`` and ``bounds``."""
     found = dict[int, tuple[IntArray, FloatArray]]()
     loss = np.where(np.isfinite(most), most, 0.0) - bounds
     loss[~np.isfinite(most)] = np.inf
     allowed = BOUND_SHARE * search.wishes.relative_gap * float(np.abs(np.where(np.isfinite(most), most, 0.0)).sum())
-    if not proving and np.isfinite(loss).all():
-        allowed = max(allowed, LEFT_NARROW * float(loss.sum()))
-    options = SolveOptions(limit_s, BOUND_SHARE * search.wishes.relative_gap, seed=search.wishes.seed)
-    order, step = np.argsort(-loss, kind="stable"), search.workers.batch
+    options = SolveOptions(TURN_S, gap, seed=search.wishes.seed, small=True)
+    order, step = np.argsort(-loss, kind="stable"), BATCH
     for at in range(0, len(order), step):
-        if search.clock.stopped or float(loss.sum()) <= allowed:
+        if search.clock.stopped or search.clock.used_s > until_s or float(loss.sum()) <= allowed:
             break
-        mine = [k for k in order[at : at + step].tolist() if loss[k] > 0]
+        mine = [k for k in order[at : at + step].tolist() if not np.isfinite(most[k]) or loss[k] > gap * abs(most[k])]
         parts = [block_model(search.blocks, k, kept, cost) for k in mine]
         for k, part, answer in zip(mine, parts, search.answers([part.model for part in parts], options), strict=False):
             if answer.termination is Termination.INFEASIBLE and not np.isfinite(most[k]):
-                search.infeasible |= proving
+                search.infeasible = True
                 continue
             if answer.values is not None and answer.objective is not None:
                 used = np.flatnonzero(answer.values)
                 found[k] = part.columns[used], answer.values[used]
                 most[k] = min(most[k], answer.objective)
-            if answer.dual_bound is not None:  # of few columns: none of the block, but the loss is as good as gone
+            if answer.dual_bound is not None:
                 bounds[k] = max(bounds[k], min(answer.dual_bound, most[k]))
             loss[k] = most[k] - bounds[k] if np.isfinite(most[k]) else np.inf
     search.plans = search.plans.joined(_plans(search, found))

@@ -15,7 +15,9 @@ Coefficients are compared by random marks of 53 bits; two columns that differ lo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -74,10 +76,20 @@ class Reduction:
         order = np.lexsort((cost[self._parallel], self._class))
         column = self._parallel[order]
         kept[column[self._superfluous(column, self._class[order], cost)[0]]] = False
-        kept[self.replicas[self._outpriced(cost)]] = False
-        if most is not None:
-            kept[self._too_dear(cost, kept, most + CLEARLY * np.abs(most))] = False
+        limit = None if most is None else most + CLEARLY * np.abs(most)
+        never = partial(self._never, None if limit is None else self._relaxed(cost, kept), limit)
+        kept[self.replicas[self._outpriced(cost, never)]] = False
+        if limit is not None:
+            kept[self._too_dear(cost, kept, limit)] = False
         return self._staffed(kept)
+
+    def _never(self, r: _Relaxed | None, limit: FloatArray | None, count: FloatArray) -> BoolArray:
+        """Say of which replica columns no plan below ``limit`` has ``count`` or more in cells alike, none of them dearer."""
+        found = np.zeros(len(self.replicas), dtype=bool)
+        if r is not None and limit is not None:
+            owner = self._blocks.owner[self.replicas[r.column]]
+            found[r.column] = self._with(r, np.maximum(count[r.column], 1.0)) > limit[owner]
+        return found
 
     def _staffed(self, kept: BoolArray) -> BoolArray:
         """Leave out the routes of cells without replicas."""
@@ -96,17 +108,6 @@ class Reduction:
     def weights(self, cost: FloatArray, kept: BoolArray) -> FloatArray:
         """Give the multiplier of the row of gains in each block's relaxation."""
         return self._relaxed(cost, kept).weight
-
-    def narrowed(self, cost: FloatArray, kept: BoolArray, count: int) -> BoolArray:
-        """Say which columns are left with the ``count`` most promising replica columns of each block; no bound holds."""
-        r = self._relaxed(cost, kept)
-        column = self.replicas[r.column]
-        owner = self._blocks.owner[column]
-        order = np.lexsort((column, self._with_one(r), owner))
-        rank = np.arange(len(order)) - np.searchsorted(owner[order], owner[order])
-        found = kept.copy()
-        found[column[order[rank >= count]]] = False
-        return self._staffed(found)
 
     def _relaxed(self, cost: FloatArray, kept: BoolArray) -> _Relaxed:
         """Price all traffic at its cheapest replicas' share: v[b] = min_j unit[j] · load[j, b] − weight · gain[j, b].
@@ -152,18 +153,22 @@ class Reduction:
         return np.asarray(column[self._with_one(r) > limit[self._blocks.owner[column]]])
 
     def _with_one(self, r: _Relaxed) -> FloatArray:
-        """Give what a plan with a replica of each column costs at least.
+        """Give what a plan with a replica of each column costs at least; a capped one comes with what it needs beside it."""
+        share = self.share[self.cell[r.column]]
+        return self._with(r, np.where(self.capped[r.column], np.ceil(1.0 / share - CLEARLY), 1.0))
 
-        One replica for sure saves of what all traffic costs at least, at most what it can carry, filled with the traffic that is
-        dearest per load; a capped column comes with what it needs beside it.
+    def _with(self, r: _Relaxed, count: FloatArray) -> FloatArray:
+        """Give what a plan with ``count`` replicas in the cell of each column costs at least; it grows with more than those.
+
+        Replicas for sure save of what all traffic costs at least, at most what they can carry, filled with the traffic that is
+        dearest per load.
         """
         cells, cell = self.cells, self.cell[r.column]
         load, owner = cells.load[cell], self._blocks.owner[self.replicas[r.column]]
         with np.errstate(divide="ignore", invalid="ignore"):
             value = r.value[cells.part[cell]] + cells.gain[cell] * r.weight[owner, None]
             worth = np.where(load > 0, np.maximum(value, 0.0) / load, np.inf)
-            together = np.where(self.capped[r.column], np.ceil(1.0 / self.share[cell] - CLEARLY), 1.0)
-        return np.asarray(r.bound[owner] + r.unit * together - _filled(load, worth, together))
+        return np.asarray(r.bound[owner] + r.unit * count - _filled(load, worth, count))
 
     def _unit(self, cost: FloatArray, kept: BoolArray) -> FloatArray:
         """Give what a replica of each column costs at least: its cost or, beside capped ones, the cell's cheapest mix."""
@@ -187,13 +192,20 @@ class Reduction:
             np.minimum.at(least, self.cell[mine], cost[self.replicas[mine]])
         return found[0], found[1]
 
-    def _outpriced(self, cost: FloatArray) -> BoolArray:
+    def _outpriced(self, cost: FloatArray, never: Callable[[FloatArray], BoolArray]) -> BoolArray:
         """Say which replica columns others replace that nothing but their cell binds."""
         groups = int(self.group.max(initial=-1)) + 1
         free = self.replicas[self.free]
         group = self.group[self.cell[self.free]]
         order = np.lexsort((cost[free], group))
-        superfluous, last = self._superfluous(free[order], group[order], cost)
+        place = np.flatnonzero(self.free)[order]
+
+        def beyond(count: FloatArray) -> BoolArray:
+            asked = np.ones(len(self.replicas))
+            asked[place] = count + 1
+            return never(asked)[place]
+
+        superfluous, last = self._superfluous(free[order], group[order], cost, beyond)
         price = np.full(groups, np.inf)
         price[group[order][last]] = cost[free[order][last]]
         usable = np.zeros(len(cost), dtype=bool)
@@ -204,42 +216,70 @@ class Reduction:
         bar = np.minimum(better[mine], np.where(usable[self.replicas], np.inf, price[mine]))
         every = np.ones(len(cost), dtype=bool)
         at = np.where(self._held, -np.inf, self._unit(cost, every))
-        gone = (at >= bar) | self._whole_cells(cost, every)[self.cell]
+        gone = (at >= bar) | self._whole_cells(cost, every, never)[self.cell]
         stays = np.zeros(len(self.cells.part), dtype=bool)  # cells with a column that stays: what it leans on stays too
         stays[self.cell[~gone]] = True
         return np.asarray(gone & ~((self.leaned_on | self.capped) & stays[self.cell]))
 
-    def _whole_cells(self, cost: FloatArray, every: BoolArray) -> BoolArray:
-        """Say which cells with capped columns another such cell replaces whole: both kinds of its columns cost no more."""
-        capped, leant = self._cheapest(cost, every)
-        usable = np.zeros(len(cost), dtype=bool)
-        usable[self.replicas] = (cost[self.replicas] >= 0) & (self._blocks.model.upper >= self._need)[self.replicas]
-        other, main = self._cheapest(cost, usable & self._within)
-        groups = int(self.group.max(initial=-1)) + 1
-        order = np.lexsort((np.arange(len(main)), self._mean(other, main), self.group))
-        best = order[np.searchsorted(self.group[order], np.arange(groups))]
-        least = np.full((2, groups), np.inf)
-        np.minimum.at(least[0], self.group, capped)
-        np.minimum.at(least[1], self.group, leant)
-        beaten = (other[best[self._better]] <= least[0, self._worse]) & (main[best[self._better]] <= least[1, self._worse])
-        gone = np.zeros(groups, dtype=bool)
-        gone[self._worse[beaten & np.isfinite(least[0, self._worse])]] = True
-        mine = best[self.group]
-        gone_cells = gone[self.group] | ((other[mine] <= capped) & (main[mine] <= leant) & (mine != np.arange(len(main))))
-        bound = np.zeros(len(main), dtype=bool)
-        bound[self.cell[self._held]] = True
-        return np.asarray(gone_cells & np.isfinite(capped) & ~bound)
+    def _whole_cells(self, cost: FloatArray, every: BoolArray, never: Callable[[FloatArray], BoolArray]) -> BoolArray:
+        """Say which cells with capped columns another such cell replaces whole.
 
-    def _superfluous(self, column: IntArray, kind: IntArray, cost: FloatArray) -> tuple[BoolArray, BoolArray]:
-        """Say which columns, in order of kind and cost, come after enough cheaper ones, and which complete enough."""
+        As many replicas of either kind move there; since of any that a cell may have between none and its share are capped, it is
+        enough that the other's uncapped ones and its richest mix cost no more.
+        """
+        cells, groups = len(self.share), int(self.group.max(initial=-1)) + 1
+        capped, main = self._cheapest(cost, every)
+        mean = self._mean(capped, main)
+        usable, upper = np.zeros(len(cost), dtype=bool), self._blocks.model.upper[self.replicas]
+        enough = (upper >= self._need[self.replicas]) | never(upper + 1)
+        usable[self.replicas] = (cost[self.replicas] >= 0) & enough
+        other, there = self._cheapest(cost, usable & self._within)
+        mix = self._mean(other, there)
+        order = np.lexsort((np.arange(cells), there, mix, self.group))
+        order = order[np.isfinite(mix[order])]
+        gone, group = np.zeros(cells, dtype=bool), self.group
+        least = np.full((2, groups), -1, dtype=np.int64)  # of each group the cells of the cheapest mix and cheapest uncapped
+        _, first = np.unique(group[order], return_index=True)
+        least[0, group[order[first]]] = order[first]
+        order = order[np.lexsort((mix[order], there[order], group[order]))]
+        _, first = np.unique(group[order], return_index=True)
+        least[1, group[order[first]]] = order[first]
+        mixed = np.isfinite(mean)
+        for by in least:
+            mine = by[group]
+            better = mixed & (mine >= 0) & (mine != np.arange(cells))
+            better &= (there[mine] <= main) & (mix[mine] <= mean) & (self.share[mine] >= self.share)
+            gone |= better
+            best = by[self._better]
+            dearest = np.full((2, groups), np.inf)  # the least of what a group's cells cost: all of them are replaced or none
+            np.minimum.at(dearest[0], group, np.where(mixed, main, np.inf))
+            np.minimum.at(dearest[1], group, mean)
+            beaten = (best >= 0) & (there[best] <= dearest[0, self._worse]) & (mix[best] <= dearest[1, self._worse])
+            whole = np.zeros(groups, dtype=bool)
+            whole[self._worse[beaten]] = True
+            gone |= mixed & whole[group]
+        bound = np.zeros(cells, dtype=bool)
+        bound[self.cell[self._held]] = True
+        return np.asarray(gone & ~bound)
+
+    def _superfluous(
+        self, column: IntArray, kind: IntArray, cost: FloatArray, never: Callable[[FloatArray], BoolArray] | None = None
+    ) -> tuple[BoolArray, BoolArray]:
+        """Say which columns, in order of kind and cost, come after enough cheaper ones, and which complete enough.
+
+        Enough is as many as help; or, where ``never`` says that of numbers, so many that no good plan has more.
+        """
+        if not len(column):
+            return np.zeros(0, dtype=bool), np.zeros(0, dtype=bool)
         upper = np.minimum(self._blocks.model.upper[column], 1e12)
         before = np.cumsum(upper) - upper
         first = np.searchsorted(kind, kind)
         before = before - before[first]
-        sound = cost[column[first]] >= 0 if len(column) else np.zeros(0, dtype=bool)
-        return sound & (before >= self._need[column]), sound & (before < self._need[column]) & (
-            before + upper >= self._need[column]
-        )
+        enough, completes = (x >= self._need[column] for x in (before, before + upper))
+        if never is not None:
+            enough, completes = enough | never(before), completes | never(before + upper)
+        sound = cost[column[first]] >= 0
+        return sound & enough, sound & ~enough & completes
 
     def _dominance(self) -> tuple[IntArray, IntArray, IntArray]:
         """Group cells with the same traffic and load, and pair the groups where one carries it with less load."""

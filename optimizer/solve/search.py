@@ -15,7 +15,7 @@ from optimizer.solve.heuristic import Heuristic
 from optimizer.solve.master import Followers
 from optimizer.solve.plans import Plans
 from optimizer.solve.reduction import Reduction
-from optimizer.solve.workers import Workers
+from optimizer.solve.workers import Workers, processes_for
 from solvers import Backend, Limit, Model, Progress, Solution, SolveOptions, Termination
 from solvers.check import check
 from solvers.solution import PROVED_GAP, relative_gap
@@ -80,16 +80,15 @@ class Search:
         self, model: Model, gap: float, *, limit_s: float = math.inf, duals: bool = False, start: FloatArray | None = None
     ) -> Solution:
         """Give the backend's answer within ``limit_s`` and what is left of the time."""
-        options = SolveOptions(
-            min(self.clock.left_s, limit_s), gap, self.wishes.threads, self.wishes.seed, start=start, want_duals=duals
-        )
+        limit_s = min(self.clock.left_s, limit_s)
+        options = SolveOptions(limit_s, gap, self.wishes.threads, self.wishes.seed, start=start, want_duals=duals)
         found = self.backend.solve(model, options, cancel=self.clock.cancel)
         self.clock.calls += 1
         self.clock.solver_s += found.solve_seconds
         return found
 
     def answers(self, models: Sequence[Model], options: SolveOptions) -> Iterator[Solution]:
-        """Give the backend's answers to several models in turn, in as many processes as there are threads."""
+        """Give the backend's answers to several models in turn, in processes where there are many."""
         limit_s = min(self.clock.left_s, options.time_limit_s or math.inf)
         for answer in self.workers.answers(models, replace(options, time_limit_s=limit_s)):
             self.clock.calls += 1
@@ -177,7 +176,7 @@ def new_search(
         backend,
         wishes,
         clock,
-        Workers(backend, wishes.threads, cancel),
+        Workers(backend, processes_for(blocks.count), cancel),
         reduction,
         Heuristic(blocks, reduction),
         followers,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future
@@ -11,13 +12,25 @@ from dataclasses import dataclass
 from optimizer.solve.direct import Cancel
 from solvers import Backend, Model, Solution, SolveOptions, get_backend
 
-__all__ = ["Workers"]
+__all__ = ["BATCH", "Workers", "processes_for"]
 
-BATCH = 8
-"""Questions that each process is given at once."""
+BATCH = 16
+"""Questions asked together, however many processes there are, so that the answer does not depend on them."""
 POLL_S = 0.2
 IDLE_S = 60
 """Seconds after which a process without work ends."""
+
+
+FEWEST_BLOCKS = 12
+"""Fewer are solved sooner than processes start."""
+
+
+def processes_for(blocks: int) -> int:
+    """Give as many processes as this machine lets us use, one where there is little to share."""
+    if blocks < FEWEST_BLOCKS:
+        return 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return usable or 1
 
 
 @dataclass(frozen=True)
@@ -30,11 +43,6 @@ class Workers:
     backend: Backend
     processes: int
     cancel: Cancel | None
-
-    @property
-    def batch(self) -> int:
-        """Give how many questions are best asked together."""
-        return 1 if self.processes == 1 else BATCH * self.processes
 
     def answers(self, models: Sequence[Model], options: SolveOptions) -> Iterator[Solution]:
         """Give the answer to each model in turn; fewer once cancelled."""
