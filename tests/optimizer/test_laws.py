@@ -13,6 +13,7 @@ import pytest
 from optimizer.errors import InfeasibleError
 from optimizer.instance import Instance
 from optimizer.pipeline import Options, allocate
+from tests.optimizer import tiny
 from tests.optimizer.oracle import random_instance
 
 SEEDS = range(1000, 1060)
@@ -130,3 +131,28 @@ def renamed(document: dict[str, Any]) -> dict[str, Any]:
     for limit in document["limits"]:
         limit["match"]["accelerator"] += "-two"
     return document
+
+
+@pytest.mark.parametrize(("aggregation", "usd"), [("traffic_weighted", [12.0, 2.0]), ("per_request", [41.0, 41.0])])
+def test_more_of_one_class_may_cost_less_where_the_floor_is_an_average(aggregation: str, usd: list[float]) -> None:
+    """Half of all traffic may keep 90 % if the other half keeps all: 50 exact requests allow 75 of the 100 others, 100 allow all.
+
+    Exact: 25 requests/s for 10 USD/h in region r, 100 for 1 USD/h in s. In r also 100 for 1 USD/h at 90 %: ``cost-model.md``.
+    """
+    floor = {**tiny.FLOOR, "floor_fraction_of_baseline": 0.95, "aggregation": aggregation}
+
+    def asked(exact: float) -> Instance:
+        work = tiny.workload("w", {"plain": 100.0, "exact": exact}, accuracy=floor)
+        for entry, region in zip(work["classes"], ("r", "s"), strict=True):
+            entry["regions_allowed"] = [region]
+        rough = tiny.accelerator("rough", precisions=["int8"])
+        rates = [("dear", 25.0, "fp16"), ("rough", 100.0, "int8"), ("cheap", 100.0, "fp16")]
+        return tiny.instance(
+            accelerators=[tiny.accelerator("dear"), rough, tiny.accelerator("cheap")],
+            offers=[tiny.offer("dear", 1, 10.0), tiny.offer("rough", 1, 1.0), tiny.offer("cheap", 1, 1.0, region="s")],
+            models=[tiny.model("m", tiny.variant("fp16", 1.0, is_baseline=True), tiny.variant("int8", 0.9))],
+            profiles=[tiny.profile("m", card, rate, precision=precision) for card, rate, precision in rates],
+            workloads=[work],
+        )
+
+    assert [cost(asked(exact)) for exact in (50.0, 100.0)] == pytest.approx(usd)
