@@ -11,6 +11,7 @@ from pathlib import Path
 
 from building import (
     accelerators,
+    claims,
     company,
     cv,
     dialogue,
@@ -23,6 +24,7 @@ from building import (
     regions,
     science,
     timm,
+    tutor,
 )
 from building.mlperf_models import mlperf_models, mlperf_names
 from building.models import canonical_names, model_records
@@ -43,6 +45,7 @@ def build(raw: Path, out: Path) -> None:
     for_rent = offers.offer_rows(read_table(raw / "offers.csv"), known)
     write_csv(catalogs / "offers.csv", offers.header(), for_rent)
     write_csv(out / dialogue.OFFERS, offers.header(3), dialogue.offers(for_rent))
+    write_csv(out / tutor.OFFERS, tutor.header(), tutor.offers(for_rent))
     write_csv(catalogs / "regions.csv", regions.HEADER, regions.region_rows(read_table(raw / "energy.csv")))
     _language(raw, catalogs, results, accuracy, known)
     _other_domains(catalogs, results, accuracy, known)
@@ -53,6 +56,8 @@ def build(raw: Path, out: Path) -> None:
     write_json(out / "recommendation.json", recommendation.question())
     write_json(out / "science.json", science.question())
     write_json(out / "dialogue.json", dialogue.question(traces, sizes))
+    write_json(out / "tutor.json", tutor.question())
+    write_json(out / "claims.json", claims.question())
     write_json(out / "company.json", company.question(traces, sizes))
 
 

@@ -71,7 +71,8 @@ def batches_and_training() -> list[CatalogRow]:
     return found
 
 
-def _figure(value: float, source: str, quality: str = "assumed") -> CatalogRow:
+def figure(value: float, source: str, quality: str = "assumed") -> CatalogRow:
+    """Give a number of a site with where it is from."""
     return {"value": value, "quality": quality, "source": source}
 
 
@@ -100,18 +101,18 @@ def sites() -> list[CatalogRow]:
     )
     return [
         {
-            "name": VIRGINIA, "provider": "own", "region": VIRGINIA, "usd_per_kwh": _figure(0.0892, eia, "measured"),
-            "pue": _figure(1.4, EXAMPLE + "a room that was built for other machines"),
-            "gco2_per_kwh": _figure(415.755, "EPA, by way of cloud-carbon-coefficients: us-east-1", "measured"),
-            "max_power_kw": _figure(5, EXAMPLE + "what the room's cooling carries"),
+            "name": VIRGINIA, "provider": "own", "region": VIRGINIA, "usd_per_kwh": figure(0.0892, eia, "measured"),
+            "pue": figure(1.4, EXAMPLE + "a room that was built for other machines"),
+            "gco2_per_kwh": figure(415.755, "EPA, by way of cloud-carbon-coefficients: us-east-1", "measured"),
+            "max_power_kw": figure(5, EXAMPLE + "what the room's cooling carries"),
             "hosts": _hosts(("A100-SXM-80GB", 8, 3, None), ("L40S", 4, 4, 48_000), ("H100-SXM", 8, 2, 260_000)),
         },
         {
             "name": FINLAND, "provider": "own", "region": FINLAND,
-            "usd_per_kwh": _figure(round(0.0939 * USD_PER_EUR, 4), eurostat, "derived"),
-            "pue": _figure(1.15, EXAMPLE + "outside air for most of the year"),
-            "gco2_per_kwh": _figure(39.32, "GoogleCloudPlatform/region-carbon-info: europe-north1, 2024", "measured"),
-            "max_power_kw": _figure(5, EXAMPLE + "the rented share of a hall"),
+            "usd_per_kwh": figure(round(0.0939 * USD_PER_EUR, 4), eurostat, "derived"),
+            "pue": figure(1.15, EXAMPLE + "outside air for most of the year"),
+            "gco2_per_kwh": figure(39.32, "GoogleCloudPlatform/region-carbon-info: europe-north1, 2024", "measured"),
+            "max_power_kw": figure(5, EXAMPLE + "the rented share of a hall"),
             "hosts": _hosts(("L40S", 4, 6, 48_000), ("H100-SXM", 8, 2, 260_000)),
         },
     ]  # fmt: skip
