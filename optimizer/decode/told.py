@@ -133,8 +133,8 @@ class Told:
         if not offers.committed[run.offer]:
             return price * run.instances * self.run_hours(n)
         held, used = self.choice.instances[run.offer], self.choice.used[run.offer]
-        shares = (self.month_share[t] * int(held[t]) * run.gang * run.gangs / int(used[t]) for t in run.periods)
-        return price * sum(shares, Fraction(0))
+        parts = (self.month_share[t] * int(held[t]) / Fraction(float(used[t])) for t in run.periods)  # slots use parts of one
+        return price * run.gang * run.gangs * sum(parts, Fraction(0))
 
     @property
     def occupied(self) -> IntArray:

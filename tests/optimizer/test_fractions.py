@@ -86,6 +86,24 @@ def test_slots_and_whole_replicas_share_an_instance_exactly(backend: str) -> Non
     assert [(x.used, x.binding) for x in plan.limits] == [(1.5, True)]
 
 
+def test_a_job_pays_its_part_of_a_commitment_that_slots_share(backend: str) -> None:
+    """Pairs of cards kept for 3 USD/h, one for the job, which works on one card, one for queries on a half: 6 USD/h, 2 to 1."""
+    job = {"name": "job", "kind": "training", "model": "n", "gangs": [1], "precisions": [{"precision": "fp16"}]}
+    job |= {"work": {"accelerator_hours_on": {"a": 100.0}, "precision": "fp16", "quality": "measured", "source": "made up"}}
+    job |= {
+        "memory": {"parameters_b": 1.0},
+        "deadline_hours": 700.0,
+        "scaling": {"kept_per_doubling": 0.8, "quality": "measured"},
+    }
+    kept = offer("a", 2, 3.0)
+    kept["prices"][0]["option"] = "reserved"
+    plan = allocate(
+        small(offers=[kept], workloads=[workload("one", 4.0, **ACCEPTS), job]), Options(backend=backend, relative_gap=1e-6)
+    )
+    assert [(r.instances, r.accelerators_used) for r in plan.rentals] == [(2, 1.5)]
+    assert (plan.training[0].usd_per_hour, plan.deployments[0].usd_per_hour) == (pytest.approx(4.0), pytest.approx(2.0))
+
+
 def drawn(seed: int, **changes: Any) -> Instance:
     """Three small workloads of two models on instances of 1 and 2 cards, one kind of card cut in four."""
     rng = np.random.default_rng(9100 + seed)
