@@ -33,7 +33,9 @@ __all__ = [
     "allowed_offers",
     "candidate_table",
     "concerns",
+    "is_power_of_two",
     "kept_accuracy",
+    "rentable_pairs",
     "tightened",
 ]
 
@@ -284,20 +286,55 @@ def _refuse_hopeless(instance: Instance, runs: Sequence[bool], reasons: Callable
 
 
 def _refuse_homeless(table: CandidateTable) -> None:
-    """Raise when a class may not be served in any region where its workload has a candidate to rent for."""
-    offers, problems = table.offers, []
-    homed = np.zeros((len(table.workloads), table.load.shape[1]), dtype=bool)
-    for number, owner in enumerate(table.owners):
-        cards, width = np.unique(table.accelerator[table.workload == number]), len(owner.classes)
-        regions = np.unique(offers.region[table.allowed[number] & np.isin(offers.accelerator, cards)])
-        mine = np.isfinite(table.transfer[number][:width, regions]).any(axis=1)
-        homed[table.class_workload[number, :width][mine], table.class_number[number, :width][mine]] = True
+    """Raise when a class may not be served in any region where some candidate of its workload fits an offer that it may use."""
+    candidate, offer = rentable_pairs(table, np.arange(len(table)))
+    regions = max(len(table.offers.regions), 1)
+    owner, region = np.divmod(np.unique(table.workload[candidate] * regions + table.offers.region[offer]), regions)
+    homed, problems = np.zeros((len(table.workloads), table.load.shape[1]), dtype=bool), []
+    width = np.array([len(w.classes) for w in table.owners])
+    able = np.isfinite(table.transfer[owner, :, region]) & (np.arange(table.load.shape[1]) < width[owner][:, None])
+    at, place = np.nonzero(able)
+    homed[table.class_workload[owner[at], place], table.class_number[owner[at], place]] = True
     for number, workload in enumerate(table.workloads):
         for b in np.flatnonzero(~homed[number, : len(workload.classes)]):
             found = "none of its regions has an offer that it may use" + "".join(f"; {x}" for x in table.unpriced[:3])
             problems.append(Problem(None, f"/workloads/{workload.name}/classes/{workload.classes[b].name}", found, ""))
     if problems:
         raise InfeasibleError("no plan: some requests may not be served anywhere", problems)
+
+
+def rentable_pairs(table: CandidateTable, kept: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Give every (candidate, offer) that may be rented: same accelerator, allowed, the instance holds whole replicas."""
+    offers = table.offers
+    start = np.searchsorted(offers.accelerator, table.accelerator[kept], side="left")
+    count = np.searchsorted(offers.accelerator, table.accelerator[kept], side="right") - start
+    candidate = np.repeat(kept, count)
+    offset = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
+    offer = np.repeat(start, count) + offset
+    fits = table.allowed[table.workload[candidate], offer] & (offers.size[offer] % table.size[candidate] == 0)
+    candidate, offer = candidate[fits], offer[fits]
+    chained = _in_chain(table.size[candidate], offers.size[offer], offer)
+    return candidate[chained], offer[chained]
+
+
+def _in_chain(replica: npt.NDArray[Any], instance: npt.NDArray[np.int64], offer: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Say which replica sizes may share instances by counting alone; shape (n_pairs,).
+
+    Counting accelerators is exact only when the sizes on an offer divide one another. Where they do not, sizes that are neither
+    a power of two nor the whole instance give way there.
+    """
+    keep = np.ones(len(offer), dtype=bool)
+    alike = is_power_of_two(replica)
+    for o in np.unique(offer[~alike]):
+        sizes = np.unique(replica[offer == o])
+        if (sizes[1:] % sizes[:-1] != 0).any():
+            keep &= (offer != o) | alike | (replica == instance)
+    return keep
+
+
+def is_power_of_two(size: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Say which sizes are powers of two, halves and quarters included."""
+    return np.asarray(np.frexp(size)[0] == 0.5)
 
 
 def _rates(instance: Instance, workloads: Sequence[ServingWorkload]) -> npt.NDArray[np.float64]:

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from optimizer.compile.bounds import most_instances, most_replicas
-from optimizer.compile.candidates import SMALLEST_LOAD, CandidateTable
-from optimizer.compile.dominance import crowded_pairs, is_power_of_two, outpriced_pairs, undominated_pairs
+from optimizer.compile.candidates import SMALLEST_LOAD, CandidateTable, rentable_pairs
+from optimizer.compile.dominance import crowded_pairs, outpriced_pairs, undominated_pairs
 from optimizer.compile.in_force import Changes, Held, move_steps
 from optimizer.compile.queues import QueueColumns
 from optimizer.compile.shedding import ShedColumns, shed_columns
@@ -375,7 +375,7 @@ def _rentable(
     table: CandidateTable, switches: SwitchTable, changes: Changes, training: TrainingTable, kept: IntArray, *, dominance: bool
 ) -> tuple[IntArray, IntArray]:
     """Give the (candidate, offer) pairs that are needed."""
-    candidate, offer = _pairs(table, kept)
+    candidate, offer = rentable_pairs(table, kept)
     if dominance:
         needed = undominated_pairs(table, switches, changes, candidate, offer, training.shared_offers)
         candidate, offer = candidate[needed], offer[needed]
@@ -461,32 +461,3 @@ def _commitments(
         upper += largest
     lot = table.offers.lot[committed]
     return committed, -(-lower[committed] // lot) * lot, -(-upper[committed] // lot) * lot
-
-
-def _pairs(table: CandidateTable, kept: IntArray) -> tuple[IntArray, IntArray]:
-    """Give every (candidate, offer) that may be rented: same accelerator, allowed, the instance holds whole replicas."""
-    offers = table.offers
-    start = np.searchsorted(offers.accelerator, table.accelerator[kept], side="left")
-    count = np.searchsorted(offers.accelerator, table.accelerator[kept], side="right") - start
-    candidate = np.repeat(kept, count)
-    offset = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
-    offer = np.repeat(start, count) + offset
-    fits = table.allowed[table.workload[candidate], offer] & (offers.size[offer] % table.size[candidate] == 0)
-    candidate, offer = candidate[fits], offer[fits]
-    chained = _in_chain(table.size[candidate], offers.size[offer], offer)
-    return candidate[chained], offer[chained]
-
-
-def _in_chain(replica: npt.NDArray[Any], instance: IntArray, offer: IntArray) -> npt.NDArray[np.bool_]:
-    """Say which replica sizes may share instances by counting alone; shape (n_pairs,).
-
-    Counting accelerators is exact only when the sizes on an offer divide one another. Where they do not, sizes that are neither
-    a power of two nor the whole instance give way there.
-    """
-    keep = np.ones(len(offer), dtype=bool)
-    alike = is_power_of_two(replica)
-    for o in np.unique(offer[~alike]):
-        sizes = np.unique(replica[offer == o])
-        if (sizes[1:] % sizes[:-1] != 0).any():
-            keep &= (offer != o) | alike | (replica == instance)
-    return keep

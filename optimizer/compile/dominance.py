@@ -6,12 +6,12 @@ accelerators where supply is not limited.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from optimizer.compile.candidates import CandidateTable
+from optimizer.compile.candidates import CandidateTable, is_power_of_two
 from optimizer.compile.in_force import Changes
 from optimizer.compile.switches import SwitchTable
 from optimizer.instance import Aggregation
@@ -95,11 +95,6 @@ def _averaged_accuracy(table: CandidateTable) -> npt.NDArray[np.float64]:
     counts = np.array(averaged, dtype=bool)[table.class_workload[table.workload]]
     found = np.where(counts, table.kept, 1.0)
     return found if len(table.owners) > len(table.workloads) else found[:, :1]
-
-
-def is_power_of_two(size: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Say which sizes are powers of two, halves and quarters included."""
-    return np.asarray(np.frexp(size)[0] == 0.5)
 
 
 def _words(has: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:

@@ -102,6 +102,16 @@ def test_a_class_that_may_be_served_nowhere_is_told() -> None:
     assert told.value.problems[0].pointer == "/workloads/w/classes/q"
 
 
+def test_a_class_kept_where_no_instance_holds_a_replica_is_refused() -> None:
+    """A replica takes two accelerators; in far, where one class must stay, instances have one."""
+    asked = workload("w", {"q": 5.0, "s": 5.0})
+    asked["classes"][1]["regions_allowed"] = ["far"]
+    offers = [offer("a", 2, region="near"), offer("a", 1, 0.5, region="far")]
+    with pytest.raises(InfeasibleError) as told:
+        solve("ortools", workloads=[asked], offers=offers, profiles=[profile("m", "a", 5.0, size=2)])
+    assert [p.pointer for p in told.value.problems] == ["/workloads/w/classes/s"]
+
+
 @pytest.mark.parametrize(
     ("parts", "pointer"),
     [
