@@ -1,191 +1,184 @@
-"""Every feature on at once: backends agree, what is left out moves nothing, harder is never cheaper, every plan verifies."""
+"""Every feature on at once: backends agree, what is left out moves nothing, and the laws that hold for every question.
+
+``ALLOCATE_SEEDS=300 pytest -s tests/optimizer/test_full.py`` draws more questions and prints how often each family of rows binds.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from functools import cache
 
+import numpy as np
 import pytest
 
-from optimizer.compile import candidate_table, compile_table
+from optimizer.compile import Compiled, candidate_table, compile_table
 from optimizer.errors import InfeasibleError
 from optimizer.instance import Instance
 from optimizer.pipeline import Options, allocate
 from solvers import SolveOptions, Termination, get_backend
 from tests.optimizer.full import full_instance
+from tests.optimizer.harder import HARDER, Document, times
+from tests.optimizer.merging import merged, read, scoped
+from tests.seeds import seeds
 
-SEEDS = [*range(int(os.environ.get("ALLOCATE_FULL_SEEDS", "6"))), 17, 38, 46]
-"""The last three once showed a limit on variants that dominance overlooked; ALLOCATE_FULL_SEEDS draws more (60: 3 minutes)."""
-Change = Callable[[dict[str, Any]], None]
+SHOWING = (0, 2, 3, 6, 18, 20, 29, 30, 32)
+"""Few that show everything between them."""
+SEEDS = tuple(range(seeds(0))) or SHOWING
+ENOUGH = len(SEEDS) if SEEDS is not SHOWING else 1
+"""Questions of the few in which a family has to bind; of many all are counted."""
+FAMILIES = {"demand", "capacity", "switch", "use", "accuracy", "instances", "commitment", "lot", "limit", "budget", "energy"}
+FAMILIES |= {"spot", "start", "train", "train_use"}
+"""All that can be without a plan in force; those that compare with one bind in compile/test_in_force.py."""
+KINDS = {"on_demand", "spot", "reserved", "owned", "people", "licence", "transfer", "storage", "power", "shared", "cut"}
+KINDS |= {"accelerators", "kW", "gCO2/h", "unserved", "setup"}
+TOLERANCE = 3e-6
+"""Of a cost found to a gap of 1e-6, against another one."""
 
 
-def cost(question: Instance, backend: str = "ortools") -> float:
-    """USD per hour, infinite where there is no plan; the plan verifies itself on the way."""
+def solved(question: Instance, backend: str = "ortools") -> tuple[float, frozenset[str]]:
+    """Give USD per hour, infinite where there is no plan, and what the plan shows; it verifies itself on the way."""
     try:
-        return allocate(question, Options(backend=backend, relative_gap=1e-6)).usd_per_hour
+        plan = allocate(question, Options(backend=backend, relative_gap=1e-6))
     except InfeasibleError:
+        return math.inf, frozenset()
+    found = {d.option for d in plan.deployments} | {head for head, cost in plan.costs.items() if cost.usd_per_hour}
+    found |= {x.unit for x in plan.limits if x.binding} | {"unserved" for _ in plan.unserved}
+    found |= {"shared" for d in plan.deployments if d.shared_pool} | {"cut" for d in plan.deployments if d.pattern}
+    return plan.usd_per_hour, frozenset(found)
+
+
+@cache
+def base(seed: int) -> tuple[float, frozenset[str]]:
+    """Give what a seed's question costs, and what its plan shows."""
+    return solved(full_instance(seed))
+
+
+@cache
+def compiled(seed: int) -> Compiled | None:
+    """Give the whole model, nothing left out beforehand; None where a workload has no candidate."""
+    try:
+        return compile_table(candidate_table(full_instance(seed)), dominance=False)
+    except InfeasibleError:
+        return None
+
+
+@cache
+def whole(seed: int) -> float:
+    """Give what the whole model costs."""
+    found = compiled(seed)
+    if found is None:
         return math.inf
+    best = get_backend("ortools").solve(found.model, SolveOptions(relative_gap=4e-7))
+    if best.termination is Termination.INFEASIBLE:
+        return math.inf
+    assert best.objective is not None
+    return best.objective + found.columns.constant_usd_per_hour
 
 
-@pytest.fixture(scope="module")
-def costs() -> dict[int, float]:
-    return {seed: cost(full_instance(seed)) for seed in SEEDS}
+def binds(seed: int, family: str) -> bool:
+    """Say whether a plan near the best without a family's rows is cheaper than the best with them.
+
+    ``switch`` is implied by ``capacity`` at whole counts: it binds where the relaxation is cheaper without it.
+    """
+    found = compiled(seed)
+    assert found is not None
+    assert callable(found.model.row_groups)
+    gone, relaxed = np.array([group == family for group in found.model.row_groups()]), found.model
+    sides = {"row_lower": np.where(gone, -np.inf, relaxed.row_lower), "row_upper": np.where(gone, np.inf, relaxed.row_upper)}
+    models = [relaxed, replace(relaxed, **sides)]
+    if family == "switch":
+        models = [replace(model, integer=np.zeros_like(model.integer)) for model in models]
+    limits = SolveOptions(relative_gap=0.05, time_limit_s=2.0)
+    best = [get_backend("ortools").solve(model, limits).objective for model in models[family != "switch" :]]
+    least = whole(seed) - found.columns.constant_usd_per_hour if family != "switch" else best[0]
+    return best[-1] is not None and (least is None or best[-1] < least - TOLERANCE * abs(least))
 
 
-def test_the_draw_uses_every_feature(costs: dict[int, float]) -> None:
-    """Rows of every family, a third infeasible at most, and plans with spot, commitments, several switches."""
-    groups: Counter[str] = Counter()
-    kinds: Counter[str] = Counter()
-    for seed in [s for s in SEEDS if math.isfinite(costs[s])]:
-        question = full_instance(seed)
-        groups.update(set(compile_table(candidate_table(question)).model.row_groups()))
-        plan = allocate(question, Options(relative_gap=1e-6))
-        kinds.update(
-            {d.option for d in plan.deployments}
-            | {s.head for s in plan.switches}
-            | {head for head, cost in plan.costs.items() if cost.usd_per_hour}
-            | {"unserved" for _ in plan.unserved}
-            | {"binding"} & {"binding" * any(x.binding for x in plan.limits)}
-            | {x.unit for x in plan.limits if x.binding}
-            | {"shared" for d in plan.deployments if d.shared_pool}
-            | {"cut" for d in plan.deployments if d.pattern}
-        )
-    families = {"demand", "capacity", "switch", "use", "accuracy", "instances", "commitment", "limit", "budget", "spot", "start"}
-    families |= {"train", "train_use", "energy", "lot"}
-    assert families <= set(groups)
-    seen = {
-        "on_demand",
-        "spot",
-        "reserved",
-        "owned",
-        "people",
-        "licence",
-        "transfer",
-        "storage",
-        "power",
-        "binding",
-        "shared",
-        "cut",
-    }
-    assert seen | {"kW", "gCO2/h", "unserved"} <= set(kinds)
-    assert sum(map(math.isfinite, costs.values())) >= 2 * len(SEEDS) / 3
+def families(seed: int) -> set[str]:
+    """Give the families of rows that a question has."""
+    found = compiled(seed)
+    assert found is None or callable(found.model.row_groups)
+    return set() if found is None else set(found.model.row_groups())
 
 
-def test_backends_agree(costs: dict[int, float]) -> None:
-    found = {seed: cost(full_instance(seed), "cbc") for seed in SEEDS}
-    wrong = [seed for seed in SEEDS if found[seed] != costs[seed] and not math.isclose(found[seed], costs[seed], rel_tol=3e-6)]
-    assert wrong == []
+@cache
+def changed(seed: int, name: str) -> float:
+    """Give what the question costs after a change that makes it harder."""
+    document: Document = full_instance(seed).model_dump(mode="json")
+    HARDER[name](document)
+    return solved(read(document))[0]
 
 
-def test_leaving_out_what_is_dominated_moves_no_optimum(costs: dict[int, float]) -> None:
-    solver, wrong = get_backend("ortools"), []
+def test_the_draw_shows_every_feature() -> None:
+    """At most a third infeasible; plans with every kind of purchase, cost and limit."""
+    seen = Counter(kind for seed in SEEDS for kind in base(seed)[1])
+    feasible = sum(math.isfinite(base(seed)[0]) for seed in SEEDS)
+    print(f"\n{feasible} of {len(SEEDS)} feasible; plans that show: {dict(sorted(seen.items()))}")
+    assert set(seen) >= KINDS
+    assert feasible >= 2 * len(SEEDS) / 3
+
+
+def test_every_family_of_rows_binds() -> None:
+    """A family binds where the question would cost less without its rows."""
+    there, binding = Counter[str](), Counter[str]()
     for seed in SEEDS:
-        try:
-            whole = compile_table(candidate_table(full_instance(seed)), dominance=False)
-        except InfeasibleError:
-            continue
-        found = solver.solve(whole.model, SolveOptions(relative_gap=1e-7))
-        best = math.inf if found.termination is Termination.INFEASIBLE else found.objective
-        assert best is not None
-        best += whole.columns.constant_usd_per_hour
-        if best != costs[seed] and not math.isclose(best, costs[seed], rel_tol=3e-6):
-            wrong.append((seed, best, costs[seed]))
-    assert wrong == []
+        there.update(families(seed))
+        wanted = [f for f in families(seed) if math.isfinite(whole(seed)) and binding[f] < ENOUGH]
+        binding.update(f for f in wanted if binds(seed, f))
+    print("\n" + "\n".join(f"{f}: in {there[f]} questions of {len(SEEDS)}, binds in {binding[f]}" for f in sorted(there)))
+    assert set(there) == FAMILIES
+    assert set(binding) == FAMILIES
 
 
-def dearer(document: dict[str, Any]) -> None:
-    for offer in document["catalogs"]["offers"][::2]:
-        for price in offer["prices"]:
-            price["usd_per_hour"] *= 1.5
+@pytest.mark.parametrize("seed", SEEDS)
+def test_backends_agree(seed: int) -> None:
+    assert solved(full_instance(seed), "cbc")[0] == pytest.approx(base(seed)[0], rel=TOLERANCE)
 
 
-def more_demand(document: dict[str, Any]) -> None:
-    for entry in document["workloads"][0]["classes"]:
-        value = entry["rate"]["value"]
-        entry["rate"]["value"] = {k: v * 1.25 for k, v in value.items()} if isinstance(value, dict) else value * 1.25
-
-
-def more_volume(document: dict[str, Any]) -> None:
-    document["workloads"][2]["volume_requests"] *= 1.5
-
-
-def more_work(document: dict[str, Any]) -> None:
-    for entry in document["workloads"]:
-        if entry["kind"] == "training":
-            hours = entry["work"]["accelerator_hours_on"]
-            entry["work"]["accelerator_hours_on"] = {name: value * 1.2 for name, value in hours.items()}
-
-
-def tighter_limits(document: dict[str, Any]) -> None:
-    for limit in document["limits"]:
-        for field in ("max_usd_per_month", "max_power_kw", "max_gco2_per_hour"):
-            limit[field] = None if limit[field] is None else limit[field] * 0.8
-        for field in ("max_accelerators", "max_instances"):
-            limit[field] = None if limit[field] is None else max(limit[field] - 1, 0)
-    for site in document["sites"]:
-        for field in ("max_power_kw", "max_gco2_per_hour"):
-            site[field] = None if site[field] is None else {**site[field], "value": site[field]["value"] * 0.8}
-
-
-def dearer_people(document: dict[str, Any]) -> None:
-    for entry in document["people"]:
-        entry["usd_per_person_hour"] *= 3
-
-
-def dearer_places(document: dict[str, Any]) -> None:
-    for entry in document["routes"]:
-        entry["usd_per_gib"] *= 2
-    for entry in document["storage"]:
-        entry["usd_per_gib_month"] *= 1.5
-    for rule in document["price_rules"]:
-        rule["percent"] += 3.0
-        rule["fee_usd_per_hour"] += 0.125
-    for price in (p for offer in document["catalogs"]["offers"] for p in offer["prices"]):
-        price["lot"] *= 2 if price["option"] == "reserved" else 1
-
-
-def dearer_starts(document: dict[str, Any]) -> None:
-    for entry in document["starts"]:
-        entry.update({field: entry[field] * 2 for field in ("usd_per_start", "usd_per_stop", "warm_up_hours")})
-
-
-def dearer_power(document: dict[str, Any]) -> None:
-    for site in document["sites"]:
-        site["usd_per_kwh"]["value"] *= 2
-
-
-def higher_pue(document: dict[str, Any]) -> None:
-    document["policy"]["rented_pue"]["value"] *= 1.2
-    for site in document["sites"]:
-        site["pue"]["value"] *= 1.2
-
-
-HARDER = [dearer, more_demand, more_volume, more_work, tighter_limits, dearer_people, dearer_places, dearer_starts]
-HARDER += [dearer_power, higher_pue]
+@pytest.mark.parametrize("seed", SEEDS)
+def test_leaving_out_what_is_dominated_moves_no_optimum(seed: int) -> None:
+    assert whole(seed) == pytest.approx(base(seed)[0], rel=TOLERANCE)
 
 
 @pytest.mark.parametrize("harder", HARDER)
-def test_a_harder_question_is_never_cheaper(costs: dict[int, float], harder: Change) -> None:
-    after = {}
-    for seed in SEEDS:
-        document = full_instance(seed).model_dump(mode="json")
-        harder(document)
-        after[seed] = cost(Instance.model_validate_json(json.dumps(document)))
-    assert [seed for seed in SEEDS if after[seed] < costs[seed] * (1 - 3e-6)] == []
-    assert any(after[seed] > costs[seed] for seed in SEEDS)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_harder_question_is_never_cheaper(seed: int, harder: str) -> None:
+    assert changed(seed, harder) >= base(seed)[0] * (1 - TOLERANCE)
 
 
-def test_the_order_of_everything_changes_nothing(costs: dict[int, float]) -> None:
-    for seed in SEEDS:
-        document = full_instance(seed).model_dump(mode="json")
-        for part in ("accelerators", "offers", "models", "profiles"):
-            document["catalogs"][part].reverse()
-        for part in ("workloads", "limits", "people", "licences", "starts", "sites"):
+@pytest.mark.parametrize("harder", HARDER)
+def test_each_change_is_felt(harder: str) -> None:
+    assert any(changed(seed, harder) > base(seed)[0] * (1 + TOLERANCE) for seed in SEEDS)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_scaling_every_amount_of_money_scales_the_cost(seed: int) -> None:
+    document: Document = full_instance(seed).model_dump(mode="json")
+    times(document, 3.0)
+    assert solved(read(document))[0] == pytest.approx(3 * base(seed)[0], rel=TOLERANCE)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_order_of_everything_changes_nothing(seed: int) -> None:
+    document: Document = full_instance(seed).model_dump(mode="json")
+    for part in ("accelerators", "offers", "models", "profiles", "regions"):
+        document["catalogs"][part].reverse()
+    for part in document:
+        if isinstance(document[part], list) and part != "periods":
             document[part].reverse()
-        for pool in document["shared_pools"]:
-            pool["workloads"].reverse()
-        assert cost(Instance.model_validate_json(json.dumps(document))) == pytest.approx(costs[seed], rel=1e-12)
+    for pool in document["shared_pools"]:
+        pool["workloads"].reverse()
+    for workload in document["workloads"]:
+        workload.get("classes", []).reverse()
+    assert solved(read(document))[0] == pytest.approx(base(seed)[0], rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", SEEDS[::2])
+def test_questions_that_share_nothing_add(seed: int) -> None:
+    one, two = scoped(seed), scoped(seed + 1, policy_of=seed)
+    apart = solved(read(one))[0] + solved(read(two))[0]
+    assert solved(merged(one, two))[0] == pytest.approx(apart, rel=TOLERANCE)
+    assert json.dumps(one) != json.dumps(two)

@@ -15,8 +15,9 @@ from optimizer.instance import Instance
 from optimizer.pipeline import Options, allocate
 from tests.optimizer import tiny
 from tests.optimizer.oracle import random_instance
+from tests.seeds import seeds
 
-SEEDS = range(1000, 1060)
+SEEDS = range(1000, 1000 + seeds(40))
 Change = Callable[[dict[str, Any]], None]
 
 
@@ -31,7 +32,7 @@ def cost(question: Instance) -> float:
 @pytest.fixture(scope="module")
 def costs() -> dict[int, float]:
     found = {seed: cost(random_instance(seed)) for seed in SEEDS}
-    assert sum(map(math.isfinite, found.values())) >= 15, "the laws need feasible instances"
+    assert sum(map(math.isfinite, found.values())) >= len(SEEDS) / 4, "the laws need feasible instances"
     return found
 
 
@@ -105,7 +106,7 @@ def test_questions_that_share_nothing_add(costs: dict[int, float]) -> None:
     """The second question's names are all changed, so that no limit, instance or offer is shared."""
     caps = {seed: random_instance(seed).policy.utilization_cap for seed in SEEDS if math.isfinite(costs[seed])}
     pairs = [(a, b) for a, b in pairwise(sorted(caps, key=lambda seed: (caps[seed], seed))) if caps[a] == caps[b]]
-    assert len(pairs) >= 10
+    assert len(pairs) >= len(SEEDS) / 6
     for a, b in pairs:
         one, other = random_instance(a).model_dump(mode="json"), renamed(random_instance(b).model_dump(mode="json"))
         for part in ("accelerators", "offers", "models", "profiles"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 
 import pytest
@@ -13,9 +12,10 @@ from optimizer.instance import Instance
 from optimizer.pipeline import Options, allocate
 from tests.optimizer.full import full_instance
 from tests.optimizer.oracle import least_costs, random_instance
+from tests.seeds import seeds
 
-SEEDS = [*range(int(os.environ.get("ALLOCATE_DECOMPOSE_SEEDS", "2"))), 30]
-"""The last is infeasible: prices of broken rows must not grow for ever."""
+SEEDS = (*range(seeds(2)), 12)
+"""The last is infeasible when everything is on: prices of broken rows must not grow for ever."""
 
 
 def interval(question: Instance, backend: str = "ortools", gap: float = 1e-3) -> tuple[float, float]:
