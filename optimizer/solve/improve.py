@@ -17,7 +17,7 @@ from optimizer.solve.parts import neighbourhood
 from optimizer.solve.plans import plans_of_point
 from optimizer.solve.search import Search
 
-__all__ = ["improve", "start_whole"]
+__all__ = ["improve", "plan_mixed", "start_whole"]
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +105,20 @@ def _replanned(search: Search, chosen: IntArray, values: FloatArray, slack: Floa
     which[chosen] = True
     search.plans = search.plans.joined(plans_of_point(blocks, found, which))
     return found
+
+
+def plan_mixed(search: Search, weights: FloatArray | None) -> None:
+    """Plan anew, together, the blocks for which the master mixes plans; the others stand still at the plan it chose whole."""
+    if weights is None or search.clock.stopped:
+        return
+    block = search.plans.block[: len(weights)]
+    order = np.lexsort((-weights, block))
+    first = order[np.unique(block[order], return_index=True)[1]]
+    mixed = block[first][weights[first] < 1.0 - BROKEN]
+    if len(mixed):
+        found = _replanned(search, mixed, search.plans.values(first, search.blocks.model.n_columns))
+        if found is not None:
+            search.believe(found)
 
 
 def improve(search: Search, until_s: float) -> None:

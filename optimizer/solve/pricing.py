@@ -61,8 +61,9 @@ def price_exactly(search: Search, duals: FloatArray, *, fine: bool = False) -> t
     kept = reduction.keep(cost, most)
     bounds = np.minimum(np.maximum(reduction.least(cost, kept), _settled(search, kept, most)), most)
     started = search.clock.used_s
-    _solve_blocks(search, cost, kept, most, bounds, max(COARSE_GAP, COARSE_SHARE * asked))
-    if fine and FINE_SHARE * asked < COARSE_GAP:
+    coarse = max(COARSE_GAP, COARSE_SHARE * asked)
+    _solve_blocks(search, cost, kept, most, bounds, coarse)
+    if fine and FINE_SHARE * asked < coarse:
         kept = reduction.keep(cost, most)
         np.minimum(np.maximum(bounds, reduction.least(cost, kept)), most, out=bounds)
         _solve_blocks(search, cost, kept, most, bounds, FINE_SHARE * asked, 2 * search.clock.used_s - started)
@@ -82,7 +83,7 @@ def _solve_blocks(
     found = dict[int, tuple[IntArray, FloatArray]]()
     loss = np.where(np.isfinite(most), most, 0.0) - bounds
     loss[~np.isfinite(most)] = np.inf
-    allowed = BOUND_SHARE * search.wishes.relative_gap * float(np.abs(np.where(np.isfinite(most), most, 0.0)).sum())
+    allowed = BOUND_SHARE * min(gap, search.wishes.relative_gap) * float(np.abs(np.where(np.isfinite(most), most, 0.0)).sum())
     options = SolveOptions(TURN_S, gap, seed=search.wishes.seed, small=True)
     order, step = np.argsort(-loss, kind="stable"), BATCH
     for at in range(0, len(order), step):

@@ -1,0 +1,110 @@
+"""Prices settle: blocks are priced, a master mixes their plans, and its duals, smoothed, are the next prices."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from optimizer.solve.blocks import FloatArray
+from optimizer.solve.improve import start_whole
+from optimizer.solve.master import DEAREST_SLACK, clipped, combined_bound, master_model
+from optimizer.solve.pricing import price_exactly, price_roughly, price_stubborn
+from optimizer.solve.search import Search
+from solvers import Solution
+
+__all__ = ["KINDS", "Settled", "settle"]
+
+logger = logging.getLogger(__name__)
+
+KINDS = ("rough", "deep", "exact")
+"""Of pricing: two options a part of demand, three, the backend."""
+ROUNDS = {"rough": 40, "deep": 20, "exact": 20}
+"""The most rounds of each kind of pricing."""
+FINE = 1.5
+"""Times the asked gap that prices alone may leave when blocks are solved finely."""
+MOST_STUBBORN = 50
+"""Blocks without a heuristic plan that are solved in every round; with more, exact pricing comes at once."""
+SMOOTHING = 0.5
+"""Weight of the best prices so far against the master's latest."""
+SETTLED = {"rough": 2.0, "deep": 0.5, "exact": 0.2}
+"""Share of the asked gap within which master and bound have met, for each kind of pricing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """The prices of slack as they have grown, and the last master's weights of plans, None if it was not solved."""
+
+    slack: FloatArray
+    weights: FloatArray | None
+
+
+def settle(search: Search, slack: FloatArray, kind: str, until_s: float, *, fine: bool = False) -> Settled:
+    """Price and mix until master and bound meet, nothing new is found, or time is up; keep the duals in ``search``."""
+    blocks, duals, centre, best = search.blocks, search.duals, search.duals, -math.inf
+    exact, idle, loss, weights = kind == "exact", False, 0.0, None
+    for turn in range(ROUNDS[kind]):
+        if search.done or (search.clock.used_s > until_s and not (exact and turn == 0)):
+            break
+        before = len(search.plans)
+        bounds, loss = _priced(search, duals, kind, fine)
+        if search.infeasible:
+            break
+        bound = combined_bound(blocks, duals, bounds if exact else np.where(np.isfinite(bounds), bounds, 0.0))
+        if exact:
+            search.prove(bound)
+        if bound > best:
+            best, centre = bound, duals
+        if len(np.unique(search.plans.block)) < blocks.count:
+            break  # the next kind of pricing finds more
+        master = master_model(blocks, search.plans, slack, search.followers)
+        answer = search.solve(master.model, 0.0, duals=True)
+        if answer.values is None or answer.row_duals is None or answer.objective is None:
+            break
+        weights = master.weights(answer.values)
+        broken = master.slack(answer.values) > 1e-7
+        slack = np.where(broken, np.minimum(3 * slack, DEAREST_SLACK), slack)
+        fresh, scale = len(search.plans) - before, max(abs(answer.objective), 1e-9)
+        _log(search, f"{kind} {turn}", bound, best, loss, answer, fresh, int(broken.sum()))
+        apart, asked = (answer.objective - best) / scale, search.wishes.relative_gap
+        fine = fine or (exact and apart - loss / scale <= FINE * asked)
+        if exact and not broken.any() and apart <= asked:
+            start_whole(search)
+        latest = search.followers.follow(blocks, clipped(blocks, answer.row_duals[: len(blocks.coupling)]))
+        if not broken.any() and apart <= SETTLED[kind] * asked:
+            break
+        if not fresh:
+            if idle:
+                break  # at the master's own prices nothing new is found either
+            idle, duals = True, latest
+            continue
+        idle = False
+        duals = search.followers.follow(blocks, SMOOTHING * centre + (1 - SMOOTHING) * latest)
+    search.duals = centre
+    return Settled(slack, weights)
+
+
+def _priced(search: Search, duals: FloatArray, kind: str, fine: bool) -> tuple[FloatArray, float]:
+    if kind == "exact":
+        return price_exactly(search, duals, fine=fine)
+    bounds = price_roughly(search, duals, deep=kind == "deep")
+    if 0 < search.blocks.count - len(search.heuristic_blocks) <= MOST_STUBBORN:
+        price_stubborn(search, duals)
+    return bounds, 0.0
+
+
+def _log(search: Search, turn: str, bound: float, best: float, loss: float, master: Solution, fresh: int, broken: int) -> None:
+    logger.info(
+        "%6.1f s %s: bound %.6g, best %.6g, loss %.3g, master %.6g%s, plans %d (+%d)",
+        search.clock.used_s,
+        turn,
+        bound,
+        best,
+        loss,
+        master.objective,
+        f", {broken} rows broken" if broken else "",
+        len(search.plans),
+        fresh,
+    )
