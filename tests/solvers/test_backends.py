@@ -40,6 +40,14 @@ def test_random_small_models_agree_with_brute_force(backend):
             assert solution.termination is Termination.OPTIMAL, (seed, solution)
 
 
+def test_models_said_to_be_small_have_the_same_optima(backend):
+    asked = SolveOptions(time_limit_s=20.0, relative_gap=0.0, small=True)
+    for seed in range(12):
+        wanted = brute_force(random_model(seed))
+        found = backend.solve(random_model(seed), asked).objective
+        assert found == (None if wanted is None else pytest.approx(wanted, abs=1e-6)), seed
+
+
 def test_an_optimum_is_told_with_values_bound_and_gap(backend):
     solution = backend.solve(knapsack(), EXACT)
     assert solution.termination is Termination.OPTIMAL

@@ -28,6 +28,7 @@ from tests.solvers.small import INF, model, values
         {"seed": 2**31},
         {"seed": 1.0},
         {"want_duals": 1},
+        {"small": 1},
         {"start": "abc"},
         {"start": [[1.0]]},
     ],
