@@ -82,7 +82,7 @@ class ForecastPolicy(Record):
 
 
 class SolvePolicy(Record):
-    """How a plan is looked for; the same meaning as on the command line."""
+    """How a plan is looked for; the same meaning as on the command line. ``simulate_requests`` a pool judge the plan, if any."""
 
     backend: str = "auto"
     time_limit_s: Positive = 120.0
@@ -90,6 +90,7 @@ class SolvePolicy(Record):
     method: str = "auto"
     threads: PositiveInt = 1
     seed: Annotated[int, Field(ge=0)] = 0
+    simulate_requests: PositiveInt | None = None
 
 
 class Guards(Record):

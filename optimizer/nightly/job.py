@@ -15,6 +15,7 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from optimizer.errors import AllocationError, CheckFailedError, InfeasibleError, Problem, UnavailableError, UsageError
@@ -27,7 +28,7 @@ from optimizer.nightly.lock import held
 from optimizer.nightly.publish import Outcome, announce, in_force, publish, sweep
 from optimizer.nightly.question import tonights
 from optimizer.nightly.store import STAGES, Run, Store, now_text
-from optimizer.pipeline import Cancel, Options, allocate, verified
+from optimizer.pipeline import Cancel, Options, allocate, allocate_simulated, verified
 from optimizer.plan import Plan
 from optimizer.read import load_instance
 from optimizer.report.changes import Difference, difference, reasons_of
@@ -250,8 +251,10 @@ def _solve(night: Night, question: Instance, number: int, previous: Plan | None)
         threads=policy.threads,
         seed=policy.seed,
     )
+    requests = policy.simulate_requests
+    find = allocate if requests is None else partial(allocate_simulated, requests=requests)
     try:
-        plan = allocate(question, options, plan_in_force=previous, cancel=night.cancel)
+        plan = find(question, options, plan_in_force=previous, cancel=night.cancel)
     except InfeasibleError as error:
         raise CheckFailedError(f"infeasible; the last plan stays: {error.message}", error.problems) from None
     if night.cancel is not None and night.cancel.is_set():

@@ -11,6 +11,7 @@ from optimizer.errors import BusyError, CheckFailedError, InvalidInputError, Una
 from optimizer.nightly.config import load_config
 from optimizer.nightly.lock import held
 from optimizer.nightly.store import Store
+from optimizer.simulate import Simulation
 from tests.optimizer.nightly.nights import NOW, demand_rows
 
 NEXT = NOW + timedelta(days=1)
@@ -30,6 +31,18 @@ def test_the_first_night_plans_for_the_forecast_of_the_day(job):
     )
     assert job.metrics['allocate_nightly_usd_per_hour{head="compute"}'] == 2.0
     assert "The first plan." in (job.folder / "plans/latest.md").read_text()
+
+
+def test_a_plan_is_simulated_where_that_is_asked_and_refused_where_it_misses(job, monkeypatch):
+    job.configure(solve={"backend": "ortools", "gap": 1e-6, "simulate_requests": 2000})
+    plan = job.run().plan
+    assert any(a.startswith("simulated with 2,000 requests a pool") for a in plan.assumptions)
+    before = job.pointer
+    monkeypatch.setattr(Simulation, "holds", property(lambda self: False))
+    job.prices(small=1.1, as_of=NEXT)
+    with pytest.raises(CheckFailedError, match="miss their targets in simulation"):
+        job.run(NEXT)
+    assert job.pointer == before
 
 
 def test_the_same_night_again_changes_nothing(job):
