@@ -141,7 +141,7 @@ def allocate_simulated(
         plan = allocate(
             instance, options, plan_in_force=plan_in_force, on_progress=on_progress, cancel=cancel, load_shares=shares
         )
-        found = simulate_plan(instance, plan, requests=requests, seed=options.seed)
+        found = simulate_plan(instance, plan, requests=requests, seed=options.seed, losses=True)
         if found.holds:
             return plan.model_copy(update={"assumptions": (*plan.assumptions, *_simulated(found, shares))})
         for pool in found.pools:

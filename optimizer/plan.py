@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 from optimizer.catalog.record import Fraction01, NonNegative, Positive, PositiveInt, Quality, Record
 from optimizer.documents import read_document
 from optimizer.errors import InvalidInputError
-from optimizer.instance import HOURS_PER_MONTH
+from optimizer.instance import HOURS_PER_MONTH, Recourse
 from optimizer.problems import newer_version, validation_problems
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ __all__ = [
     "LimitUse",
     "PeriodChange",
     "Plan",
+    "Recourse",
     "Rental",
     "Route",
     "SwitchUse",
@@ -382,6 +383,7 @@ class Plan(Record):
     starts: tuple[PeriodChange, ...] = ()
     change: ChangeUse | None = None
     routing: tuple[Route, ...]
+    recourse: tuple[Recourse, ...] = ()
     unserved: tuple[Unserved, ...] = ()
     earnings: tuple[Earning, ...] = ()
     revenue_usd_per_hour: NonNegative | None = None

@@ -237,6 +237,8 @@ def _day(path: list[str | int], text: object) -> Iterator[Finding]:
 def _workload_references(document: Mapping[str, Any], known: Known, *, offers_read: bool) -> Iterator[Finding]:
     regions = _values(_sold(document), "region") if offers_read else None
     periods = set(_names(document, "periods")) or {"always"}
+    if offers_read:
+        yield from _insured(document)
     if not _any_demand(document):
         yield ["workloads"], "no demand: every rate is 0", "a rate above 0", ""
     earning = [path for path, w in _items(document, "workloads") if isinstance(w.get("revenue"), Mapping)]
@@ -386,6 +388,18 @@ def _sold(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [offer for _, offer in _items(document, "catalogs", "offers")] + hosts
 
 
+def _insured(document: Mapping[str, Any]) -> Iterator[Finding]:
+    """Tell losses of a region that take every region where a workload may be."""
+    places = {(str(o.get("provider")), str(o.get("region"))) for o in _sold(document)}
+    for path, workload in _items(document, "workloads"):
+        allowed = workload.get("regions_allowed")
+        mine = sorted("/".join(p) for p in places if allowed is None or p[1] in _listed(allowed))
+        for where, entry in _items(workload, "redundancy"):
+            if entry.get("event") == "region" and len(mine) == 1:
+                hint = "allow another region, or insure against less"
+                yield [*path, *where, "event"], f"the loss of every region it may use: {mine[0]}", "a region that is left", hint
+
+
 def _site_references(document: Mapping[str, Any], known: Known) -> Iterator[Finding]:
     """Tell sites that are not places of their own, hosts and draws that point nowhere, and accelerators of unknown draw."""
     cards = [a for _, a in _items(document, "catalogs", "accelerators") if isinstance(a.get("name"), str)]
@@ -443,7 +457,6 @@ def not_yet_problems(document: Mapping[str, Any]) -> list[Problem]:
     """Give every construct the schema has room for and this version does not build: refused, never ignored."""
     found: list[tuple[list[str | int], str]] = []
     for path, workload in _items(document, "workloads"):
-        found += [([*path, field], field) for field in ("redundancy",) if workload.get(field)]
         for where, entry in _items(workload, "classes"):
             if entry.get("prefix_cached_fraction"):
                 found.append(([*path, *where, "prefix_cached_fraction"], "prefix caching"))

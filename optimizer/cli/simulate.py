@@ -25,6 +25,7 @@ __all__ = ["simulate_command"]
 @click.option("--arrivals", default="poisson", show_default=True, metavar="poisson|bursty|TRACE.csv", help="How requests come.")
 @click.option("--balancer", default=None, metavar="NAME", help="How a pool shares its requests; the policy's by default.")
 @click.option("--lose", multiple=True, metavar="POOL@T", help="Stop a replica of a pool T seconds on; @T*N stops N.")
+@click.option("--losses", is_flag=True, help="Simulate what is left after each loss that a workload insures against, too.")
 @click.option("--all-periods", is_flag=True, help="Simulate each pool in all its periods, not only in its busiest.")
 @click.option("--seed", default=0, show_default=True, metavar="N", help="Seed of the arrivals.")
 @SET
@@ -37,6 +38,7 @@ def simulate_command(
     arrivals: str,
     balancer: str | None,
     lose: tuple[str, ...],
+    losses: bool,
     all_periods: bool,
     seed: int,
     changes: tuple[str, ...],
@@ -50,7 +52,7 @@ def simulate_command(
     from optimizer.simulate import LossAt, arrivals_of, simulate_plan
 
     chosen = _balancer(balancer)
-    how, losses = arrivals_of(arrivals), tuple(LossAt.read(text) for text in lose)
+    how, stopped = arrivals_of(arrivals), tuple(LossAt.read(text) for text in lose)
     question, answer = load_instance(instance, set_values=changes, max_bytes=max_bytes), load_plan(plan)
     tell = _line if sys.stderr.isatty() else None
     found = simulate_plan(
@@ -61,7 +63,8 @@ def simulate_command(
         balancer=chosen,
         seed=seed,
         every_period=all_periods,
-        lose=losses,
+        losses=losses,
+        lose=stopped,
         on_pool=tell,
     )
     if tell is not None:

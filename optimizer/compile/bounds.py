@@ -6,9 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from optimizer.compile.candidates import CandidateTable
+from optimizer.compile.in_force import Changes
+from optimizer.compile.training import TrainingTable
 from optimizer.errors import InvalidInputError, Problem
 
-__all__ = ["most_instances", "most_replicas"]
+__all__ = ["committed_bounds", "most_instances", "most_replicas"]
 
 IntArray = npt.NDArray[np.int64]
 BIGGEST_COUNT = 10**9
@@ -42,4 +44,30 @@ def most_replicas(table: CandidateTable, candidate: IntArray) -> IntArray:
     for p, k in enumerate(candidate.tolist()):
         if (curve := table.curves.get(k)) is not None:
             most[p] = np.maximum(most[p], [curve.needed(erlangs) for erlangs in (load[p] * cap).tolist()])
-    return np.asarray(most)
+    lost = np.array([max((r.count for r in w.redundancy or ()), default=0) for w in table.workloads], dtype=np.int64)
+    spare = (table.is_member * lost).max(axis=1, initial=0)
+    return np.asarray(most + spare[table.workload[candidate]][:, None])
+
+
+def committed_bounds(
+    table: CandidateTable,
+    candidate: IntArray,
+    pair: IntArray,
+    offer: IntArray,
+    count: IntArray,
+    changes: Changes,
+    training: TrainingTable,
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Give the reserved and owned offers in use or in force, and the fewest and the most instances of each."""
+    lower = np.zeros(len(table.offers), dtype=np.int64) if changes.in_force is None else changes.in_force.committed
+    committed = np.union1d(offer[table.offers.committed[offer]], np.flatnonzero(training.shared_offers | (lower > 0)))
+    peak = np.zeros(int(pair.max(initial=-1)) + 1, dtype=np.int64)
+    np.maximum.at(peak, pair, np.ceil(count * table.size[candidate] / table.offers.size[offer]).astype(np.int64))
+    last, upper = np.unique(pair, return_index=True)[1], np.zeros(len(table.offers), dtype=np.int64)
+    np.add.at(upper, offer[last], peak[pair[last]])
+    for job in np.unique(training.job):
+        largest, mine = np.zeros_like(upper), np.flatnonzero(training.job == job)
+        np.maximum.at(largest, training.offer[mine], training.instances[mine])
+        upper += largest
+    lot = table.offers.lot[committed]
+    return committed, -(-lower[committed] // lot) * lot, -(-upper[committed] // lot) * lot

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from optimizer.compile.bounds import most_instances, most_replicas
+from optimizer.compile.bounds import committed_bounds, most_instances, most_replicas
 from optimizer.compile.candidates import SMALLEST_LOAD, CandidateTable, rentable_pairs
 from optimizer.compile.dominance import crowded_pairs, outpriced_pairs, undominated_pairs
+from optimizer.compile.events import EventColumns, event_columns
 from optimizer.compile.in_force import Changes, Held, move_steps
 from optimizer.compile.queues import QueueColumns
 from optimizer.compile.shedding import ShedColumns, shed_columns
@@ -46,7 +47,8 @@ class Columns:
     ``u[w, b, t]``: the next ``len(shed)`` columns are shares of demand left unserved.
     ``c``: one more column says whether anything in force changes, if a change must save something.
     ``l[o]``: the next ``len(lot_commit)`` columns count lots of the commitments that are bought in lots.
-    ``d[p, t, r]``, ``e[p, t, r]``: the last ``len(queues)`` columns choose and fill pieces of what servers in a cell carry.
+    ``d[p, t, r]``, ``e[p, t, r]``: the next ``len(queues)`` columns choose and fill pieces of what servers in a cell carry.
+    ``z[v, p, t]``, pieces, ``g[v, p, b, t]``: the last ``len(losses)`` columns are of events, as ``EventColumns`` lays them out.
     ``pool_candidate`` and ``pool_region`` have shape (n_pools,).
     """
 
@@ -70,6 +72,7 @@ class Columns:
     moves: Steps
     shed: ShedColumns
     queues: QueueColumns
+    losses: EventColumns
     lower: npt.NDArray[np.float64]
     upper: npt.NDArray[np.float64]
     integer: npt.NDArray[np.bool_]
@@ -127,7 +130,17 @@ class Columns:
     @property
     def first_piece(self) -> int:
         """Give the index of the first column that chooses a piece of what servers carry."""
-        return len(self.upper) - len(self.queues)
+        return self.first_loss - len(self.queues)
+
+    @property
+    def first_loss(self) -> int:
+        """Give the index of the first column of an event."""
+        return len(self.upper) - len(self.losses)
+
+    @property
+    def first_recourse(self) -> int:
+        """Give the index of the first column of what is served after a loss."""
+        return len(self.upper) - len(self.losses.route)
 
     @property
     def lot_commit(self) -> IntArray:
@@ -295,7 +308,8 @@ class Columns:
         cells = [f"{pools[p]},{offers.regions[self.pool_region[p]]}{when[t]}" for p, t in places]
         pieces = [f"{c},from {n}]" for c, n in zip(cells, self.queues.first.tolist(), strict=True)]
         told = [f"{letter}[{piece}" for letter in "de" for piece in pieces]
-        return n + i + r + y + x + f + s + m + u + ["changed"] * (self.first_lot - self.first_changed) + lots + told
+        lost = [f"lost[{at}]" for at in range(len(self.losses))]
+        return n + i + r + y + x + f + s + m + u + ["changed"] * (self.first_lot - self.first_changed) + lots + told + lost
 
 
 def columns_of(
@@ -316,27 +330,23 @@ def columns_of(
     busy = (table.demand[:, :, None] * table.shape > 0)[owner] & np.isfinite(table.transfer[owner, :, pools[1]])[:, :, None]
     pair, period, held, count = _cells(table, changes, busy, pools[0], pool, offer)
     shared, shared_period, shared_upper = _shared(table, pools[0][pool], offer[pair], pair, period, count)
-    used = switches.of_pools(pools[0], pools[1]).any(axis=1) | _switch_runs(switches, training).any(axis=1)
-    switch, routing = np.flatnonzero(used), np.nonzero(busy)
-    commit, commit_lower, commit_upper = _commitments(table, pools[0][pool[pair]], pair, offer[pair], count, changes, training)
-    room = most_instances(table)
-    fit = room[offer[pair]] * (table.offers.size[offer[pair]] // table.size[pools[0][pool[pair]]])
-    upper = [np.minimum(count, fit), np.minimum(shared_upper, room[shared])]
+    switch, routing = _used(switches, training, pools), np.nonzero(busy)
+    candidate = pools[0][pool[pair]]
+    commit, commit_lower, commit_upper = committed_bounds(table, candidate, pair, offer[pair], count, changes, training)
+    room, size = most_instances(table), table.offers.size[offer[pair]]
+    upper = [np.minimum(count, room[offer[pair]] * (size // table.size[candidate])), np.minimum(shared_upper, room[shared])]
     upper += [np.maximum(np.minimum(commit_upper, room[commit]), commit_lower)]
     upper += [np.ones(len(switch) + len(training) + len(routing[0]))]
-    starting = start_steps(table, changes.starts, pool[pair], pools[0][pool[pair]], offer[pair], period)
+    starting = start_steps(table, changes.starts, pool[pair], candidate, offer[pair], period)
     moving = move_steps(table, changes.in_force, held, period)
-    of = (owner[routing[0]], routing[1])
-    shed = shed_columns(table, _demand(table, table.class_workload[of], table.class_number[of], routing[2]))
-    lot = table.offers.lot[commit]
-    lots = (upper[2] // lot)[lot > 1]
-    queues = _queues(table, pools[0], pool[pair] * len(table.hours_share) + period, count)
-    upper += [starting.upper(upper[0]), moving.upper(upper[0]), shed.upper, np.ones(int(changes.saving_usd_per_hour > 0)), lots]
-    upper += [queues.upper]
+    shed, lot = shed_columns(table, _asked(table, owner, routing)), table.offers.lot[commit]
+    queues = QueueColumns.of_replicas(table.curves, pools[0], len(table.hours_share), pool[pair], period, count)
+    losses = event_columns(table, pools, (pool[pair], offer[pair], period), count, routing)
+    upper += [starting.upper(upper[0]), moving.upper(upper[0]), shed.upper, np.ones(int(changes.saving_usd_per_hour > 0))]
+    upper += [(upper[2] // lot)[lot > 1], queues.upper, losses.upper]
     whole = len(pair) + len(shared) + len(commit) + len(switch) + len(training)
-    column = np.arange(sum(map(len, upper)))
-    lower = np.zeros(len(column))
-    lower[len(pair) + len(shared) + np.arange(len(commit))] = commit_lower
+    column, tail = np.arange(sum(map(len, upper))), sum(map(len, upper[-4:]))
+    before = len(pair) + len(shared)
     return Columns(
         table=table,
         pool_candidate=pools[0],
@@ -358,17 +368,11 @@ def columns_of(
         moves=moving,
         shed=shed,
         queues=queues,
-        lower=lower,
+        losses=losses,
+        lower=np.pad(commit_lower, (before, len(column) - before - len(commit))).astype(np.float64),
         upper=np.concatenate(upper).astype(np.float64),
-        integer=(column < whole) | (column >= len(column) - sum(map(len, upper[-3:]))),
+        integer=(column < whole) | ((column >= len(column) - tail) & (column < len(column) - len(losses.route))),
     )
-
-
-def _queues(table: CandidateTable, candidate: IntArray, cell: IntArray, most: IntArray) -> QueueColumns:
-    """Lay out the pieces of each cell's curve; ``cell`` and ``most`` are of replica columns, in order of cell."""
-    cells, first = np.unique(cell, return_index=True)
-    most = np.maximum.reduceat(most, first) if len(most) else most
-    return QueueColumns.of(table.curves, cells, candidate[cells // len(table.hours_share)], most)
 
 
 def _rentable(
@@ -410,6 +414,17 @@ def _cells(
     return pair, period, held[pair, period], np.maximum(most[pool[pair], period], held[pair, period])
 
 
+def _used(switches: SwitchTable, training: TrainingTable, pools: npt.NDArray[np.int64]) -> IntArray:
+    """Give the switches that some pool or training run belongs to."""
+    return np.flatnonzero(switches.of_pools(pools[0], pools[1]).any(axis=1) | _switch_runs(switches, training).any(axis=1))
+
+
+def _asked(table: CandidateTable, owner: IntArray, routing: tuple[IntArray, ...]) -> IntArray:
+    """Give the demand of each routing column, of which ``routing`` holds pools, classes and periods."""
+    of = (owner[routing[0]], routing[1])
+    return _demand(table, table.class_workload[of], table.class_number[of], routing[2])
+
+
 def _demand(table: CandidateTable, workload: IntArray, request_class: IntArray, period: IntArray) -> IntArray:
     """Give (workload, class, period) as one number; a volume has one for all periods."""
     number = workload * table.load.shape[1] + request_class
@@ -437,27 +452,3 @@ def _switch_runs(switches: SwitchTable, training: TrainingTable) -> npt.NDArray[
     """Say which training runs each switch belongs to; shape (n_switches, n_runs)."""
     fits = [training.matching(s.when) for s in switches.switches]
     return np.array(fits, dtype=bool).reshape(len(switches), len(training))
-
-
-def _commitments(
-    table: CandidateTable,
-    candidate: IntArray,
-    pair: IntArray,
-    offer: IntArray,
-    count: IntArray,
-    changes: Changes,
-    training: TrainingTable,
-) -> tuple[IntArray, IntArray, IntArray]:
-    """Give the reserved and owned offers in use or in force, and the fewest and the most instances of each."""
-    lower = np.zeros(len(table.offers), dtype=np.int64) if changes.in_force is None else changes.in_force.committed
-    committed = np.union1d(offer[table.offers.committed[offer]], np.flatnonzero(training.shared_offers | (lower > 0)))
-    peak = np.zeros(int(pair.max(initial=-1)) + 1, dtype=np.int64)
-    np.maximum.at(peak, pair, np.ceil(count * table.size[candidate] / table.offers.size[offer]).astype(np.int64))
-    last, upper = np.unique(pair, return_index=True)[1], np.zeros(len(table.offers), dtype=np.int64)
-    np.add.at(upper, offer[last], peak[pair[last]])
-    for job in np.unique(training.job):
-        largest, mine = np.zeros_like(upper), np.flatnonzero(training.job == job)
-        np.maximum.at(largest, training.offer[mine], training.instances[mine])
-        upper += largest
-    lot = table.offers.lot[committed]
-    return committed, -(-lower[committed] // lot) * lot, -(-upper[committed] // lot) * lot

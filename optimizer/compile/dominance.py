@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from optimizer.compile.candidates import CandidateTable, is_power_of_two
+from optimizer.compile.events import insured
 from optimizer.compile.in_force import Changes
 from optimizer.compile.switches import SwitchTable
 from optimizer.instance import Aggregation
@@ -42,8 +43,9 @@ def dominated_candidates(table: CandidateTable, switches: SwitchTable, changes: 
     the pool y is a mean of two shares within the cap; no switch is turned on and no limit on variants counts more; two pools on
     one offer start and stop together no more often than apart (the positive part of a sum is at most the sum of positive parts),
     at no higher price (y is no larger); no more accelerators are on or busy, so that power and carbon do not rise. What the plan
-    in force runs stays; x, which it does not run, changes no less than y in its place. Among equals the most accurate stays,
-    then the best quality, then the first in canonical order.
+    in force runs stays; x, which it does not run, changes no less than y in its place. What insures against losses neither
+    replaces nor is replaced: two pools do not lose their replicas together. Among equals the most accurate stays, then the best
+    quality, then the first in canonical order.
     """
     accuracy = _averaged_accuracy(table)
     telling = [n for n, limit in enumerate(table.instance.all_limits) if limit.match.speaks_of_replicas]
@@ -63,6 +65,8 @@ def dominated_candidates(table: CandidateTable, switches: SwitchTable, changes: 
     for pool in range(len(table.workloads), len(table.owners)):
         for member in np.flatnonzero(table.is_member[pool]):
             _mark_shared(table, accuracy, belongs, served, pool, int(member), by)
+    shielded = insured(table)[table.workload]
+    by[shielded | ((by >= 0) & shielded[by])] = -1
     by[[] if changes.in_force is None else changes.in_force.candidates] = -1
     return by
 
@@ -187,8 +191,8 @@ def undominated_pairs(
     safe (``_moves_whole_pools``). Argument: swap each instance of o for size(o)/size(p) instances of p, lots of o for lots of p.
     Accelerators, and with them what the replicas hold, are equal; rent, with what is newly switched on, transfer and electricity
     are no higher; no limit counts more; spot shares stay within their caps; replicas that join others on p start and stop no more
-    often. Offers that the plan in force uses or has committed stay. Among equals the first region in canonical order stays, and
-    in it the first offer.
+    often. Offers in force or committed stay, and those of workloads that insure against losses: what is as good for demand may
+    stand where it is lost. Among equals the first region in canonical order stays, and in it the first offer.
     """
     offers, limits = table.offers, table.instance.all_limits
     by_instances = np.array([limit.max_instances is not None for limit in limits], dtype=bool)
@@ -223,6 +227,7 @@ def undominated_pairs(
         equal = replaces & replaces.T
         rank = np.argsort(np.lexsort((np.arange(len(rows)), offers.region[rows])))
         keep[rows[(replaces & (~equal | (rank[:, None] < rank[None, :]))).any(axis=0)]] = False
+    keep[offer[insured(table)[table.workload[candidate]]]] = True
     keep[[] if changes.in_force is None else changes.in_force.offers] = True
     return keep[offer]
 
@@ -281,6 +286,7 @@ def crowded_pairs(
         there = np.flatnonzero(takes[p, offer] & shared & (size == offers.size[p]))
         wanted = candidate[there] * len(offers) + p
         moves[there] |= pairs[np.searchsorted(pairs, wanted).clip(max=len(pairs) - 1)] == wanted
+    moves &= ~insured(table)[table.workload[candidate]]
     stuck = np.zeros(len(offers), dtype=bool)
     stuck[offer[shared & ~moves]] = True
     return np.asarray(moves & ~stuck[offer])
@@ -348,7 +354,7 @@ def outpriced_pairs(
     nearest = (table.transfer <= table.transfer.min(axis=2, keepdims=True)).all(axis=1)  # (n_workloads, n_regions)
     able = free[offer] & nearest[table.workload[candidate], offers.region[offer]]
     able &= np.sum(changes.starts.of_pairs(table, candidate, offer), axis=0) == 0
-    queued = np.isin(candidate, list(table.curves))
+    queued = np.isin(candidate, list(table.curves)) | insured(table)[table.workload[candidate]]
     able &= ~queued
     switched = switches.usd_per_hour[candidate[able], offers.region[offer[able]]] / table.hours_share.min()
     alone = np.full(len(table), np.inf)

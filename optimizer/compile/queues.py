@@ -97,6 +97,14 @@ class QueueColumns:
         columns = np.array(found, dtype=np.int64).reshape(-1, 5).T
         return cls(curves, *columns)
 
+    @classmethod
+    def of_replicas(
+        cls, curves: Mapping[int, Curve], candidate: IntArray, periods: int, pool: IntArray, period: IntArray, most: IntArray
+    ) -> QueueColumns:
+        """Lay out the pieces of every cell; ``pool``, ``period`` and ``most`` are of replica columns, in order of cell."""
+        cells, first = np.unique(pool * periods + period, return_index=True)
+        return cls.of(curves, cells, candidate[cells // periods], np.maximum.reduceat(most, first) if len(most) else most)
+
     def of_counts(self, cell: IntArray, count: FloatArray) -> FloatArray:
         """Give the values of all columns for numbers of replicas in cells: the piece that holds for as many."""
         replicas = np.zeros(int(max(cell.max(initial=-1), self.cell.max(initial=-1))) + 1)

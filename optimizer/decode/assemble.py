@@ -71,6 +71,7 @@ def decode(
         starts=told.starts,
         change=told.change,
         routing=routing,
+        recourse=told.recourse(),
         unserved=told.unserved,
         earnings=earnings,
         revenue_usd_per_hour=revenue,

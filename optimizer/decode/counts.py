@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from optimizer.compile import Compiled
-from optimizer.compile.queues import erlangs_of
+from optimizer.decode.mending import DUST, SHARE_UNIT, SMALLEST_SHARE, balanced, used
+from optimizer.decode.recourse import recourse_of
 from optimizer.errors import AllocationError
 from solvers import Solution
 
@@ -22,15 +23,6 @@ __all__ = ["INTEGRALITY_TOLERANCE", "SHARE_UNIT", "Choice", "choice_of"]
 
 INTEGRALITY_TOLERANCE = 1e-5
 """How far from whole a count may come back; backends promise 1e-6."""
-SHARE_UNIT = 10**12
-"""Shares are whole multiples of 1 / SHARE_UNIT."""
-SMALLEST_SHARE = 1e-9
-"""A smaller share is a solver's dust, not a route."""
-DUST = 1e-6
-"""Where all of a class may be left unserved, less than this share of it is not served."""
-OVERLOAD_TOLERANCE = 1e-10
-"""Relative overload of a pool that is left alone; ``verify`` allows 1e-9."""
-
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
@@ -41,6 +33,7 @@ class Choice:
 
     ``used`` accelerators and rented ``instances`` have shape (n_offers, n_periods); committed offers have one count for all,
     training jobs that run on them included; what jobs rent by use is told by ``ways`` alone, the way of each; shape (n_jobs,).
+    ``recourse`` are shares after losses, per column of them, none where a loss strikes nothing.
     """
 
     replicas: IntArray
@@ -49,6 +42,7 @@ class Choice:
     shares: IntArray
     ways: IntArray
     unserved: IntArray
+    recourse: IntArray
 
 
 def choice_of(compiled: Compiled, solution: Solution) -> Choice:
@@ -67,12 +61,14 @@ def choice_of(compiled: Compiled, solution: Solution) -> Choice:
     unserved = _unserved(compiled, shares)
     served = np.ones(int(columns.routing_demand.max(initial=-1)) + 1)
     served[columns.shed.demand] = 1.0 - unserved / SHARE_UNIT
-    shares = _balanced(compiled, replicas, shares, served)
+    shares = balanced(compiled, replicas, shares, served)
     exact = _exact(compiled, shares, unserved)
+    recourse = recourse_of(compiled, solution.values[columns.first_recourse :], replicas, exact, unserved)
     ways = _ways(compiled, solution.values[columns.first_training : columns.first_routing])
-    used, instances = _used(compiled, replicas), _instances(compiled, _used(compiled, replicas), ways)
-    np.add.at(used, *_on_committed(compiled, ways, columns.training.accelerators))
-    return Choice(replicas, used, instances, exact, ways, unserved)
+    taken = used(compiled, replicas)
+    instances = _instances(compiled, taken, ways)
+    np.add.at(taken, *_on_committed(compiled, ways, columns.training.accelerators))
+    return Choice(replicas, taken, instances, exact, ways, unserved, recourse)
 
 
 def _ways(compiled: Compiled, values: FloatArray) -> IntArray:
@@ -91,14 +87,6 @@ def _on_committed(
     run, period = runs.touched
     mine = np.isin(run, ways) & runs.offers.committed[runs.offer[run]]
     return (runs.offer[run[mine]], period[mine]), amount[run[mine]].astype(np.int64)
-
-
-def _used(compiled: Compiled, replicas: IntArray) -> IntArray:
-    """Count the accelerators that replicas use, per offer and period."""
-    columns, offers = compiled.columns, compiled.candidates.offers
-    used = np.zeros((len(offers), columns.n_periods), dtype=columns.replica_size.dtype)
-    np.add.at(used, (columns.replica_offer, columns.replica_period), replicas * columns.replica_size)
-    return used
 
 
 def _instances(compiled: Compiled, used: IntArray, ways: IntArray) -> IntArray:
@@ -128,61 +116,6 @@ def _unserved(compiled: Compiled, shares: FloatArray) -> IntArray:
     served = np.where(served < DUST, 0.0, np.where(served > 1.0 - SMALLEST_SHARE, 1.0, served))
     most = [math.floor(Fraction(repr(x)) * SHARE_UNIT) for x in columns.shed.upper.tolist()]
     return np.asarray(np.minimum(np.rint((1.0 - served) * SHARE_UNIT).astype(np.int64), np.array(most, dtype=np.int64)))
-
-
-def _balanced(compiled: Compiled, replicas: IntArray, shares: FloatArray, served: FloatArray) -> FloatArray:
-    """Make shares sum to what is served over cells that exist, and move what overloads a cell to where there is room."""
-    columns = compiled.columns
-    cell, key, load = columns.routing_cell, columns.routing_demand, columns.routing_load
-    room = np.bincount(columns.replica_cell, weights=replicas, minlength=int(cell.max(initial=-1)) + 1).astype(np.float64)
-    room = _queued(compiled, room)
-    shares = np.where(room[cell] > 0, shares, 0.0)
-    total = np.bincount(key, weights=shares)
-    if (total[key] <= 0.5 * served[key] - DUST).any():
-        raise AllocationError("a class with demand is routed nowhere in the solver's answer")
-    shares = shares * (served[key] / np.maximum(total[key], SMALLEST_SHARE))
-    used = np.bincount(cell, weights=load * shares, minlength=len(room)).astype(np.float64)
-    for c in np.flatnonzero(used > room * (1 + OVERLOAD_TOLERANCE)):
-        _unload(int(c), cell, key, load, shares, used, room)
-    for c in np.flatnonzero(used > room * (1 + OVERLOAD_TOLERANCE)):
-        _add_replica(compiled, int(c), replicas)
-    return shares
-
-
-def _queued(compiled: Compiled, room: FloatArray) -> FloatArray:
-    """Give the loads at the cap that replicas of each cell may carry: as many as they are, or what their queue allows."""
-    columns, table, found = compiled.columns, compiled.candidates, room.copy()
-    cap, staffed = table.instance.policy.utilization_cap, np.flatnonzero(room)
-    for c, k in zip(staffed.tolist(), columns.pool_candidate[staffed // columns.n_periods].tolist(), strict=True):
-        if k in table.curves:
-            found[c] = min(room[c], erlangs_of(table.queues[k], int(room[c])) / cap)
-    return found
-
-
-def _unload(
-    c: int, cell: IntArray, key: IntArray, load: FloatArray, shares: FloatArray, used: FloatArray, room: FloatArray
-) -> None:
-    """Move the excess of cell ``c``, class by class, to cells of the same class with room; changes shares and used."""
-    for mine in np.flatnonzero((cell == c) & (shares > 0)):
-        for other in np.flatnonzero((key == key[mine]) & (cell != c) & (room[cell] > 0)):
-            excess, slack = used[c] - room[c], room[cell[other]] - used[cell[other]]
-            if excess <= 0:
-                return
-            if slack > 0:
-                moved = min(shares[mine], excess * (1 + 1e-6) / load[mine], slack / load[other])
-                shares[mine] -= moved
-                shares[other] += moved
-                used[c] -= moved * load[mine]
-                used[cell[other]] += moved * load[other]
-
-
-def _add_replica(compiled: Compiled, c: int, replicas: IntArray) -> None:
-    """Give an overloaded cell one more replica, on an offer where the instance has room or else the first that it uses."""
-    columns, offers = compiled.columns, compiled.candidates.offers
-    mine = np.flatnonzero((columns.replica_cell == c) & (replicas > 0))
-    offer, period = columns.replica_offer[mine], columns.replica_period[mine]
-    free = (-_used(compiled, replicas)[offer, period]) % offers.size[offer] >= columns.replica_size[mine]
-    replicas[mine[np.argmax(free)]] += 1
 
 
 def _exact(compiled: Compiled, shares: FloatArray, unserved: IntArray) -> IntArray:

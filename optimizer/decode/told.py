@@ -13,10 +13,11 @@ from optimizer.catalog import Quality, worst
 from optimizer.compile import CandidateTable, Compiled
 from optimizer.compile.prices import RuledPrice
 from optimizer.decode.changes import change_use, period_changes
-from optimizer.decode.counts import SHARE_UNIT, Choice, IntArray
+from optimizer.decode.counts import Choice, IntArray
 from optimizer.decode.earnings import unserved_of
 from optimizer.decode.energy import Drawn, known
-from optimizer.instance import HOURS_PER_MONTH
+from optimizer.decode.mending import SHARE_UNIT
+from optimizer.instance import HOURS_PER_MONTH, Recourse
 from optimizer.plan import (
     ChangeUse,
     Deployment,
@@ -162,6 +163,7 @@ class Told:
         columns = self.compiled.columns
         routed = np.zeros(len(columns.pool_candidate), dtype=bool)
         routed[columns.routing_pool[self.choice.shares > 0]] = True
+        routed[columns.routing_pool[columns.losses.route[self.choice.recourse > 0]]] = True
         belongs, runs, jobs = columns.switch_pools & routed, columns.switch_runs[:, self.choice.ways], columns.training.jobs
         found = []
         for at in np.flatnonzero(belongs.any(axis=1) | runs.any(axis=1)):
@@ -281,6 +283,25 @@ class Told:
             )
             for j in np.flatnonzero(self.choice.shares)
         )
+
+    def recourse(self) -> tuple[Recourse, ...]:
+        """Tell each share after a loss that is not zero."""
+        columns, losses, found = self.compiled.columns, self.compiled.columns.losses, []
+        for at in np.flatnonzero(self.choice.recourse):
+            j, event = int(losses.route[at]), losses.events[int(losses.event[losses.route_cell[at]])]
+            found.append(
+                Recourse(
+                    event=event.kind,
+                    lost=event.lost if event.pool < 0 else self.pool_name(event.pool),
+                    replicas=event.replicas,
+                    workload=self.table.workloads[columns.routing_workload[j]].name,
+                    request_class=self._class_name(j),
+                    period=self.table.instance.periods[columns.routing_period[j]].name,
+                    pool=self.pool_name(int(columns.routing_pool[j])),
+                    share=int(self.choice.recourse[at]) / SHARE_UNIT,
+                )
+            )
+        return tuple(found)
 
     def _class_name(self, j: int) -> str:
         columns = self.compiled.columns

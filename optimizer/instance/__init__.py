@@ -40,6 +40,7 @@ from optimizer.instance.priced import (
     UnitLicence,
 )
 from optimizer.instance.prices import PriceRule
+from optimizer.instance.redundancy import Loss, Recourse, Redundancy
 from optimizer.instance.sharing import FractionPattern, SharedPool
 from optimizer.instance.sites import Draw, Figure, Host, Site
 from optimizer.instance.training import (
@@ -75,6 +76,7 @@ __all__ = [
     "LatencyTarget",
     "Licence",
     "Limit",
+    "Loss",
     "Match",
     "Penalty",
     "People",
@@ -82,6 +84,8 @@ __all__ = [
     "Policy",
     "PriceRule",
     "Rate",
+    "Recourse",
+    "Redundancy",
     "RequestClass",
     "Revenue",
     "RoutePrice",

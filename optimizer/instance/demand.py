@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from optimizer.catalog import Quality, Quantity, Record
 from optimizer.catalog.record import Fraction01, Name, NonNegative, Positive, PositiveInt, Text
 from optimizer.instance.earning import Penalty, Revenue, Shedding
+from optimizer.instance.redundancy import Redundancy
 from optimizer.instance.training import Checkpoint, Scaling, TrainingLayout, TrainingMemory, TrainingPrecision, Work
 
 __all__ = [
@@ -159,7 +160,14 @@ class ServingWorkload(_Demand):
 
     kind: Literal["serving"] = "serving"
     classes: Annotated[tuple[RequestClass, ...], Field(min_length=1)]
-    redundancy: dict[str, Any] | None = None
+    redundancy: tuple[Redundancy, ...] | None = None
+
+    @model_validator(mode="after")
+    def _insures_once(self) -> ServingWorkload:
+        against = [(r.event, r.count) for r in self.redundancy or ()]
+        if len(set(against)) < len(against):
+            raise ValueError("redundancy against each loss once")
+        return self
 
 
 class BatchWorkload(_Demand):

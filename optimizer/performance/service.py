@@ -27,12 +27,23 @@ from optimizer.performance.figures import Answer, Kind, Question, Queue, Rejecti
 from optimizer.performance.held import percentile_of
 from optimizer.performance.profiles import Configuration, configuration_of, is_same_shape
 
-__all__ = ["LEAST_VARIATION", "SAFE_TAIL", "SAFE_WAIT", "service_answers", "service_quantile", "service_times"]
+__all__ = [
+    "HEAVY_VARIATION",
+    "HEAVY_WAIT",
+    "LEAST_VARIATION",
+    "SAFE_TAIL",
+    "SAFE_WAIT",
+    "safe_residual",
+    "service_answers",
+    "service_quantile",
+    "service_times",
+]
 
 LEAST_VARIATION = 1.0
 """Service that varies less is counted as if it varied so: the formula is up to 31 % low there (docs/latency.md, table 7)."""
-SAFE_WAIT = 1.15
-"""Factor on waits, since the formula is up to 10 % low for service that varies more (docs/latency.md, table 7)."""
+SAFE_WAIT, HEAVY_WAIT, HEAVY_VARIATION = 1.15, 1.6, 2.0
+"""Factor on waits, since the formula is up to 10 % low for service that varies more; and above a variability, where tails as
+heavy as a lognormal's make a few servers' waits longer by a third (docs/latency.md, table 7)."""
 SAFE_TAIL = 0.9
 """Factor on the share of requests that may be served longer than reckoned: some of those that wait are served long as well."""
 ROUNDED_DOWN = 1.0 - 1e-12
@@ -50,8 +61,8 @@ class _Served:
 
     @property
     def residual_s(self) -> float:
-        """Give the mean rest of a service that an arrival finds going on, s."""
-        return self.mean_s * (1.0 + max(self.variation, LEAST_VARIATION)) / 2
+        """Give the mean rest of a service that an arrival finds going on, at the safe side, s."""
+        return self.mean_s * safe_residual(self.variation)
 
     def at_s(self, percentile: float | None) -> float:
         """Give the mean, or a percentile as measured or as the worse of two distributions has it, s."""
@@ -91,7 +102,7 @@ def _answer(question: Question, configuration: Configuration, profiles: Sequence
         return _too_slow(question, alone)
     tails = [None if t.percentile is None else 1.0 - t.percentile for t in question.targets]
     waits = tuple(zip(budget.tolist(), tails, strict=True))
-    residual_s = SAFE_WAIT * max(x.residual_s for x in served)
+    residual_s = max(x.residual_s for x in served)
     quality = worst([*(x.profile.quality for x in served), Quality.DERIVED if waits else Quality.MEASURED])
     each = ", ".join(dict.fromkeys(f"{x.mean_s * 1e3:.4g} ms (variability {x.variation:g})" for x in served))
     return ReplicaEstimate(
@@ -151,6 +162,16 @@ def _too_slow(question: Question, alone_s: np.ndarray[tuple[int, int], np.dtype[
         time,
         target.at_most_ms,
     )
+
+
+def safe_residual(variation: float) -> float:
+    """Give the residual time over the mean time of a service, at the safe side.
+
+    >>> safe_residual(0.5), round(safe_residual(3.0), 3)
+    (1.15, 3.2)
+    """
+    factor = SAFE_WAIT if variation <= HEAVY_VARIATION else HEAVY_WAIT
+    return factor * (1.0 + max(variation, LEAST_VARIATION)) / 2
 
 
 @lru_cache(maxsize=4096)

@@ -18,7 +18,7 @@ HEAD = ["pool", "period", "replicas", "class", "figure", "95 % interval, ms", "t
 def render_simulation(found: Simulation) -> str:
     """Give every figure against its target, then what was not simulated."""
     rows = [
-        [pool.pool if not k else "", pool.period, f"{pool.replicas}", *_figure(figure)]
+        [_name(pool) if not k else "", pool.period, f"{pool.replicas}", *_figure(figure)]
         for pool in found.pools
         for k, figure in enumerate(pool.figures)
     ]
@@ -36,6 +36,10 @@ def render_simulation(found: Simulation) -> str:
     return "\n".join([*parts, "", verdict]) + "\n"
 
 
+def _name(pool: SimulatedPool) -> str:
+    return pool.pool if pool.event is None else f"{pool.event}: {pool.pool}"
+
+
 def _figure(figure: Figure) -> list[str]:
     name = f"{figure.statistic} {figure.quantity}"
     who = f"{figure.workload}/{figure.request_class}"
@@ -51,7 +55,7 @@ def misses(found: Simulation) -> list[tuple[str, str]]:
     """Give each miss as the pool and what to say of it, with what would mend it."""
     return [
         (
-            f"{pool.pool} in {pool.period}",
+            f"{_name(pool)} in {pool.period}",
             f"{f.workload}/{f.request_class}: {f.statistic} {f.quantity} is {_interval(f)} ms, target {f.target_ms:g} ms; "
             + _remedy(pool),
         )

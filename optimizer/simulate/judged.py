@@ -16,6 +16,7 @@ from optimizer.performance import ClassCurve
 from optimizer.plan import Plan
 from optimizer.problems import nearest
 from optimizer.simulate.arrivals import Arrivals, Poisson
+from optimizer.simulate.losses import plans_after_losses
 from optimizer.simulate.pools import Load, Pool, pools_of
 from optimizer.simulate.results import Figure, NotSimulated, Remedy, SimulatedPool, Simulation
 from optimizer.simulate.run import Loss, estimate, put_through
@@ -103,6 +104,7 @@ def simulate_plan(
     balancer: Balancer | None = None,
     seed: int = 0,
     every_period: bool = False,
+    losses: bool = False,
     lose: tuple[LossAt, ...] = (),
     on_pool: Callable[[str], Any] | None = None,
 ) -> Simulation:
@@ -113,6 +115,7 @@ def simulate_plan(
     requests : counted in each pool, warm-up apart
     arrivals : Poisson unless said otherwise
     balancer : the policy's unless said otherwise
+    losses : simulate what is left after each loss that a workload insures against, too, at the share that is still served
     lose : replicas that stop; what they held starts anew elsewhere, and requests count that were there or came later
     on_pool : called with a pool's name before it is simulated
 
@@ -125,8 +128,8 @@ def simulate_plan(
     if not 1000 <= requests <= MOST_REQUESTS:
         raise UsageError(f"--requests {requests}: expected 1000 to {MOST_REQUESTS}")
     pools, resting, busy = pools_of(instance, plan, every_period)
-    losses = {found.pool: found.loss for found in lose}
-    if unknown := sorted(losses.keys() - {pool.name for pool in pools}):
+    stopped = {found.pool: found.loss for found in lose}
+    if unknown := sorted(stopped.keys() - {pool.name for pool in pools}):
         raise UsageError(f"--lose {unknown[0]!r}: no simulated pool of that name; {nearest(unknown[0], [p.name for p in pools])}")
     chosen, spread = balancer or instance.policy.balancer, instance.policy.run_to_run_spread_factor.value
     question = _Question(requests, arrivals or Poisson(), chosen, spread, seed)
@@ -134,7 +137,9 @@ def simulate_plan(
     for number, pool in enumerate(pools):
         if on_pool is not None:
             on_pool(pool.name)
-        found.append(_judged(question, pool, number, losses.get(pool.name)))
+        found.append(_judged(question, pool, number, stopped.get(pool.name)))
+    if losses:
+        found += _after_losses(question, instance, plan, every_period, on_pool or (lambda _: None))
     total = busy + sum(r.busy_accelerators for r in resting)
     shares = [NotSimulated(pool=r.name, why=r.why, load_share=min(r.busy_accelerators / max(total, 1e-9), 1.0)) for r in resting]
     return Simulation(
@@ -148,6 +153,18 @@ def simulate_plan(
         not_simulated=tuple(shares),
         held_share=min(sum(share.load_share for share in shares), 1.0),
     )
+
+
+def _after_losses(
+    question: _Question, instance: Instance, plan: Plan, every_period: bool, on_pool: Callable[[str], Any]
+) -> list[SimulatedPool]:
+    """Judge what every loss leaves that a workload insures against."""
+    found = []
+    for event, left in plans_after_losses(instance, plan):
+        for number, pool in enumerate(pools_of(instance, left, every_period)[0]):
+            on_pool(f"{event}: {pool.name}")
+            found.append(_judged(question, pool, number, None).model_copy(update={"event": event}))
+    return found
 
 
 def _judged(question: _Question, pool: Pool, number: int, loss: Loss | None) -> SimulatedPool:

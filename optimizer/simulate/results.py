@@ -38,7 +38,7 @@ class Remedy(Record):
 
 
 class SimulatedPool(Record):
-    """One pool in one period."""
+    """One pool in one period, or what is left of it after an ``event``."""
 
     pool: str
     period: str
@@ -48,6 +48,7 @@ class SimulatedPool(Record):
     utilization: NonNegative
     figures: tuple[Figure, ...]
     remedy: Remedy | None = None
+    event: str | None = None
 
     @property
     def holds(self) -> bool:

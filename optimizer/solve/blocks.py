@@ -23,7 +23,7 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
-JOINING_ROWS = ("demand", "capacity", "switch", "spot", "accuracy", "staff", "staffed")
+JOINING_ROWS = ("demand", "capacity", "switch", "spot", "accuracy", "staff", "staffed", "recourse", "left", "left_staff")
 """Row families of pools: workloads that have such a row together are one block. Rows of any other family couple blocks."""
 
 
@@ -52,8 +52,11 @@ def seeds_of(compiled: Compiled) -> Seeds:
     )
     cell[replicas], cell[routes] = columns.replica_cell, columns.routing_cell
     pieces = np.tile(columns.queues.cell, 2)
-    cell[columns.first_piece :] = pieces
-    workload[columns.first_piece :] = columns.pool_workload[pieces // columns.n_periods]
+    cell[columns.first_piece : columns.first_loss] = pieces
+    workload[columns.first_piece : columns.first_loss] = columns.pool_workload[pieces // columns.n_periods]
+    losses = columns.losses
+    at = np.concatenate([losses.victim, np.tile(losses.pieces.cell, 2), losses.route_cell])
+    workload[columns.first_loss :] = columns.pool_workload[losses.pool[at]]
     jobs = np.array([run.job for run in columns.training.runs], dtype=np.int64)  # a job is a block as a workload is
     workload[columns.first_training : columns.first_training + len(jobs)] = len(compiled.candidates.owners) + jobs
     return Seeds(workload, cell)

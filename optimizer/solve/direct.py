@@ -140,7 +140,7 @@ def _completed(compiled: Compiled, start: npt.NDArray[np.float64]) -> npt.NDArra
     switched = columns.switch_pools[:, routed].any(axis=1) | columns.switch_runs[:, chosen].any(axis=1)
     start[columns.first_switch : columns.first_training] = switched
     replicas = start[: columns.first_instance]
-    start[columns.first_piece :] = columns.queues.of_counts(columns.replica_cell, replicas)
+    start[columns.first_piece : columns.first_loss] = columns.queues.of_counts(columns.replica_cell, replicas)
     start[columns.first_start : columns.first_move] = columns.starts.of_replicas(replicas)
     start[columns.first_move : columns.first_shed] = columns.moves.of_replicas(replicas)
     served = np.zeros(int(columns.routing_demand.max(initial=-1)) + 1)

@@ -11,7 +11,20 @@ from collections.abc import Callable, Iterator
 
 from optimizer.instance import Instance
 from optimizer.plan import Plan, Verification
-from optimizer.verify import changes, charges, earnings, energy, identity, money, places, queues, service, supply, training
+from optimizer.verify import (
+    changes,
+    charges,
+    earnings,
+    energy,
+    identity,
+    money,
+    places,
+    queues,
+    redundancy,
+    service,
+    supply,
+    training,
+)
 from optimizer.verify.facts import LOAD_TOLERANCE, Facts
 
 __all__ = ["LOAD_TOLERANCE", "RULES", "verify_plan"]
@@ -30,6 +43,7 @@ RULES: dict[str, Callable[[Facts], Iterator[str]]] = {
     "transfer": places.transfer_rule,
     "capacity": service.capacity_rule,
     "queue": queues.queue_rule,
+    "redundancy": redundancy.redundancy_rule,
     "instances": supply.instances_rule,
     "limits": supply.limits_rule,
     "rent": money.rent_rule,

@@ -78,7 +78,7 @@ def _kept(d: Deployment) -> tuple[str, str, str, str, str]:
 
 def _expected(facts: Facts) -> dict[tuple[str, str], tuple[_Due, set[str]]]:
     """Give what routed traffic switches on, by (head, name), with the pools that do."""
-    routed = {r.pool for r in facts.plan.routing if r.share > 0}
+    routed = {r.pool for r in facts.plan.routing if r.share > 0} | {r.pool for r in facts.plan.recourse if r.share > 0}
     found: dict[tuple[str, str], tuple[_Due, set[str]]] = {}
     for due in (*_dues(facts.instance), *_kept_weights(facts)):
         if due.usd_per_hour == 0:

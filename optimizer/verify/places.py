@@ -17,7 +17,7 @@ __all__ = ["storage_price", "stored_gib", "transfer_rule", "transfer_usd_per_hou
 def transfer_rule(facts: Facts) -> Iterator[str]:
     """Check that every route may be taken, has a price, and tells what sending its answers costs."""
     for r in facts.plan.routing:
-        usd = _usd_per_hour(facts, r)
+        usd = route_usd_per_hour(facts, r)
         if usd is None:
             yield f"{r.workload}/{r.request_class}: {r.pool!r} may not serve it, or its way back has no price"
         elif differs(r.transfer_usd_per_hour, usd):
@@ -26,10 +26,10 @@ def transfer_rule(facts: Facts) -> Iterator[str]:
 
 def transfer_usd_per_hour(facts: Facts) -> Fraction:
     """Give what sending all answers costs, USD per hour of the month."""
-    return sum(((_usd_per_hour(facts, r) or Fraction(0)) * facts.weight(r.period) for r in facts.plan.routing), Fraction(0))
+    return sum(((route_usd_per_hour(facts, r) or Fraction(0)) * facts.weight(r.period) for r in facts.plan.routing), Fraction(0))
 
 
-def _usd_per_hour(facts: Facts, route: Route) -> Fraction | None:
+def route_usd_per_hour(facts: Facts, route: Route) -> Fraction | None:
     """Give what sending a route's answers costs while its period lasts; None where it may not be taken or has no price."""
     workload, members = facts.workloads.get(route.workload), facts.pools.get(route.pool, ())
     c = None if workload is None else next((c for c in workload.classes if c.name == route.request_class), None)

@@ -7,12 +7,14 @@ definition, the share of states in which all servers are busy, and not by the re
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from math import exp, fsum, log
 
 from optimizer.performance import ReplicaEstimate
+from optimizer.performance.figures import Queue
 from optimizer.verify.facts import LOAD_TOLERANCE, Facts, grouped
 
-__all__ = ["queue_rule"]
+__all__ = ["queue_rule", "waits_kept"]
 
 
 def queue_rule(facts: Facts) -> Iterator[str]:
@@ -25,14 +27,17 @@ def queue_rule(facts: Facts) -> Iterator[str]:
         if owner is None or load is None or not isinstance(answer, ReplicaEstimate) or answer.queue is None:
             continue
         count, queue = sum(d.replicas for d in members), answer.queue
-        servers, busy = (count, load) if queue.is_pooled else (1, load / count)
-        erlangs = float(busy * (1 - LOAD_TOLERANCE))
-        for target, (wait_s, tail) in zip(owner.latency, queue.waits, strict=True):
-            if erlangs >= servers:
-                yield f"{pool}: {float(load):.9f} of {count} servers are busy in {period}: the queue grows without end"
-            elif not _keeps(servers, erlangs, wait_s / queue.residual_s, tail):
+        for target, kept in zip(owner.latency, waits_kept(queue, count, load), strict=True):
+            if not kept:
                 what = f"{target.statistic} {target.quantity} of {target.at_most_ms:g} ms"
                 yield f"{pool}: {count} servers with {float(load):.9f} busy in {period} keep requests waiting too long for {what}"
+
+
+def waits_kept(queue: Queue, count: int, load: Fraction) -> list[bool]:
+    """Say of each budget of a queue whether ``count`` servers keep it with so many of them busy on average."""
+    servers, busy = (count, load) if queue.is_pooled else (1, load / count)
+    erlangs = float(busy * (1 - LOAD_TOLERANCE))
+    return [erlangs < servers and _keeps(servers, erlangs, wait_s / queue.residual_s, tail) for wait_s, tail in queue.waits]
 
 
 def _keeps(servers: int, erlangs: float, ratio: float, tail: float | None) -> bool:

@@ -281,7 +281,10 @@ def test_what_is_no_schema_version_is_refused(tmp_path, version):
 @pytest.mark.parametrize(
     ("parts", "pointer"),
     [
-        ({"workloads": [workload("w", 1, redundancy={"zones": 1})]}, "/workloads/0/redundancy"),
+        (
+            {"workloads": [workload("w", 1, classes=[{"name": "q", "prefix_cached_fraction": 0.5, "rate": {"value": 1.0}}])]},
+            "/workloads/0/classes/0/prefix_cached_fraction",
+        ),
     ],
 )
 def test_what_is_not_built_yet_is_refused_by_name_and_never_ignored(tmp_path, parts, pointer):
@@ -292,10 +295,11 @@ def test_what_is_not_built_yet_is_refused_by_name_and_never_ignored(tmp_path, pa
     assert [p.pointer for p in refusals(lambda: Instance.model_validate_json(json.dumps(content)))] == [pointer]
 
 
-def test_prefix_caching_is_refused_by_name(tmp_path):
-    classes = [{"name": "q", "prefix_cached_fraction": 0.5, "rate": {"value": 1.0}}]
-    (problem,) = refused_document(tmp_path, small(workloads=[workload("w", 1, classes=classes)]))
-    assert problem.pointer.endswith("/prefix_cached_fraction")
+def test_the_loss_of_every_region_is_refused_with_its_place(tmp_path):
+    content = small(workloads=[workload("w", 1, redundancy=[{"event": "replicas"}, {"event": "region"}])])
+    (problem,) = refused_document(tmp_path, content)
+    assert problem.pointer == "/workloads/0/redundancy/1/event"
+    assert problem.found == "the loss of every region it may use: p/r"
 
 
 def test_an_instance_needs_a_workload_and_a_workload_a_class(tmp_path):

@@ -305,6 +305,7 @@ def test_rule_refuses_a_plan_of_an_easier_question(
 
 def test_every_rule_has_a_mutation() -> None:
     from tests.optimizer.compile.test_queues import RULE as QUEUE
+    from tests.optimizer.compile.test_redundancy import RULE as REDUNDANCY
     from tests.optimizer.test_verify_money import MUTATIONS as MONEY
 
-    assert {m[0] for m in MUTATIONS + TRAINING_MUTATIONS + ELSEWHERE + MONEY} | {QUEUE} == set(RULES)
+    assert {m[0] for m in MUTATIONS + TRAINING_MUTATIONS + ELSEWHERE + MONEY} | {QUEUE, REDUNDANCY} == set(RULES)

@@ -5,6 +5,14 @@ from optimizer.compile.rows.change import change_rows, kept_rows, move_rows, sta
 from optimizer.compile.rows.demand import accuracy_rows, capacity_rows, demand_rows, switching_rows, use_rows
 from optimizer.compile.rows.energy import energy_rows
 from optimizer.compile.rows.queues import piece_rows, range_rows, staff_rows, staffed_rows
+from optimizer.compile.rows.redundancy import (
+    left_rows,
+    lost_rows,
+    recourse_piece_rows,
+    recourse_rows,
+    recourse_use_rows,
+    victim_rows,
+)
 from optimizer.compile.rows.supply import budget_rows, commitment_rows, instance_rows, limit_rows, lot_rows, spot_rows
 from optimizer.compile.rows.training import train_rows, train_use_rows
 
@@ -33,4 +41,10 @@ ROW_FAMILIES = (
     piece_rows,
     staffed_rows,
     range_rows,
+    recourse_rows,
+    left_rows,
+    victim_rows,
+    recourse_use_rows,
+    lost_rows,
+    recourse_piece_rows,
 )

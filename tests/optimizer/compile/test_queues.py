@@ -19,7 +19,7 @@ import pytest
 from optimizer.compile import candidate_table, compile_instance, compile_table
 from optimizer.errors import InfeasibleError, InvalidInputError
 from optimizer.instance import Instance
-from optimizer.performance.service import SAFE_TAIL, SAFE_WAIT
+from optimizer.performance.service import HEAVY_WAIT, SAFE_TAIL, SAFE_WAIT
 from optimizer.pipeline import Options, allocate
 from optimizer.simulate import simulate_plan
 from optimizer.verify import verify_plan
@@ -268,7 +268,7 @@ def random_question(seed: int) -> tuple[Instance, float | None]:
             alone, tail = (ms, None) if statistic == "mean" else (_percentile_ms(ms, v), 0.05)
             if at_most < alone:
                 continue
-            residual = SAFE_WAIT * ms * (1 + max(v, 1.0)) / 2
+            residual = (SAFE_WAIT if v <= 2 else HEAVY_WAIT) * ms * (1 + max(v, 1.0)) / 2
             count = range(most[name, region] + 1)
             rows.append([(n, carried(n, at_most - alone, residual, tail, cap) * 1e3 / ms if n else 0.0) for n in count])
     names = [(p["accelerator"], r) for p in profiles for r in (("r", "s") if p["accelerator"] == "a" else ("r",))]
