@@ -26,8 +26,8 @@ HOURS = {"school": 7, "homework": 4, "night": 13}
 PERIODS = [{"name": name, "hours": hours, "per_month": 365 / 12} for name, hours in HOURS.items()]
 CLOUDS = ["us-east-1", "us-central1", "US"]
 CARDS = {"L40S", "A100-PCIe-80GB", "GH200-96GB", "H200-SXM"}
-BLOCKS_OF, BLOCK_SHARE = "gpu_1x_gh200", 0.5
-BLOCK_RULE = "an example rule, no price of the provider: half of its on-demand price, a year ahead, four machines at a time"
+BLOCKS_OF, BLOCK_SHARE = "gpu_1x_gh200", 0.38
+BLOCK_RULE = "an example rule, no price of the provider: 62 % off its on-demand price, three years ahead, four machines at a time"
 WRITER = "Llama-3.1-8B-Instruct"
 SUBJECTS = {"spanish": 3, "maths": 4, "physics": 2, "history": 1.5, "chemistry": 2, "latin": 1}
 ADAPTER_GIB = round(32 * 16 * (2 * 8192 + 2 * 5120 + 3 * 18432) * 2 / 2**30, 3)
@@ -140,11 +140,23 @@ def starts() -> list[CatalogRow]:
     ]  # fmt: skip
 
 
+def licences() -> list[CatalogRow]:
+    """Give the licence that is paid by the card."""
+    return [
+        {
+            "name": "support of blocks", "kind": "unit", "when": {"provider": "lambda", "option": "reserved"},
+            "usd_per_accelerator_month": 200, "quality": "assumed",
+            "source": EXAMPLE + "blocks are sold bare: somebody else's support of their software, by the card",
+        }
+    ]  # fmt: skip
+
+
 def question() -> CatalogRow:
     """Give the whole document of tutor.json."""
     change = {
-        "usd_per_replica_start": 30, "usd_per_replica_stop": 10, "horizon_hours": 730, "quality": "assumed",
-        "reason": EXAMPLE + "an hour of an engineer for what is moved, a month until the next plan",
+        "usd_per_replica_start": 30, "usd_per_replica_stop": 10, "horizon_hours": 730, "max_changed_accelerators": 3,
+        "minimum_saving_usd_per_month": 470, "quality": "assumed",
+        "reason": EXAMPLE + "half an hour of an engineer for what is moved, a month until the next plan, two evenings of work",
     }  # fmt: skip
     return {
         "schema_version": 1,
@@ -158,6 +170,7 @@ def question() -> CatalogRow:
         "policy": READ_OFF_CURVES | {"weight_versions_per_month": 30.4167, "change": change},
         "workloads": workloads(),
         "shared_pools": shared_pools(),
+        "licences": licences(),
         "starts": starts(),
         "storage": storage(),
         "price_rules": price_rules(),

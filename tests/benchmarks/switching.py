@@ -9,6 +9,7 @@ from optimizer.catalog import Option
 from optimizer.instance import Aggregation, Host
 
 Change = Callable[[Instance], Instance]
+FREE = {"usd_per_replica_start": 0.0, "usd_per_replica_stop": 0.0}
 NO_FLOOR = {"floor_fraction_of_baseline": 0.01}
 Kept = Callable[[Plan], float]
 
@@ -36,6 +37,13 @@ def less_unit_licences(plan: Plan) -> float:
 def without_revenue(plan: Plan) -> float:
     """Give what a plan costs where revenue that is lost does not count."""
     return plan.usd_per_hour
+
+
+def with_change(**changes: object) -> Change:
+    """Give the question with fields of what is said of changes to a plan in force changed."""
+    return lambda q: q.replace(
+        policy=q.policy.model_copy(update={"change": q.policy.change and q.policy.change.model_copy(update=changes)})
+    )
 
 
 def less_change(plan: Plan) -> float:
@@ -163,6 +171,11 @@ def for_least_cost(q: Instance) -> Instance:
 def to_the_brim(q: Instance) -> Instance:
     """Let replicas be loaded to the rate at which every target just holds."""
     return q.replace(policy=q.policy.model_copy(update={"utilization_cap": 1.0}))
+
+
+def before_adapters(q: Instance) -> Instance:
+    """Give the question as it was when nothing shared a pool, with nothing in force."""
+    return without_change_policy(q.replace(shared_pools=[]))
 
 
 def before_the_rules(q: Instance) -> Instance:
