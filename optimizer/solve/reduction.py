@@ -29,6 +29,8 @@ __all__ = ["Reduction"]
 PAIRS_AT_ONCE = 2_000_000
 WEIGHTS = (0.0, *(2.0**x for x in range(-10, 5)), *(1.5 * 2.0**x for x in range(-10, 5)))
 """Multipliers that are tried for a row of gains, in units of usual cost over usual gain."""
+FEW_WEIGHTS = (0.0, 0.25, 1.0, 4.0)
+"""The same while most columns are still there."""
 CLEARLY = 1e-9
 """Relative; what costs more than a plan known by less than this stays."""
 
@@ -77,7 +79,7 @@ class Reduction:
         column = self._parallel[order]
         kept[column[self._superfluous(column, self._class[order], cost)[0]]] = False
         limit = None if most is None else most + CLEARLY * np.abs(most)
-        never = partial(self._never, None if limit is None else self._relaxed(cost, kept), limit)
+        never = partial(self._never, None if limit is None else self._relaxed(cost, kept, FEW_WEIGHTS), limit)
         kept[self.replicas[self._outpriced(cost, never)]] = False
         if limit is not None:
             kept[self._too_dear(cost, kept, limit)] = False
@@ -109,7 +111,7 @@ class Reduction:
         """Give the multiplier of the row of gains in each block's relaxation."""
         return self._relaxed(cost, kept).weight
 
-    def _relaxed(self, cost: FloatArray, kept: BoolArray) -> _Relaxed:
+    def _relaxed(self, cost: FloatArray, kept: BoolArray, weights: tuple[float, ...] = WEIGHTS) -> _Relaxed:
         """Price all traffic at its cheapest replicas' share: v[b] = min_j unit[j] · load[j, b] − weight · gain[j, b].
 
         The weight is the multiplier of the row that the gains are in, such as average accuracy, the best of a few for each block.
@@ -119,23 +121,24 @@ class Reduction:
         mine = np.flatnonzero(kept[self.replicas] & ~cells.odd[self.cell])
         column, cell = self.replicas[mine], self.cell[mine]
         unit, load = np.maximum(self._unit(cost, kept), 0.0)[mine], cells.load[cell]
-        order = np.argsort(cells.part[cell], kind="stable")
-        first = np.searchsorted(cells.part[cell][order], np.arange(len(cells.part_block)))
         spent = np.where(np.isfinite(load), unit[:, None] * np.where(np.isfinite(load), load, 0.0), np.inf)
         own = blocks.owner >= 0
         base = np.zeros(blocks.count)
         np.add.at(base, blocks.owner[own], np.minimum(np.minimum(cost * blocks.model.upper, cost * blocks.model.lower), 0.0)[own])
         base[blocks.owner[self.replicas[cells.odd[self.cell]]]] = -np.inf
-        weight, best = np.zeros(blocks.count), np.full(blocks.count, -np.inf)
-        scale = self._scale(spent, cells.gain[cell], blocks.owner[column])
-        for factor in WEIGHTS if scale.any() else WEIGHTS[:1]:
+        gain, part, owner = cells.gain[cell], cells.part[cell], blocks.owner[column]
+        value = _cheapest_traffic(spent, part, len(cells.part_block))
+        scale, weight = self._scale(spent, gain, owner), np.zeros(blocks.count)
+        some = np.flatnonzero(scale[owner] > 0)  # only blocks with gains have a multiplier to find
+        spent, gain, part, owner = spent[some], gain[some], part[some], owner[some]
+        best = base + np.bincount(cells.part_block, weights=value.sum(axis=1), minlength=blocks.count)
+        for factor in weights[1:] if len(some) else ():
             tried = factor * scale
-            value = _cheapest_traffic(spent, cells.gain[cell] * tried[blocks.owner[column], None], order, first)
-            bound = base.copy()
-            np.add.at(bound, cells.part_block, value.sum(axis=1))
-            better = bound > best
+            found = _cheapest_traffic(spent - gain * tried[owner, None], part, len(cells.part_block))
+            bound = base + np.bincount(cells.part_block, weights=found.sum(axis=1), minlength=blocks.count)
+            better = (bound > best) & (scale > 0)
             best, weight = np.where(better, bound, best), np.where(better, tried, weight)
-        value = _cheapest_traffic(spent, cells.gain[cell] * weight[blocks.owner[column], None], order, first)
+            value = np.where(better[cells.part_block][:, None], found, value)
         return _Relaxed(mine, unit, value, weight, best)
 
     def _scale(self, spent: FloatArray, gain: FloatArray, owner: IntArray) -> FloatArray:
@@ -318,12 +321,12 @@ def _numbered(*keys: IntArray | FloatArray) -> IntArray:
     return found
 
 
-def _cheapest_traffic(spent: FloatArray, gained: FloatArray, order: IntArray, first: IntArray) -> FloatArray:
-    """Give the least of spent − gained in each part and slot; 0 where there is no traffic, or no column."""
-    net = (spent - gained)[order]
-    value = np.minimum.reduceat(np.vstack([net, np.full((1, net.shape[1]), np.inf)]), first, axis=0)
-    empty = first == np.append(first[1:], len(net))
-    return np.where(np.isfinite(value) & ~empty[:, None], value, 0.0)
+def _cheapest_traffic(price: FloatArray, part: IntArray, parts: int) -> FloatArray:
+    """Give the least price in each part and slot; 0 where there is no traffic, or no column."""
+    order = np.argsort(part, kind="stable")
+    first = np.searchsorted(part[order], np.arange(parts + 1))
+    least = np.minimum.reduceat(np.vstack([price[order], np.full((1, price.shape[1]), np.inf)]), first[:-1], axis=0)
+    return np.where(np.isfinite(least) & (first[:-1] < first[1:])[:, None], least, 0.0)
 
 
 def _filled(load: FloatArray, worth: FloatArray, count: FloatArray) -> FloatArray:
