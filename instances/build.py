@@ -15,6 +15,7 @@ from building import (
     company,
     cv,
     dialogue,
+    helpline,
     making,
     mlperf,
     nlp,
@@ -58,6 +59,7 @@ def build(raw: Path, out: Path) -> None:
     write_json(out / "dialogue.json", dialogue.question(traces, sizes))
     write_json(out / "tutor.json", tutor.question())
     write_json(out / "claims.json", claims.question())
+    write_json(out / "helpline.json", helpline.question())
     write_json(out / "company.json", company.question(traces, sizes))
 
 

@@ -163,6 +163,18 @@ def without_shedding(q: Instance) -> Instance:
     return q.replace(workloads=[w.model_copy(update={"shedding": None}) for w in q.workloads])
 
 
+def insured_against(*events: str) -> Change:
+    """Give the question with only these losses insured against."""
+    return lambda q: q.replace(
+        workloads=[
+            w.model_copy(update={"redundancy": tuple(r for r in w.redundancy or () if r.event.value in events)})
+            if w.kind == "serving"
+            else w
+            for w in q.workloads
+        ]
+    )
+
+
 def for_least_cost(q: Instance) -> Instance:
     """Ask for least cost, where most profit was asked."""
     return q.replace(objective="cost")
