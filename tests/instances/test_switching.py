@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from optimizer.pipeline import Options
+from optimizer.pipeline import Options, allocate
 from optimizer.plan import Plan
-from tests.benchmarks.heads import CASES, Case, outcome, shipped
+from tests.benchmarks.heads import CASES, Case, outcome, question, shipped
 
 OPTIONS = Options(backend="ortools", relative_gap=0.001, time_limit_s=60)
 CHANGES = [  # those that take a second or a few; docs/heads.md has all
@@ -37,6 +37,18 @@ def test_the_plan_is_verified_within_a_thousandth(name: str) -> None:
     assert found.verification.passed
     assert found.relative_gap is not None
     assert found.relative_gap <= 0.001
+
+
+@pytest.mark.parametrize("name", ["tutor", "claims", "helpline"])
+def test_both_backends_say_the_same(name: str) -> None:
+    """Neither bound is above the other's cost."""
+    one, other = plan(name), allocate(question(name), Options(backend="cbc", relative_gap=0.001, time_limit_s=60))
+    assert other.verification is not None
+    assert other.verification.passed
+    assert one.bound_usd is not None
+    assert other.bound_usd is not None
+    assert one.bound_usd <= other.objective_usd
+    assert other.bound_usd <= one.objective_usd
 
 
 @pytest.mark.parametrize(("name", "family", "changes"), CHANGES)
