@@ -10,10 +10,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from optimizer.catalog import Layout
 from optimizer.errors import CheckFailedError, InvalidInputError, Problem
 from optimizer.instance import Instance, LatencyTarget, RequestClass, ServingWorkload
-from optimizer.performance import ClassCurve, Configuration, Kind, Performance, ReplicaEstimate, ServiceTime
+from optimizer.performance import ClassCurve, Kind, Performance, ReplicaEstimate, ServiceTime, deployed
 from optimizer.plan import Deployment, Plan
 
 __all__ = ["Load", "Pool", "Resting", "pools_of"]
@@ -120,7 +119,7 @@ class _Reader:
 
     def pool(self, name: str, deployments: Sequence[Deployment]) -> tuple[str, list[Pool]]:
         """Give a pool in every period in which it serves, with the reason why it is not simulated, if it is not."""
-        configuration = _configuration(deployments[0])
+        configuration = deployed(deployments[0])
         replicas: dict[str, int] = defaultdict(int)
         for deployment in deployments:
             replicas[deployment.period] += deployment.replicas
@@ -154,19 +153,3 @@ def _why_not(estimate: ReplicaEstimate, workload: ServingWorkload) -> str:
     if not workload.latency:
         return "no latency target"
     return "held" if estimate.kind is Kind.HELD else ""
-
-
-def _configuration(d: Deployment) -> Configuration:
-    return Configuration(
-        model=d.model,
-        precision=d.precision,
-        compression=d.compression,
-        accelerator=d.accelerator,
-        accelerators_per_replica=d.accelerators_per_replica,
-        engine=d.engine,
-        engine_version=d.engine_version,
-        layout=Layout(tensor=d.tensor, pipeline=d.pipeline, attention_data=d.attention_data, expert=d.expert),
-        availability=d.availability,
-        pattern=d.pattern,
-        slots=d.slots,
-    )

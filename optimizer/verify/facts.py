@@ -10,9 +10,9 @@ from fractions import Fraction
 from functools import cached_property
 from typing import TypeVar
 
-from optimizer.catalog import Layout, Offer, Price
+from optimizer.catalog import Offer, Price
 from optimizer.instance import HOURS_PER_MONTH, Instance, ServingWorkload, TrainingWorkload
-from optimizer.performance import Configuration, Performance, ReplicaEstimate
+from optimizer.performance import Configuration, Performance, ReplicaEstimate, deployed
 from optimizer.plan import Deployment, Plan, Rental, Route, TrainingRun, WorkloadResult
 from optimizer.verify.prices import Sold, prices_paid
 
@@ -206,20 +206,7 @@ class Facts:
 
     def estimate(self, workload: ServingWorkload, d: Deployment) -> ReplicaEstimate | str:
         """Give what a deployment's replica can do for a workload or shared pool, or why it cannot."""
-        layout = Layout(tensor=d.tensor, pipeline=d.pipeline, attention_data=d.attention_data, expert=d.expert)
-        c = Configuration(
-            model=d.model,
-            precision=d.precision,
-            compression=d.compression,
-            accelerator=d.accelerator,
-            accelerators_per_replica=d.accelerators_per_replica,
-            engine=d.engine,
-            engine_version=d.engine_version,
-            layout=layout,
-            availability=d.availability,
-            pattern=d.pattern,
-            slots=d.slots,
-        )
+        c = deployed(d)
         key = (workload.name, c)
         if key not in self.estimates:
             found = self.performance.estimate(workload, c)

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from optimizer import allocate
+from optimizer.catalog import Quality
 from optimizer.errors import CheckFailedError, InvalidInputError, UsageError
 from optimizer.instance import Balancer, Instance
 from optimizer.pipeline import allocate_simulated
@@ -47,6 +48,23 @@ def test_a_plan_keeps_its_promise_and_tells_what_rests_on_held_rates(solved):
     assert [(r.pool.split(":")[0], r.why) for r in found.not_simulated] == [("held", "held")]
     busy = pool.utilization * pool.replicas
     assert found.held_share == pytest.approx(1.0 / (1.0 + busy))
+
+
+def test_slots_are_simulated_at_the_pace_of_slots():
+    """Halves do 0.45 of a card's rate beside busy neighbours, so that a token takes at least 10 / 0.45 ms in any of them."""
+    half = {"name": "half", "accelerator": "card", "slots": 2, "memory_share": 0.5, "rate_share": 0.5}
+    half |= {"interference_factor": 0.9, "quality": "measured", "source": "made up"}
+    chats = [
+        workload(name, 1.0, classes=[request_class("q", 1.0)], latency=targets(2000.0, 200.0), allowed_quality=list(Quality))
+        for name in ("one", "two")
+    ]
+    instance = read(question(workloads=chats, fractions=[half]))
+    plan = allocate(instance)
+    assert [(d.slots, d.replicas) for d in plan.deployments] == [(2, 1), (2, 1)]
+    found = simulate_plan(instance, plan, requests=REQUESTS)
+    assert found.holds
+    assert len(found.pools) == 2
+    assert all(f.value_ms >= 10.0 / 0.45 for pool in found.pools for f in pool.figures if f.quantity == "tpot")
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(solved):
