@@ -191,11 +191,6 @@ class Model:
         low = self.lower if lower is None else np.asarray(lower, np.float64)
         return replace(self, lower=low, upper=self.upper if upper is None else np.asarray(upper, np.float64))
 
-    def with_sides(self, row_lower: npt.ArrayLike | None = None, row_upper: npt.ArrayLike | None = None) -> Self:
-        """Return the same model with other row sides; the matrix is shared."""
-        low = self.row_lower if row_lower is None else np.asarray(row_lower, np.float64)
-        return replace(self, row_lower=low, row_upper=self.row_upper if row_upper is None else np.asarray(row_upper, np.float64))
-
     def relaxed(self) -> Self:
         """Return the linear relaxation; everything but integrality is shared."""
         return replace(self, integer=np.zeros(self.n_columns, np.bool_))

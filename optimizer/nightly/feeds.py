@@ -46,7 +46,6 @@ class Fed:
     prices: dict[Key, tuple[float, str, str]] = field(default_factory=dict)  # USD/h, as_of, feed
     priced: set[str] = field(default_factory=set)
     quotas: dict[str, float] = field(default_factory=dict)
-    demand_as_of: str | None = None
     flags: list[str] = field(default_factory=list)
     copies: dict[str, str] = field(default_factory=dict)
 
@@ -235,14 +234,13 @@ def _judged_quotas(rows: list[Row]) -> list[Row]:
 def _take_demand(config: NightlyConfig, feed: DemandFeed, store: Store, now: datetime, fed: Fed) -> None:
     """Add the latest hours of demand to the store; without news the history held serves while it is young enough."""
     try:
-        rows, as_of = _demand_rows(config, feed, store, now)
+        rows = _demand_rows(config, feed, store, now)
         good, bad = _judged_demand(rows, now)
         if not good:
             raise BadFeedError(f"no usable row among {len(rows)}")
         _refuse_stale(max(moment(row[2]) for row in good) + timedelta(hours=1), feed.max_age_hours, now)
         fed.flags += [f"demand of {row} refused; the forecast goes without it" for row in bad[:LONGEST_FLAGS]]
         store.save_demand(good)
-        fed.demand_as_of = now_text(as_of)
     except BadFeedError as why:
         known = store.demand(now_text(now - timedelta(hours=feed.max_age_hours)))
         if not known:
@@ -250,7 +248,7 @@ def _take_demand(config: NightlyConfig, feed: DemandFeed, store: Store, now: dat
         fed.flags.append(f"demand feed {feed.name!r} refused ({why}); the demand held up to {max(r[2] for r in known)} serves")
 
 
-def _demand_rows(config: NightlyConfig, feed: DemandFeed, store: Store, now: datetime) -> tuple[list[Row], datetime]:
+def _demand_rows(config: NightlyConfig, feed: DemandFeed, store: Store, now: datetime) -> list[Row]:
     if feed.kind == "prometheus":
         from optimizer.nightly.prometheus import query_hours
 
@@ -258,18 +256,17 @@ def _demand_rows(config: NightlyConfig, feed: DemandFeed, store: Store, now: dat
         held = store.demand(now_text(first))
         if held:
             first = max(first, moment(max(row[2] for row in held)) - timedelta(hours=24))
-        return query_hours(feed, first, now), now
+        return query_hours(feed, first, now)
     if feed.kind == "parquet":
         import pyarrow.parquet as parquet
 
-        place = config.at(str(feed.path))
         try:
-            table = parquet.read_table(place, columns=list(DEMAND_COLUMNS)).to_pylist()
-            return [{k: _text(v) for k, v in row.items()} for row in table], datetime.fromtimestamp(place.stat().st_mtime, UTC)
+            table = parquet.read_table(config.at(str(feed.path)), columns=list(DEMAND_COLUMNS)).to_pylist()
+            return [{k: _text(v) for k, v in row.items()} for row in table]
         except Exception as error:  # Arrow raises its own many kinds
             raise BadFeedError(f"not a table of demand: {str(error).splitlines()[0]}") from None
-    text, as_of = _trusted(config, str(feed.path), feed.manifest, now)
-    return _rows(text, DEMAND_COLUMNS), as_of
+    text, _ = _trusted(config, str(feed.path), feed.manifest, now)
+    return _rows(text, DEMAND_COLUMNS)
 
 
 def _text(value: Any) -> str:

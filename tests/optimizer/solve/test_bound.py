@@ -93,7 +93,7 @@ def test_a_broken_ingredient_would_show(monkeypatch: pytest.MonkeyPatch) -> None
     bounds = theta(blocks, price)
     assert combined_bound(blocks, price, bounds + 1.6) > 5.0
     unlimited = replace(
-        blocks, model=blocks.model.with_sides(row_upper=np.where(blocks.row_owner < 0, 0.0, blocks.model.row_upper))
+        blocks, model=replace(blocks.model, row_upper=np.where(blocks.row_owner < 0, 0.0, blocks.model.row_upper))
     )
     assert combined_bound(unlimited, price, bounds) > 5.0
     monkeypatch.setattr(master, "clipped", lambda _, duals: duals)
