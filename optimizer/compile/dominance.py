@@ -43,8 +43,9 @@ def dominated_candidates(table: CandidateTable, switches: SwitchTable, changes: 
     the pool y is a mean of two shares within the cap; no switch is turned on and no limit on variants counts more; two pools on
     one offer start and stop together no more often than apart (the positive part of a sum is at most the sum of positive parts),
     at no higher price (y is no larger); no more accelerators are on or busy, so that power and carbon do not rise. What the plan
-    in force runs stays; x, which it does not run, changes no less than y in its place. What insures against losses neither
-    replaces nor is replaced: two pools do not lose their replicas together. Among equals the most accurate stays, then the best
+    in force runs stays; x, which it does not run, changes no less than y in its place. Both are lost with the
+    same zone, region or spot, and of both pools made one a single replica is lost, as of either; not so of two or more, against
+    which whoever insures keeps all candidates. Among equals the most accurate stays, then the best
     quality, then the first in canonical order.
     """
     accuracy = _averaged_accuracy(table)
@@ -62,11 +63,11 @@ def dominated_candidates(table: CandidateTable, switches: SwitchTable, changes: 
             _mark_groups(table, accuracy, belongs, served, order[some[:, None] + np.arange(size)], by)
     while (by[by[by >= 0]] >= 0).any():  # the chain may lead over a dominated candidate: each is replaced by one that stays
         by = np.where((by >= 0) & (by[by] >= 0), by[by], by)
+    insures = insured(table)
     for pool in range(len(table.workloads), len(table.owners)):
-        for member in np.flatnonzero(table.is_member[pool]):
+        for member in np.flatnonzero(table.is_member[pool] & ~insures[pool] & ~insures[: len(table.workloads)]):
             _mark_shared(table, accuracy, belongs, served, pool, int(member), by)
-    shielded = insured(table)[table.workload]
-    by[shielded | ((by >= 0) & shielded[by])] = -1
+    by[insured(table, fewest=2)[table.workload]] = -1
     by[[] if changes.in_force is None else changes.in_force.candidates] = -1
     return by
 
@@ -179,6 +180,32 @@ def undominated_pairs(
 ) -> npt.NDArray[np.bool_]:
     """Say which (candidate, offer) pairs are needed; shape (n_pairs,).
 
+    Pairs of workloads that insure against losses are: what is as good for demand may stand where it is lost. So is everything on
+    commitments and on shared instances beside them, which would be paid all the same. The rest are judged among themselves, as
+    ``_undominated`` says.
+    """
+    insures, offers = insured(table)[table.workload[candidate]], table.offers
+    if not insures.any():
+        return _undominated(table, switches, changes, candidate, offer, shared)
+    theirs, filled = (np.zeros(len(offers), dtype=bool) for _ in range(2))
+    theirs[offer[insures]] = True
+    filled[offer[table.size[candidate] < offers.size[offer]]] = True
+    needed = insures | (theirs & (filled | offers.committed))[offer]
+    rest = np.flatnonzero(~insures)
+    needed[rest] |= _undominated(table, switches, changes, candidate[rest], offer[rest], shared)
+    return np.asarray(needed)
+
+
+def _undominated(
+    table: CandidateTable,
+    switches: SwitchTable,
+    changes: Changes,
+    candidate: npt.NDArray[np.int64],
+    offer: npt.NDArray[np.int64],
+    shared: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.bool_]:
+    """Say which (candidate, offer) pairs are needed; shape (n_pairs,).
+
     ``shared`` says which commitments training jobs may occupy too, shape (n_offers,): one that stays for a job is free for
     replicas when the job does not run, so replacing it saves nothing; these are needed.
 
@@ -191,8 +218,8 @@ def undominated_pairs(
     safe (``_moves_whole_pools``). Argument: swap each instance of o for size(o)/size(p) instances of p, lots of o for lots of p.
     Accelerators, and with them what the replicas hold, are equal; rent, with what is newly switched on, transfer and electricity
     are no higher; no limit counts more; spot shares stay within their caps; replicas that join others on p start and stop no more
-    often. Offers in force or committed stay, and those of workloads that insure against losses: what is as good for demand may
-    stand where it is lost. Among equals the first region in canonical order stays, and in it the first offer.
+    often. Offers that the plan in force uses or has committed stay. Among equals the first region in canonical order stays, and
+    in it the first offer.
     """
     offers, limits = table.offers, table.instance.all_limits
     by_instances = np.array([limit.max_instances is not None for limit in limits], dtype=bool)
@@ -227,7 +254,6 @@ def undominated_pairs(
         equal = replaces & replaces.T
         rank = np.argsort(np.lexsort((np.arange(len(rows)), offers.region[rows])))
         keep[rows[(replaces & (~equal | (rank[:, None] < rank[None, :]))).any(axis=0)]] = False
-    keep[offer[insured(table)[table.workload[candidate]]]] = True
     keep[[] if changes.in_force is None else changes.in_force.offers] = True
     return keep[offer]
 

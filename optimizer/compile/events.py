@@ -86,9 +86,9 @@ class EventColumns:
         return np.array([self.events[e].shares[w] for e, w in at], dtype=np.float64)
 
 
-def insured(table: CandidateTable) -> npt.NDArray[np.bool_]:
-    """Say which owners have a member that insures against something; shape (n_owners,)."""
-    insures = np.array([bool(w.redundancy) for w in table.workloads], dtype=bool)
+def insured(table: CandidateTable, fewest: int = 0) -> npt.NDArray[np.bool_]:
+    """Say which owners have a member that insures against something, if it is of ``fewest`` replicas; shape (n_owners,)."""
+    insures = np.array([any(r.count >= fewest for r in w.redundancy or ()) for w in table.workloads], dtype=bool)
     return np.asarray((table.is_member & insures).any(axis=1))
 
 

@@ -283,6 +283,39 @@ def test_brute_force_agrees_with_both_backends_with_and_without_dominance() -> N
     assert impossible >= 1
 
 
+def test_leaving_out_what_is_dominated_for_others_moves_no_optimum() -> None:
+    """40 questions with a second workload that insures nothing, instances for two, and commitments, solved both ways."""
+    solver, wrong, smaller = get_backend("ortools"), [], 0
+    for seed in range(40):
+        rng, (instance, _) = np.random.default_rng(1000 + seed), drawn(seed)
+        document = instance.model_dump(mode="json")
+        other = tiny.workload("x", float(rng.integers(5, 25)), max_spot_fraction=1.0)
+        document["workloads"].append(json.loads(json.dumps(other)))
+        for n, sold in enumerate(document["catalogs"]["offers"]):
+            if rng.random() < 0.4:
+                usd = sold["prices"][0]["usd_per_hour"]
+                day = {**sold["prices"][0], "option": "reserved", "usd_per_hour": usd * 0.75}
+                sold.update(accelerators_per_instance=2, instance_type=f"pair{n}")
+                sold["prices"] = [{**p, "usd_per_hour": 2 * p["usd_per_hour"]} for p in (*sold["prices"], day)]
+        document["limits"] = document["limits"][::2]
+        quick = tiny.profile("m", "a", float(rng.choice([8.0, 12.0])), engine="quick")
+        document["catalogs"]["profiles"].append(json.loads(json.dumps(quick)))
+        question = Instance.model_validate_json(json.dumps(document))
+        try:
+            table = candidate_table(question)
+            models = [compile_table(table, dominance=d).model for d in (True, False)]
+        except InfeasibleError:
+            continue
+        smaller += models[0].n_columns < models[1].n_columns
+        answers = [solver.solve(m, SolveOptions(relative_gap=0.0)) for m in models]
+        costs = [None if a.termination is Termination.INFEASIBLE else a.objective for a in answers]
+        if (costs[0] is None) != (costs[1] is None) or (costs[0] is not None and costs[0] != pytest.approx(costs[1], abs=1e-6)):
+            wrong.append((seed, costs))
+    print(f"{smaller} of 40 smaller")
+    assert wrong == []
+    assert smaller >= 20
+
+
 def test_blocks_priced_apart_keep_the_bound() -> None:
     workloads = [
         tiny.workload(f"w{i}", 10.0 + 7 * i, redundancy=[LOSS["region"]] if i % 2 else [LOSS["replicas"]]) for i in range(5)
