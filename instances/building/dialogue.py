@@ -67,13 +67,13 @@ def _through_the_day(rate: CatalogRow) -> CatalogRow:
 def workloads(traffic: Traffic) -> list[CatalogRow]:
     """Give the workloads: two dialogues and a chat by the length of its prompts."""
     why = "a helper in every window of an office suite"
-    helper = _through_the_day(traffic.output_tokens(CONVERSATION, 1500, why))
-    older = _through_the_day(traffic.output_tokens(CONVERSATION, 600, "a voice service, which speaks as it writes"))
+    helper = _through_the_day(traffic.output_tokens(CONVERSATION, 3000, why))
+    older = _through_the_day(traffic.output_tokens(CONVERSATION, 1200, "a voice service, which speaks as it writes"))
     prompts = [(name, traffic.share_of_prompts(CONVERSATION, low, high), min(high, 4096)) for name, low, high in PROMPT_CLASSES]
     chat = [
         rate_class(
             name,
-            _through_the_day(traffic.requests(CONVERSATION, 60, "a chat sixty times as busy as the traced one", share=share)),
+            _through_the_day(traffic.requests(CONVERSATION, 180, "a chat 180 times as busy as the traced one", share=share)),
             tokens,
             ANSWER_TOKENS,
         )
