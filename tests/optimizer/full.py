@@ -15,8 +15,11 @@ FASTER = {"fp16": 1.0, "fp8": 1.5}
 REGIONS, CARDS = ("r", "s"), ("a", "b")
 
 
-def full_instance(seed: int) -> Instance:
-    """Draw serving and batch workloads over two periods, two cards in two regions, and every kind of cost and limit."""
+def full_instance(seed: int, insured: bool = False) -> Instance:
+    """Draw serving and batch workloads over two periods, two cards in two regions, and every kind of cost and limit.
+
+    ``insured`` adds losses to insure against and servers of known service times, which make a question harder to solve.
+    """
     rng = np.random.default_rng(50_000 + seed)
     models = [model(name, *_variants(rng)) for name in ("m", "n")]
     profiles = [
@@ -36,6 +39,9 @@ def full_instance(seed: int) -> Instance:
     workloads = [_serving(rng, "w0", "m"), _serving(rng, "w1", "n"), _batch(rng), *_training(seed)]
     _shed(np.random.default_rng(70_000 + seed), workloads)
     more = np.random.default_rng(90_000 + seed)
+    if insured:
+        _insure(np.random.default_rng(95_000 + seed), workloads)
+        profiles += _servers(np.random.default_rng(97_000 + seed), profiles)
     parts = document(
         accelerators=[accelerator("a", family="family-a", tdp_w=300.0), accelerator("b", family="family-b", **_power(more))],
         offers=_offers(rng),
@@ -276,3 +282,27 @@ def _shed(rng: np.random.Generator, workloads: list[dict[str, Any]]) -> None:
             w["revenue"] = {"usd_per_request": float(rng.integers(0, 5)) / 2**15, "contract_usd_per_month": 730.0}
         if rng.random() < 0.2:
             w["penalty"] = {"usd_each": 100.0, "expected_per_month": float(rng.integers(1, 9)) / 4}
+
+
+def _insure(rng: np.random.Generator, workloads: list[dict[str, Any]]) -> None:
+    """Let a serving workload keep a share of its requests when something is lost."""
+    for w in workloads[:2]:
+        if rng.random() < 0.3:
+            event = str(rng.choice(["replicas", "region", "spot"]))
+            stays = "regions_allowed" in w or any(len(c.get("regions_allowed", "rs")) < 2 for c in w["classes"])
+            event = "replicas" if stays and event == "region" else event
+            w["redundancy"] = [{"event": event, "served_fraction": float(rng.choice([0.3, 0.5, 0.8]))}]
+
+
+def _servers(rng: np.random.Generator, profiles: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give some forms on card b that nobody held a rate for as servers of known service times."""
+    known = {(p["model"], p["accelerator"], p["precision"]) for p in profiles}
+    lacking = [key for key in (("m", "b", "fp16"), ("n", "b", "fp8")) if key not in known]
+    found = []
+    for of, card, precision in lacking:
+        time = [{"quantity": "e2e", "statistic": "mean", "ms": float(rng.integers(40, 200))}]
+        load = {"kind": "single_stream", "value": 1, "accelerators_measured": 1}
+        found.append(
+            profile(of, card, 1.0, precision=precision, load=load, latency=time, service_variation=float(rng.choice([0.5, 1.0])))
+        )
+    return found

@@ -16,7 +16,7 @@ import pytest
 
 from optimizer.compile import Compiled, candidate_table, compile_table
 from optimizer.errors import InfeasibleError
-from optimizer.instance import Instance
+from optimizer.instance import Instance, ServingWorkload
 from optimizer.pipeline import Options, allocate
 from solvers import SolveOptions, Termination, get_backend
 from tests.optimizer.full import full_instance
@@ -57,18 +57,18 @@ def base(seed: int) -> tuple[float, frozenset[str]]:
 
 
 @cache
-def compiled(seed: int) -> Compiled | None:
+def compiled(seed: int, insured: bool = False) -> Compiled | None:
     """Give the whole model, nothing left out beforehand; None where a workload has no candidate."""
     try:
-        return compile_table(candidate_table(full_instance(seed)), dominance=False)
+        return compile_table(candidate_table(full_instance(seed, insured)), dominance=False)
     except InfeasibleError:
         return None
 
 
 @cache
-def whole(seed: int) -> float:
+def whole(seed: int, insured: bool = False) -> float:
     """Give what the whole model costs."""
-    found = compiled(seed)
+    found = compiled(seed, insured)
     if found is None:
         return math.inf
     best = get_backend("ortools").solve(found.model, SolveOptions(relative_gap=4e-7))
@@ -182,3 +182,13 @@ def test_questions_that_share_nothing_add(seed: int) -> None:
     apart = solved(read(one))[0] + solved(read(two))[0]
     assert solved(merged(one, two))[0] == pytest.approx(apart, rel=TOLERANCE)
     assert json.dumps(one) != json.dumps(two)
+
+
+@pytest.mark.parametrize("seed", SEEDS if SEEDS is not SHOWING else (3, 4, 7))
+def test_with_servers_and_insurance_too_backends_agree_and_nothing_needed_is_left_out(seed: int) -> None:
+    question = full_instance(seed, insured=True)
+    plain, usd = base(seed)[0], solved(question)[0]
+    assert solved(question, "cbc")[0] == pytest.approx(usd, rel=TOLERANCE)
+    assert whole(seed, True) == pytest.approx(usd, rel=TOLERANCE)
+    if all(w.redundancy is None for w in question.workloads if isinstance(w, ServingWorkload)):
+        assert usd <= plain * (1 + TOLERANCE), "more to choose from never costs more"
