@@ -91,6 +91,8 @@ def assumptions_of(
     found.append(f"replicas are loaded to at most {policy.utilization_cap:.0%} of the rate at which every target holds")
     found.append(f"requests of a pool are shared among its replicas by {policy.balancer} (policy.balancer)")
     found += _queues(table, deployments)
+    if any(w.redundancy for w in table.workloads):
+        found.append("insured losses come one at a time, and requests move at once; what is in flight at the moment starts anew")
     if any("derived" in d.basis or d.quality in (Quality.DERIVED, Quality.INTERPOLATED, Quality.MODELLED) for d in deployments):
         spread = policy.run_to_run_spread_factor
         found.append(

@@ -58,6 +58,8 @@ def _tables(plan: Plan, *, markdown: bool) -> list[str]:
         parts = [_deployments(plan, markdown), *parts, _workloads(plan, markdown)]
     if plan.switches:
         parts.insert(2, _switches(plan, markdown))
+    if plan.recourse:
+        parts.append(_recourse(plan, markdown))
     if plan.training:
         parts.insert(1, _training(plan, markdown))
     if plan.unserved:
@@ -130,6 +132,16 @@ def _switches(plan: Plan, markdown: bool) -> str:
     return _table(
         "Switched on by use", ["head", "what", "USD/h", "used by", "rests on"], rows, markdown=markdown, right=("USD/h",)
     )
+
+
+def _recourse(plan: Plan, markdown: bool) -> str:
+    rows = [
+        [f"{r.replicas} of {r.lost}" if r.replicas else f"{r.event} {r.lost}", f"{r.workload}/{r.request_class}", r.period,
+         r.pool, f"{r.share:.1%}"]
+        for r in plan.recourse
+    ]  # fmt: skip
+    head = ["lost", "class", "period", "then served by", "share"]
+    return _table("After insured losses", head, rows, markdown=markdown, right=("share",))
 
 
 def _unserved(plan: Plan, markdown: bool) -> str:

@@ -22,6 +22,7 @@ from optimizer.errors import InfeasibleError, InvalidInputError
 from optimizer.instance import Instance
 from optimizer.pipeline import Options, allocate
 from optimizer.plan import Plan
+from optimizer.report.text import render
 from optimizer.simulate import simulate_plan
 from optimizer.verify import verify_plan
 from solvers import SolveOptions, Termination, get_backend, to_lp
@@ -335,6 +336,15 @@ def insured() -> Instance:
 @pytest.fixture(scope="module")
 def plan() -> Plan:
     return solved(insured())
+
+
+def test_the_report_and_the_plan_say_where_requests_go(plan: Plan) -> None:
+    text = render(plan)
+    assert "After insured losses" in text
+    assert "region p/r" in text
+    assert "1 of w: fp16 on 1 x a" in text
+    assert any("losses come one at a time" in a for a in plan.assumptions)
+    assert plan.usd_per_hour == pytest.approx(3 * 1.0 + 3 * 1.5)
 
 
 def _drop_one(d: dict[str, Any]) -> None:
