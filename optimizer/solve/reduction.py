@@ -121,7 +121,8 @@ class Reduction:
         mine = np.flatnonzero(kept[self.replicas] & ~cells.odd[self.cell])
         column, cell = self.replicas[mine], self.cell[mine]
         unit, load = np.maximum(self._unit(cost, kept), 0.0)[mine], cells.load[cell]
-        spent = np.where(np.isfinite(load), unit[:, None] * np.where(np.isfinite(load), load, 0.0), np.inf)
+        able = np.isfinite(load) & np.isfinite(unit)[:, None]  # a capped column alone, without what must stand beside it, is not
+        spent = np.where(able, np.where(able, unit[:, None], 0.0) * np.where(able, load, 0.0), np.inf)
         own = blocks.owner >= 0
         base = np.zeros(blocks.count)
         np.add.at(base, blocks.owner[own], np.minimum(np.minimum(cost * blocks.model.upper, cost * blocks.model.lower), 0.0)[own])
@@ -171,7 +172,9 @@ class Reduction:
         with np.errstate(divide="ignore", invalid="ignore"):
             value = r.value[cells.part[cell]] + cells.gain[cell] * r.weight[owner, None]
             worth = np.where(load > 0, np.maximum(value, 0.0) / load, np.inf)
-        return np.asarray(r.bound[owner] + r.unit * count - _filled(load, worth, count))
+        able = np.isfinite(r.unit)
+        total = r.bound[owner] + np.where(able, r.unit, 0.0) * count - _filled(load, worth, count)
+        return np.where(able, total, np.inf)
 
     def _unit(self, cost: FloatArray, kept: BoolArray) -> FloatArray:
         """Give what a replica of each column costs at least: its cost or, beside capped ones, the cell's cheapest mix."""
