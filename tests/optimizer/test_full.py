@@ -27,6 +27,8 @@ from tests.seeds import seeds
 SHOWING = (0, 2, 3, 6, 18, 20, 29, 30, 32)
 """Few that show everything between them."""
 SEEDS = tuple(range(seeds(0))) or SHOWING
+LIGHT = SEEDS if SEEDS is not SHOWING else (0, 2, 3, 6, 20, 32)
+"""Of the few, those that are solved in a moment: enough for nearly each change to be felt."""
 ENOUGH = len(SEEDS) if SEEDS is not SHOWING else 1
 """Questions of the few in which a family has to bind; of many all are counted."""
 FAMILIES = {"demand", "capacity", "switch", "use", "accuracy", "instances", "commitment", "lot", "limit", "budget", "energy"}
@@ -144,24 +146,26 @@ def test_leaving_out_what_is_dominated_moves_no_optimum(seed: int) -> None:
 
 
 @pytest.mark.parametrize("harder", HARDER)
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", LIGHT)
 def test_a_harder_question_is_never_cheaper(seed: int, harder: str) -> None:
     assert changed(seed, harder) >= base(seed)[0] * (1 - TOLERANCE)
 
 
 @pytest.mark.parametrize("harder", HARDER)
 def test_each_change_is_felt(harder: str) -> None:
-    assert any(changed(seed, harder) > base(seed)[0] * (1 + TOLERANCE) for seed in SEEDS)
+    assert any(
+        changed(seed, harder) > base(seed)[0] * (1 + TOLERANCE) for seed in sorted(SEEDS, key=lambda seed: seed not in LIGHT)
+    )
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", LIGHT)
 def test_scaling_every_amount_of_money_scales_the_cost(seed: int) -> None:
     document: Document = full_instance(seed).model_dump(mode="json")
     times(document, 3.0)
     assert solved(read(document))[0] == pytest.approx(3 * base(seed)[0], rel=TOLERANCE)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", LIGHT)
 def test_the_order_of_everything_changes_nothing(seed: int) -> None:
     document: Document = full_instance(seed).model_dump(mode="json")
     for part in ("accelerators", "offers", "models", "profiles", "regions"):
@@ -176,7 +180,7 @@ def test_the_order_of_everything_changes_nothing(seed: int) -> None:
     assert solved(read(document))[0] == pytest.approx(base(seed)[0], rel=1e-12)
 
 
-@pytest.mark.parametrize("seed", SEEDS[::2])
+@pytest.mark.parametrize("seed", LIGHT[::2])
 def test_questions_that_share_nothing_add(seed: int) -> None:
     one, two = scoped(seed), scoped(seed + 1, policy_of=seed)
     apart = solved(read(one))[0] + solved(read(two))[0]
