@@ -1,8 +1,8 @@
 """How large questions may be: writes docs/performance.md, each section from one run on this machine.
 
-Run from the project's folder: ``python -m tests.benchmarks.scale [SECTION ...]``; sections are ``whole sliced stages growth warm
-day shipped aims``. Sections not asked for stay as they were. Solves run one after another in this process, wall seconds; a machine
-that others load shows in the first line of a section, and then only the ratios mean something.
+Run from the project's folder: ``python -m tests.benchmarks.scale [SECTION ...]``; sections are ``whole sliced stages growth``
+and ``warm day shipped aims``. Sections not asked for stay as they were. Solves run one after another in this process, wall
+seconds; a machine that others load shows in the first line of a section, and then only the ratios mean something.
 """
 
 from __future__ import annotations
