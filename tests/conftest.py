@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """Make a run the same wherever it was started: tables as wide as they come, and Ctrl-C heeded, as behind a terminal."""
+    os.environ.pop("COLUMNS", None)  # set for the processes of pytest-xdist
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background, and then in what it starts as well
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
