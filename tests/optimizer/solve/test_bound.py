@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -85,6 +86,44 @@ def test_any_prices_give_a_bound(seed: int) -> None:
         assert (relaxed <= whole + 1e-6 * np.abs(whole) + 1e-9).all()
         clipped = master.clipped(blocks, duals)
         assert combined_bound(blocks, clipped, theta(blocks, clipped)) <= least * (1 + 1e-6)
+
+
+def mixed_supply(seed: int) -> Compiled:
+    """Draw three workloads of two classes, a share of spot each, on three accelerators in three regions, scarce by the offer."""
+    rng = np.random.default_rng(seed)
+    names, regions = ("a", "b", "c"), ("r", "s", "t")
+    offers, limits = [], []
+    for name, region in product(names, regions):
+        usd = float(rng.integers(4, 13)) / 4 * (1 + names.index(name))
+        spot = usd * float(rng.uniform(0.2, 0.9))
+        offers.append(offer(name, 1, usd, region=region, instance_type=f"{name}-{region}", spot=spot))
+        for option in ("on_demand", "spot"):
+            match = {"accelerator": name, "region": region, "option": option}
+            limits.append({"name": f"{name} {region} {option}", "match": match, "max_accelerators": int(rng.choice([2, 5, 30]))})
+    profiles = [profile("m", name, float(rng.integers(3, 9)) * (1 + names.index(name))) for name in names]
+    workloads = [
+        workload(f"w{k}", {q: float(rng.uniform(1, 25)) for q in "pq"}, max_spot_fraction=float(rng.choice([0.3, 0.5, 0.7])))
+        for k in range(3)
+    ]
+    parts = {"accelerators": [accelerator(n) for n in names], "offers": offers, "profiles": profiles}
+    return compile_instance(instance(**parts, workloads=workloads, limits=limits), dominance=False)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_a_known_plan_lets_us_leave_out_is_in_no_better_one(seed: int) -> None:
+    """Spot beside on-demand, offers too small for a workload, prices of the limits: the best plan of each block stays."""
+    blocks, rng = cut(mixed_supply(seed)), np.random.default_rng(seed)
+    reduction, left_out = Reduction(blocks), 0
+    for scale in (0.0, 1.0):
+        duals = -rng.random(len(blocks.coupling)) * scale
+        cost, whole = blocks.reduced_costs(duals), theta(blocks, duals)
+        for known in (whole, 1.05 * whole):
+            kept = reduction.keep(cost, known)
+            left_out += int((~kept).sum())
+            models = [block_model(blocks, k, kept, cost).model for k in range(blocks.count)]
+            found = [get_backend("ortools").solve(m, SolveOptions(relative_gap=1e-9)).objective for m in models]
+            assert found == pytest.approx(whole.tolist(), rel=1e-6)
+    assert left_out > 0
 
 
 def test_a_broken_ingredient_would_show(monkeypatch: pytest.MonkeyPatch) -> None:
