@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -12,13 +13,13 @@ import pytest
 from optimizer.compile import Compiled, compile_instance
 from optimizer.pipeline import Options, allocate
 from optimizer.plan import Plan
-from optimizer.solve import master, search
+from optimizer.solve import master, pricing, search, workers
 from optimizer.solve.blocks import Blocks, blocks_of, seeds_of
 from optimizer.solve.decompose import decomposed
 from optimizer.solve.master import combined_bound
 from optimizer.solve.parts import block_model
 from optimizer.solve.reduction import Reduction
-from solvers import Limit, Progress, SolveOptions, get_backend
+from solvers import Limit, Model, Progress, Solution, SolveOptions, get_backend
 from tests.optimizer.full import full_instance
 from tests.optimizer.tiny import accelerator, instance, offer, profile, workload
 
@@ -144,16 +145,23 @@ def solved(seed: int, **changes: object) -> Plan:
 
 
 def test_the_same_question_gives_the_same_plan_in_one_process_or_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    one, asked = solved(0), list[int]()
+    asked, answers = list[tuple[int, int]](), workers.Workers.answers
 
-    def two_processes(blocks: int) -> int:
-        asked.append(blocks)
-        return 2
+    def noted(self: workers.Workers, models: Sequence[Model], options: SolveOptions) -> Iterator[Solution]:
+        asked.append((self.processes, len(models)))
+        return answers(self, models, options)
 
-    monkeypatch.setattr(search, "processes_for", two_processes)
-    two = solved(0)
-    assert asked
+    monkeypatch.setattr(workers.Workers, "answers", noted)
+    monkeypatch.setattr(pricing, "BATCH", 2)
+    plans = []
+    for processes in (1, 2):
+        monkeypatch.setattr(search, "processes_for", lambda blocks, n=processes: n)
+        plans.append(solved(0))
+    one, two = plans
     assert (two.deployments, two.bound_usd) == (one.deployments, one.bound_usd)
+    together = {n: [models for processes, models in asked if processes == n] for n in (1, 2)}
+    assert together[1] == together[2]
+    assert max(together[1]) == 2
 
 
 def test_an_interrupt_keeps_the_best_plan_and_its_bound() -> None:
