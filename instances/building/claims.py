@@ -9,19 +9,11 @@ from __future__ import annotations
 from building.company import figure
 from building.cv import ANY_QUALITY
 from building.demands import AS_OF, EXAMPLE, rate_class, stated_rate, workload
-from building.policies import READ_OFF_CURVES
+from building.policies import LANGUAGE, READ_OFF_CURVES
 from building.tables import CatalogRow
 from building.tutor import CLOUDS, OFFERS
 
 ROOM = "oakland"
-CATALOGS = {
-    "accelerators": "catalogs/accelerators.csv",
-    "offers": OFFERS,
-    "regions": "catalogs/regions.csv",
-    "models": "catalogs/models.json",
-    "profiles": ["catalogs/profiles_llm.csv", "catalogs/profiles_mlperf_language.csv"],
-    "efficiencies": "catalogs/efficiencies.json",
-}
 PERIODS = [{"name": "office", "hours": 10, "per_month": 365 / 12}, {"name": "night", "hours": 14, "per_month": 365 / 12}]
 WRITER, READER = "Llama-3.1-8B-Instruct", "BERT-base-uncased"
 DISTILLED = ["minilm-l12", "minilm-l6"]
@@ -150,7 +142,7 @@ def question() -> CatalogRow:
         "as_of": AS_OF,
         "time_zone": "America/Los_Angeles",
         "periods": PERIODS,
-        "catalogs": CATALOGS,
+        "catalogs": LANGUAGE | {"offers": OFFERS},
         "policy": READ_OFF_CURVES,
         "workloads": workloads(),
         "fractions": fractions(),

@@ -8,21 +8,11 @@ from __future__ import annotations
 
 from building import cv, nlp, recommendation, science
 from building.demands import AS_OF, EU, EXAMPLE, US, Traffic, limit
-from building.policies import PRICED_MAKING, READ_OFF_CURVES
+from building.policies import EFFICIENCIES, PRICED_MAKING, READ_OFF_CURVES, catalogs
 from building.tables import CatalogRow, RawRow
 
-CATALOGS = {
-    "accelerators": "catalogs/accelerators.csv",
-    "offers": "catalogs/offers.csv",
-    "regions": "catalogs/regions.csv",
-    "models": [f"catalogs/models{domain}.json" for domain in ("", "_vision", "_timm", "_recommendation", "_speech")],
-    "profiles": [
-        "catalogs/profiles_llm.csv",
-        *(f"catalogs/profiles_mlperf_{domain}.csv" for domain in ("language", "vision", "recommendation", "speech")),
-        "catalogs/profiles_timm.csv",
-    ],
-    "efficiencies": "catalogs/efficiencies.json",
-}
+MEASURED = ["llm", *(f"mlperf_{domain}" for domain in ("language", "vision", "recommendation", "speech")), "timm"]
+CATALOGS = catalogs(["", "_vision", "_timm", "_recommendation", "_speech"], MEASURED) | EFFICIENCIES
 CURVE = {"night": 0.4, "day": 1.0}
 PERIODS = [{"name": "night", "hours": 10, "per_month": 365 / 12}, {"name": "day", "hours": 14, "per_month": 365 / 12}]
 REGIONS = ["us-east-1", "us-west-2", "us-central1", "eastus", "eu-north1", "eu-west-1", "europe-west4"]

@@ -7,16 +7,10 @@ limits are examples, each with its reason. README.md tells the story of each wor
 from __future__ import annotations
 
 from building.demands import AS_OF, EU, EXAMPLE, US, limit, rate_class, stated_rate, workload
-from building.policies import PRICED_MAKING
+from building.policies import PRICED_MAKING, catalogs
 from building.tables import CatalogRow
 
-CATALOGS = {
-    "accelerators": "catalogs/accelerators.csv",
-    "offers": "catalogs/offers.csv",
-    "regions": "catalogs/regions.csv",
-    "models": ["catalogs/models_vision.json", "catalogs/models_timm.json"],
-    "profiles": ["catalogs/profiles_mlperf_vision.csv", "catalogs/profiles_timm.csv"],
-}
+CATALOGS = catalogs(["_vision", "_timm"], ["mlperf_vision", "timm"])
 ANY_QUALITY = ["measured", "interpolated", "derived", "modelled", "assumed"]
 NVIDIA = ["nvidia-volta", "nvidia-turing", "nvidia-ampere", "nvidia-ada", "nvidia-hopper", "nvidia-blackwell"]
 NVIDIA_AI_ENTERPRISE = "4,500 USD per GPU and year, NVIDIA's earnings call for the third quarter of fiscal 2024 (November 2023)"

@@ -10,18 +10,10 @@ import math
 
 from building.demands import AS_OF, CONVERSATION, EXAMPLE, Traffic, limit, rate_class, workload
 from building.nlp import PROMPT_CLASSES
-from building.policies import READ_OFF_CURVES
+from building.policies import LANGUAGE, READ_OFF_CURVES
 from building.tables import CatalogRow, RawRow
 
 OFFERS = "offers_dialogue.csv"
-CATALOGS = {
-    "accelerators": "catalogs/accelerators.csv",
-    "offers": OFFERS,
-    "regions": "catalogs/regions.csv",
-    "models": "catalogs/models.json",
-    "profiles": ["catalogs/profiles_llm.csv", "catalogs/profiles_mlperf_language.csv"],
-    "efficiencies": "catalogs/efficiencies.json",
-}
 REGIONS = {
     "aws": ["us-east-1"], "azure": ["eastus", "eastus2"], "gcp": ["us-central1", "us-east4", "us-east5"], "lambda": ["us-east-1"],
     "nebius": ["us-central1", "eu-north1"],
@@ -129,7 +121,7 @@ def question(traces: list[RawRow], sizes: list[RawRow]) -> CatalogRow:
         "description": "Three dialogues through 24 hours on demand, on spot or reserved; numbers explained in README.md",
         "as_of": AS_OF,
         "periods": [{"name": hour, "hours": 1, "per_month": 30.4166667} for hour in HOURS],
-        "catalogs": CATALOGS,
+        "catalogs": LANGUAGE | {"offers": OFFERS},
         "policy": READ_OFF_CURVES,
         "workloads": workloads(Traffic(traces, sizes)),
         "limits": limits(),

@@ -5,12 +5,11 @@ Prices are those of offers_small.csv; demands and what is insured are examples, 
 
 from __future__ import annotations
 
-from building.claims import CATALOGS
 from building.demands import AS_OF, EXAMPLE, rate_class, stated_rate, workload
-from building.policies import READ_OFF_CURVES
+from building.policies import LANGUAGE, READ_OFF_CURVES
 from building.recommendation import PERIODS
 from building.tables import CatalogRow
-from building.tutor import CLOUDS, WRITER
+from building.tutor import CLOUDS, OFFERS, WRITER
 
 
 def _asked(day: float, night: float, why: str) -> CatalogRow:
@@ -37,7 +36,7 @@ def question() -> CatalogRow:
         "description": "A helpline insured against the loss of a machine or a region; numbers explained in README.md",
         "as_of": AS_OF,
         "periods": PERIODS,
-        "catalogs": CATALOGS,
+        "catalogs": LANGUAGE | {"offers": OFFERS},
         "policy": READ_OFF_CURVES,
         "workloads": [advise | insured, write],
     }

@@ -7,17 +7,9 @@ reason. README.md tells the story of each workload.
 from __future__ import annotations
 
 from building.demands import AS_OF, CODE, CONVERSATION, EU, US, Traffic, rate_class, workload
-from building.policies import READ_OFF_CURVES
+from building.policies import LANGUAGE, READ_OFF_CURVES
 from building.tables import CatalogRow, RawRow
 
-CATALOGS = {
-    "accelerators": "catalogs/accelerators.csv",
-    "offers": "catalogs/offers.csv",
-    "regions": "catalogs/regions.csv",
-    "models": "catalogs/models.json",
-    "profiles": ["catalogs/profiles_llm.csv", "catalogs/profiles_mlperf_language.csv"],
-    "efficiencies": "catalogs/efficiencies.json",
-}
 PROMPT_CLASSES = [("short-prompt", 1, 1024), ("long-prompt", 1025, 2048), ("document", 2049, 1 << 30)]
 DOCUMENT_TOKENS = 4096
 ANSWER_TOKENS = 1024
@@ -156,7 +148,7 @@ def question(traces: list[RawRow], sizes: list[RawRow]) -> CatalogRow:
         "name": "nlp",
         "description": "Eight language workloads of one company on rented GPUs and TPUs; numbers explained in README.md",
         "as_of": AS_OF,
-        "catalogs": CATALOGS,
+        "catalogs": LANGUAGE,
         "policy": READ_OFF_CURVES,
         "workloads": workloads(Traffic(traces, sizes)),
         "limits": limits(),

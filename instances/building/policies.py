@@ -1,4 +1,4 @@
-"""What holds for every workload of a shipped question: two policies, one for models read off curves, one that prices making."""
+"""What shipped questions have in common: the catalogs they read, and two policies: models off curves, making priced."""
 
 from __future__ import annotations
 
@@ -25,3 +25,21 @@ PRICED_MAKING: CatalogRow = {
         "source": EXAMPLE + "an H100 costs 2 to 4 USD an hour at the smaller providers; 20 USD/h of labelling",
     },
 }
+
+
+def catalogs(models: list[str], profiles: list[str]) -> CatalogRow:
+    """Give the catalogs of a question: models by the end of a file's name, profiles by what was measured where."""
+    found_models = [f"catalogs/models{domain}.json" for domain in models]
+    found_profiles = [f"catalogs/profiles_{kind}.csv" for kind in profiles]
+    return {
+        "accelerators": "catalogs/accelerators.csv",
+        "offers": "catalogs/offers.csv",
+        "regions": "catalogs/regions.csv",
+        "models": found_models if len(models) > 1 else found_models[0],
+        "profiles": found_profiles if len(profiles) > 1 else found_profiles[0],
+    }
+
+
+EFFICIENCIES: CatalogRow = {"efficiencies": "catalogs/efficiencies.json"}
+"""What modelled points are fitted with; a question that allows none of them reads none."""
+LANGUAGE = catalogs([""], ["llm", "mlperf_language"]) | EFFICIENCIES

@@ -7,16 +7,10 @@ examples, each with its reason. README.md tells the story of each workload.
 from __future__ import annotations
 
 from building.demands import AS_OF, EU, EXAMPLE, US, limit, rate_class, stated_rate, workload
-from building.policies import PRICED_MAKING
+from building.policies import PRICED_MAKING, catalogs
 from building.tables import CatalogRow
 
-CATALOGS = {
-    "accelerators": "catalogs/accelerators.csv",
-    "offers": "catalogs/offers.csv",
-    "regions": "catalogs/regions.csv",
-    "models": "catalogs/models_recommendation.json",
-    "profiles": "catalogs/profiles_mlperf_recommendation.csv",
-}
+CATALOGS = catalogs(["_recommendation"], ["mlperf_recommendation"])
 PERIODS = [{"name": "day", "hours": 14, "per_month": 365 / 12}, {"name": "night", "hours": 10, "per_month": 365 / 12}]
 NIGHT_SHARE = 0.3
 

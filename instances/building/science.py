@@ -10,16 +10,11 @@ from __future__ import annotations
 from building.cv import ANY_QUALITY, ENGINEER
 from building.demands import AS_OF, EXAMPLE, limit, rate_class, stated_rate, workload
 from building.dialogue import OFFERS, REGIONS
+from building.policies import catalogs
 from building.recommendation import PERIODS
 from building.tables import CatalogRow
 
-CATALOGS = {
-    "accelerators": "catalogs/accelerators.csv",
-    "offers": OFFERS,
-    "regions": "catalogs/regions.csv",
-    "models": ["catalogs/models_vision.json", "catalogs/models_speech.json", "catalogs/models.json"],
-    "profiles": ["catalogs/profiles_mlperf_vision.csv", "catalogs/profiles_mlperf_speech.csv"],
-}
+CATALOGS = catalogs(["_vision", "_speech", ""], ["mlperf_vision", "mlperf_speech"]) | {"offers": OFFERS}
 HERE = sorted({region for regions in REGIONS.values() for region in regions})
 UNET, SPEECH, WHISPER, WRITER = "3D-UNet-KiTS19", "RNN-T", "Whisper-Large-v3", "Llama-3.1-8B-Instruct"
 NNUNET = "NVIDIA/DeepLearningExamples:PyTorch/Segmentation/nnUNet/README.md@1347d7c"

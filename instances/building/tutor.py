@@ -9,18 +9,10 @@ from __future__ import annotations
 from building import offers as all_offers
 from building.cv import ANY_QUALITY
 from building.demands import AS_OF, EXAMPLE, rate_class, stated_rate, workload
-from building.policies import READ_OFF_CURVES
+from building.policies import LANGUAGE, READ_OFF_CURVES
 from building.tables import CatalogRow
 
 OFFERS = "offers_small.csv"
-CATALOGS = {
-    "accelerators": "catalogs/accelerators.csv",
-    "offers": OFFERS,
-    "regions": "catalogs/regions.csv",
-    "models": "catalogs/models.json",
-    "profiles": ["catalogs/profiles_llm.csv", "catalogs/profiles_mlperf_language.csv"],
-    "efficiencies": "catalogs/efficiencies.json",
-}
 SHARE_OF_PEAK = {"school": 0.4, "homework": 1.0, "night": 0.1}
 HOURS = {"school": 7, "homework": 4, "night": 13}
 PERIODS = [{"name": name, "hours": hours, "per_month": 365 / 12} for name, hours in HOURS.items()]
@@ -166,7 +158,7 @@ def question() -> CatalogRow:
         "time_zone": "America/Los_Angeles",
         "objective": "profit",
         "periods": PERIODS,
-        "catalogs": CATALOGS,
+        "catalogs": LANGUAGE | {"offers": OFFERS},
         "policy": READ_OFF_CURVES | {"weight_versions_per_month": 30.4167, "change": change},
         "workloads": workloads(),
         "shared_pools": shared_pools(),
