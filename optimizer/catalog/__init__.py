@@ -6,7 +6,7 @@ Frozen records; units are in the field names and the source stands beside each n
 from optimizer.catalog.accelerators import Accelerator, AcceleratorKind
 from optimizer.catalog.models import Accuracy, Model, Setup, Speedup, Variant
 from optimizer.catalog.offers import Offer, Option, Price
-from optimizer.catalog.profiles import Latency, Layout, Load, LoadKind, Profile, Quantity
+from optimizer.catalog.profiles import BatchTime, Latency, Layout, Load, LoadKind, Profile, Quantity
 from optimizer.catalog.record import Quality, Record, worst
 from optimizer.catalog.regions import Region
 
@@ -14,6 +14,7 @@ __all__ = [
     "Accelerator",
     "AcceleratorKind",
     "Accuracy",
+    "BatchTime",
     "Latency",
     "Layout",
     "Load",

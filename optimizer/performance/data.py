@@ -6,7 +6,7 @@ Central times by requests in flight, one curve a request class. Times ms.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -49,9 +49,18 @@ class ServiceTime:
     variation: float = 0.0
 
     @property
+    def full_s(self) -> float:
+        """Give the time of a full batch, s; of a server of one request, its mean time."""
+        return (self.fixed_ms + self.each_ms * self.most) / 1e3
+
+    @property
     def most_per_s(self) -> float:
         """Give the most requests a second of one server."""
-        return 1e3 * self.most / (self.fixed_ms + self.each_ms * self.most)
+        return self.most / self.full_s
+
+    def slower(self, speed: float) -> ServiceTime:
+        """Give the time at a share of the speed."""
+        return replace(self, fixed_ms=self.fixed_ms / speed, each_ms=self.each_ms / speed)
 
 
 def class_curves(

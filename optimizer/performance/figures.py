@@ -18,7 +18,18 @@ from optimizer.catalog import Quality
 from optimizer.instance import Balancer, BatchWorkload, LatencyTarget, Policy, RequestClass, ServingWorkload, TrainingWorkload
 from optimizer.performance.profiles import Configuration
 
-__all__ = ["Answer", "Kind", "OptionTable", "Question", "Queue", "Rejection", "RejectionCode", "ReplicaEstimate", "table_of"]
+__all__ = [
+    "POOLING",
+    "Answer",
+    "Kind",
+    "OptionTable",
+    "Question",
+    "Queue",
+    "Rejection",
+    "RejectionCode",
+    "ReplicaEstimate",
+    "table_of",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -56,8 +67,8 @@ class Kind(StrEnum):
     ``held``: a percentile was held at this rate, its queue included. ``derived``: a chain on a measured curve.
     ``modelled``: a chain on the roofline, or a held rate carried over to another model or accelerator.
     ``throughput``: measured with no latency watched, for workloads that have no latency target.
-    ``service``: a server of one request at a time with a known service time, which keeps it busy at the rate; what several
-    may carry before a target is missed is a matter of their number (``queue``, ``staffing``).
+    ``service``: a server of one request or one batch at a time with a known service time, which keeps it busy at the rate; what
+    several may carry before a target is missed is a matter of their number (``queue``, ``staffing``).
     """
 
     HELD = "held"
@@ -71,8 +82,9 @@ class Kind(StrEnum):
 class Queue:
     """What the servers of a pool must keep: of each target, the wait, s, that at most a share of requests may exceed.
 
-    ``residual_s`` is the unit of time of their queue, the mean rest of a service that is going on, at the safe side; ``waits``
-    are (s, share), one a target, the share None where the mean is bounded. ``is_pooled``: whoever is free first serves the next.
+    ``residual_s`` is the unit of time of their queue, the mean rest of a service that is going on, at the safe side (of batches,
+    what their arrivals add); ``waits`` are (s, share), one a target, the share None where the mean is bounded. ``is_pooled``:
+    whoever is free first serves the next.
     """
 
     residual_s: float
@@ -160,7 +172,7 @@ class Question:
     allowed_quality: tuple[Quality, ...]
     spread_factor: float
     include_preview: bool
-    is_pooled: bool = True
+    balancer: Balancer = Balancer.LEAST_WORK
 
     @classmethod
     def of(cls, workload: ServingWorkload | BatchWorkload | TrainingWorkload, model: str, policy: Policy) -> Question:
@@ -173,8 +185,8 @@ class Question:
         if not isinstance(workload, ServingWorkload):
             raise NotImplementedError(f"performance of a {workload.kind} workload is not built yet")
         factor = policy.run_to_run_spread_factor.value
-        pooled = policy.balancer in POOLING
-        return cls(model, workload.classes, workload.latency, workload.allowed_quality, factor, policy.include_preview, pooled)
+        preview, balancer = policy.include_preview, policy.balancer
+        return cls(model, workload.classes, workload.latency, workload.allowed_quality, factor, preview, balancer)
 
     @property
     def has_lengths(self) -> bool:

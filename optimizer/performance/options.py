@@ -1,6 +1,6 @@
 """Every configuration of a workload's model, with what one replica carries or the reason why it cannot.
 
-Sources of figures, best first: rates measured whole (``held``), times of one request at a time (``service``), curves and their
+Sources of figures, best first: rates measured whole (``held``), times of one request or batch (``service``), curves and their
 chains (``serving``), other encoders (``encoders``), the roofline (``serving``, ``modelled``). A configuration that was measured
 is never modelled anew without its engine. A compressed variant without figures of its own takes those of the uncompressed form:
 as they are (a network with fewer or zero weights can always be run as the full one), or times a speed-up where a source for one
@@ -14,7 +14,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from optimizer.catalog import Accelerator, Layout, LoadKind, Model, Profile, Variant, worst
+from optimizer.catalog import Accelerator, Layout, Model, Profile, Variant, worst
 from optimizer.instance import BatchWorkload, Instance, ServingWorkload, TrainingWorkload
 from optimizer.performance.data import ClassCurve, ServiceTime, class_curves
 from optimizer.performance.encoders import encoder_answers
@@ -126,8 +126,8 @@ class Performance:
             return None
         if key not in self._sheets:
             held = [p for p in self._profiles_of(model.name) if p.load.kind in KINDS]
-            singly = [p for p in self._profiles_of(model.name) if p.load.kind is LoadKind.SINGLE_STREAM]
-            alone = bool(singly) or any(p.input_tokens and p.output_tokens for p in held)
+            served = any(p.load.kind.is_of_servers for p in self._profiles_of(model.name))
+            alone = served or any(p.input_tokens and p.output_tokens for p in held)
             self._sheets[key] = None if alone else self._new_sheet(question, model, held)
         return self._sheets[key]
 
@@ -175,12 +175,12 @@ class Performance:
         question, model = self._question(workload)
         slowed, variant = self._slowdown(workload, configuration) or UNCHANGED, model.variant(*configuration.variant)
         form, whole = configuration.variant, replace(configuration, pattern=None, slots=1)
-        rows = [p for p in self._profiles_of(model.name) if p.load.kind is LoadKind.SINGLE_STREAM]
+        rows = [p for p in self._profiles_of(model.name) if p.load.kind.is_of_servers]
         mine = [p for p in rows if configuration_of(p) == whole]
         if not mine and variant is not None and form != (base := base_of(variant)):
             mine = [p for p in rows if configuration_of(p) == whole.of_variant(*base)]
         found = service_times(question, mine)
-        return None if found is None else tuple(replace(s, fixed_ms=s.fixed_ms / slowed.speed) for s in found)
+        return None if found is None else tuple(s.slower(slowed.speed) for s in found)
 
     def _slowdown(self, workload: AnyWorkload, configuration: Configuration) -> Slowdown | None:
         """Give what sharing costs a replica of a configuration; None where there is no such pattern."""

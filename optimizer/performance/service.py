@@ -1,9 +1,14 @@
-"""Servers of one request at a time: from the service times of profiles to what one server does and what a wait may be.
+"""Servers of one request or one batch at a time: from the times of profiles to what one server does and what a wait may be.
 
 A profile measured one request at a time states the mean time of a request and how it varies. A target on the whole time,
 less the service's own percentile, leaves a budget for the wait; the smallest of a workload's classes holds for their queue, since
 nobody in it knows who waits with him. The residual time ``E[S^2] / (2 E[S])`` is that of the class with the largest: no mix of
 classes has a larger one. How many servers keep the budget at which load is worked out in ``staffing``; nothing here counts them.
+
+A server that is busy for ``a + b k`` with k requests, at most B, takes whoever waits. At any load a request may find a batch
+begun and have a full one of its own, and one between them where it is committed to a server by its work: the target less so many
+full batches is the budget of whoever finds B waiting as well. Those wait for batches, which are full, take a fixed time and come
+as B requests do: by Allen-Cunneen at a B-th of the variability of arrivals. A batch of several classes is as slow as the slowest.
 
 Percentiles of the service that nobody measured are the larger of a gamma's and a lognormal's of the same mean and variability.
 Times s, but for targets and profiles, ms.
@@ -14,16 +19,16 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
 
-from optimizer.catalog import LoadKind, Profile, Quality, Quantity, worst
-from optimizer.instance import RequestClass
+from optimizer.catalog import Profile, Quality, Quantity, worst
+from optimizer.instance import Balancer, RequestClass
 from optimizer.performance.data import ServiceTime
-from optimizer.performance.figures import Answer, Kind, Question, Queue, Rejection, RejectionCode, ReplicaEstimate
+from optimizer.performance.figures import POOLING, Answer, Kind, Question, Queue, Rejection, RejectionCode, ReplicaEstimate
 from optimizer.performance.held import percentile_of
 from optimizer.performance.profiles import Configuration, configuration_of, is_same_shape
 
@@ -33,6 +38,7 @@ __all__ = [
     "LEAST_VARIATION",
     "SAFE_TAIL",
     "SAFE_WAIT",
+    "batches_met",
     "safe_residual",
     "service_answers",
     "service_quantile",
@@ -46,56 +52,69 @@ SAFE_WAIT, HEAVY_WAIT, HEAVY_VARIATION = 1.15, 1.6, 2.0
 heavy as a lognormal's make a few servers' waits longer by a third (docs/latency.md, table 7)."""
 SAFE_TAIL = 0.9
 """Factor on the share of requests that may be served longer than reckoned: some of those that wait are served long as well."""
+COMMITTING = (Balancer.LEAST_WORK, Balancer.POWER_OF_TWO)
+"""Balancers that commit a request to a server by its work, which may end a batch later than another's."""
 ROUNDED_DOWN = 1.0 - 1e-12
 """So that what is added up to a target is never above it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Served:
-    """One class on a server: its profile, mean time, s, and squared coefficient of variation, and its unit's count a request."""
+    """One class on a server: the profile it rests on, the server's time, and its unit's count a request."""
 
     profile: Profile
-    mean_s: float
-    variation: float
+    time: ServiceTime
     units: float
 
     @property
     def residual_s(self) -> float:
-        """Give the mean rest of a service that an arrival finds going on, at the safe side, s."""
-        return self.mean_s * safe_residual(self.variation)
+        """Give the unit of the queue, at the safe side, s: the mean rest of a service, of batches what their arrivals add."""
+        if self.time.most > 1:
+            return SAFE_WAIT * self.time.full_s / (2 * self.time.most)
+        return self.time.full_s * safe_residual(self.time.variation)
 
-    def at_s(self, percentile: float | None) -> float:
-        """Give the mean, or a percentile as measured or as the worse of two distributions has it, s."""
+    def at_s(self, percentile: float | None, balancer: Balancer) -> float:
+        """Give the time of who finds no queue: the mean or a percentile, as measured or at the safe side, s."""
+        mean_s, variation = self.time.full_s, self.time.variation
+        if self.time.most > 1:
+            return mean_s * batches_met(percentile, balancer)
         if percentile is None:
-            return self.mean_s
+            return mean_s
         percentile = 1.0 - SAFE_TAIL * (1.0 - percentile)
         stated = [(percentile_of(x.statistic), x.ms) for x in self.profile.latency if x.quantity is Quantity.E2E and x.ms]
         known = [ms / 1e3 for p, ms in stated if p >= percentile]
-        return min(known, default=self.mean_s * service_quantile(self.variation, percentile))
+        return min(known, default=mean_s * service_quantile(variation, percentile))
+
+    def __str__(self) -> str:
+        """Say it in a few words."""
+        time = self.time
+        if time.most > 1:
+            return f"{time.fixed_ms:.4g} + {time.each_ms:.4g} k ms for a batch of k up to {time.most}"
+        return f"{time.fixed_ms:.4g} ms (variability {time.variation:g})"
 
 
 def service_answers(question: Question, profiles: Sequence[Profile]) -> dict[Configuration, Answer]:
-    """Answer for every configuration that was measured one request at a time: an estimate or a reason."""
+    """Answer for every configuration that was measured one request or batch at a time: an estimate or a reason."""
     groups: dict[Configuration, list[Profile]] = defaultdict(list)
     for profile in profiles:
-        if profile.load.kind is LoadKind.SINGLE_STREAM:
+        if profile.load.kind.is_of_servers:
             groups[configuration_of(profile)].append(profile)
     return {configuration: _answer(question, configuration, mine) for configuration, mine in groups.items()}
 
 
 def service_times(question: Question, profiles: Sequence[Profile]) -> tuple[ServiceTime, ...] | None:
-    """Give each class's time on a server that was measured one request at a time, as data; None where it was not."""
-    found = _served(question, [p for p in profiles if p.load.kind is LoadKind.SINGLE_STREAM])
-    if isinstance(found, Rejection):
-        return None
-    return tuple(ServiceTime(fixed_ms=x.mean_s * 1e3, variation=x.variation) for x in found)
+    """Give each class's time on a server that was measured one request or batch at a time, as data; None where it was not."""
+    found = _served(question, profiles)
+    return None if isinstance(found, Rejection) else tuple(x.time for x in found)
 
 
 def _answer(question: Question, configuration: Configuration, profiles: Sequence[Profile]) -> Answer:
     served = _served(question, profiles)
     if isinstance(served, Rejection):
         return served
-    alone = np.array([[x.at_s(t.percentile) for t in question.targets] for x in served]).reshape(len(served), -1)
+    alone = np.array([[x.at_s(t.percentile, question.balancer) for t in question.targets] for x in served]).reshape(
+        len(served), -1
+    )
     asked = np.array([t.at_most_ms / 1e3 / question.spread_factor for t in question.targets])
     budget = (asked - alone).min(axis=0) if len(asked) else asked
     if (budget < 0).any():
@@ -104,42 +123,51 @@ def _answer(question: Question, configuration: Configuration, profiles: Sequence
     waits = tuple(zip(budget.tolist(), tails, strict=True))
     residual_s = max(x.residual_s for x in served)
     quality = worst([*(x.profile.quality for x in served), Quality.DERIVED if waits else Quality.MEASURED])
-    each = ", ".join(dict.fromkeys(f"{x.mean_s * 1e3:.4g} ms (variability {x.variation:g})" for x in served))
+    what = "batch" if served[0].time.most > 1 else "request"
     return ReplicaEstimate(
         configuration=configuration,
-        rate_per_s=np.array([x.units / x.mean_s for x in served]),
+        rate_per_s=np.array([x.units * x.time.most_per_s for x in served]),
         latency_ms=(budget + alone) * (1e3 * question.spread_factor * ROUNDED_DOWN),
         quality=quality,
         kind=Kind.SERVICE,
-        basis=f"one request at a time, each {each}",
+        basis=f"one {what} at a time, each {', '.join(dict.fromkeys(map(str, served)))}",
         source=served[0].profile.source,
-        queue=Queue(residual_s, waits, question.is_pooled) if waits else None,
+        queue=Queue(residual_s, waits, question.balancer in POOLING) if waits else None,
     )
 
 
 def _served(question: Question, profiles: Sequence[Profile]) -> list[_Served] | Rejection:
-    """Give each class on the server: the slowest row of its lengths."""
+    """Give each class on the server: the slowest row of its lengths; of batches the slowest of all, where there are any."""
     profiles = [p for p in profiles if p.availability != "preview" or question.include_preview]
     if not profiles:
         return Rejection(RejectionCode.PREVIEW, "measured on a preview system; policy.include_preview is off")
+    profiles = [p for p in profiles if p.batch is not None] or profiles
+    how = "one batch at a time" if profiles[0].batch else "one request at a time"
     if any(t.quantity is Quantity.TPOT for t in question.targets):
-        return Rejection(RejectionCode.NO_FIGURE, "measured one request at a time, whole; asked for the time of a token")
-    found = []
+        return Rejection(RejectionCode.NO_FIGURE, f"measured {how}, whole; asked for the time of a token")
+    found, times = list[_Served](), list[ServiceTime]()
     for asked in question.classes:
         lengths = (asked.input_tokens, asked.output_tokens)
         rows = [p for p in profiles if is_same_shape((p.input_tokens, p.output_tokens), lengths)]
         if not rows:
-            return Rejection(RejectionCode.SHAPE, f"not measured one request at a time at the lengths of class {asked.name}")
+            return Rejection(RejectionCode.SHAPE, f"not measured {how} at the lengths of class {asked.name}")
         units = [(_units(p, asked), p) for p in rows]
-        known = [_Served(p, _mean_s(p), p.service_variation or 0.0, u) for u, p in units if u is not None]
+        known = [_Served(p, _time_of(p), u) for u, p in units if u is not None]
         if not known:
             return Rejection(RejectionCode.UNIT, f"measured in {rows[0].unit}, class {asked.name} counts {asked.rate.unit}")
-        found.append(max(known, key=lambda x: (x.mean_s * (1 + x.variation), x.profile.source)))
-    return found
+        found.append(max(known, key=lambda x: (x.time.full_s / x.time.most * (1 + x.time.variation), x.profile.source)))
+        times += [x.time for x in known]
+    if not profiles[0].batch:
+        return found
+    slowest = ServiceTime(max(t.fixed_ms for t in times), max(t.each_ms for t in times), min(t.most for t in times))
+    return [replace(x, time=slowest) for x in found]
 
 
-def _mean_s(profile: Profile) -> float:
-    return next(x.ms for x in profile.latency if x.statistic == "mean" and x.ms is not None) / 1e3
+def _time_of(profile: Profile) -> ServiceTime:
+    if profile.batch is not None:
+        return ServiceTime(profile.batch.fixed_ms, profile.batch.each_ms, int(profile.load.value))
+    mean_ms = next(x.ms for x in profile.latency if x.statistic == "mean" and x.ms is not None)
+    return ServiceTime(mean_ms, variation=profile.service_variation or 0.0)
 
 
 def _units(profile: Profile, asked: RequestClass) -> float | None:
@@ -162,6 +190,16 @@ def _too_slow(question: Question, alone_s: np.ndarray[tuple[int, int], np.dtype[
         time,
         target.at_most_ms,
     )
+
+
+def batches_met(percentile: float | None, balancer: Balancer) -> float:
+    """Give the time of a request that finds no queue of batches, over that of a full batch, at the safe side.
+
+    >>> batches_met(0.99, Balancer.CENTRAL), batches_met(0.99, Balancer.LEAST_WORK)
+    (2.0, 3.0)
+    """
+    rest = 1.0 if percentile is not None else SAFE_WAIT / 2
+    return 1.0 + rest * (2.0 if balancer in COMMITTING else 1.0)
 
 
 def safe_residual(variation: float) -> float:

@@ -1,4 +1,4 @@
-"""How much servers of one request at a time may carry together so that a percentile of the wait keeps within its budget.
+"""How much servers of one request (or batch) at a time may carry together so that a percentile of the wait keeps its budget.
 
 Erlang-C with the Allen-Cunneen correction. Load is in erlangs (busy servers on average), times in units of the residual time
 ``E[S^2] / (2 E[S])``, the mean rest of the service that an arrival finds going on: then the variability of the service is in the

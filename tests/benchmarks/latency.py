@@ -20,13 +20,12 @@ from optimizer.catalog import Quantity
 from optimizer.errors import CheckFailedError
 from optimizer.instance import Balancer, LatencyTarget, Rate, RequestClass, ServingWorkload
 from optimizer.performance import Configuration, Performance, ReplicaEstimate
-from optimizer.performance.service import SAFE_TAIL, safe_residual, service_quantile
-from optimizer.performance.staffing import Wait, curve_of, most_load, wait_quantile
 from optimizer.simulate import Arrivals, Bursty, Poisson, simulate_plan
 from optimizer.simulate.pools import Load, Pool
 from optimizer.simulate.run import Loss, estimate, put_through
 from optimizer.simulate.servers import BatchServer, serve_batches, serve_singly
 from optimizer.simulate.streams import Stream
+from tests.benchmarks.staffing import BATCH_SERVERS, SERVERS, Rows, batches, counted, staffed
 
 INSTANCES = Path(__file__).resolve().parents[2] / "instances"
 LIMITS_S = {"nlp": 60.0, "cv": 25.0, "recommendation": 10.0, "dialogue": 60.0, "science": 30.0}
@@ -37,7 +36,6 @@ SAMPLES = [
     ("reasoning-r1", "fp8 on 8 x H200-SXM (trtllm 1.1.0rc2.post2 tp8 ep8)", 2),
 ]
 """Pools of the language question: workload, configuration, replicas."""
-Rows = list[Sequence[str]]
 
 
 @cache
@@ -269,95 +267,6 @@ def engines(requests: int) -> Rows:
     return [list(row) for row in found]
 
 
-SERVERS, LOADS, VARIATIONS = (1, 2, 4, 8, 16, 32, 64), (0.5, 0.7, 0.8, 0.9, 0.95), (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-Times = np.ndarray[tuple[int, int], np.dtype[np.float64]]
-
-
-def drawn(rng: np.random.Generator, shape: tuple[int, ...], variation: float, kind: str) -> Times:
-    """Draw service times of mean 1."""
-    if variation == 0:
-        return np.ones(shape)
-    if kind == "gamma":
-        return rng.gamma(1 / variation, size=shape) * variation
-    spread = np.log1p(variation)
-    return np.exp(rng.normal(-spread / 2, np.sqrt(spread), shape))
-
-
-def served(servers: int, load: float, variation: float, kind: str, requests: int) -> Times:
-    """Give the times of requests of mean service 1 with one queue for all servers; shape (n_replications, n_counted)."""
-    rng, rows = np.random.default_rng([servers, round(100 * load), round(100 * variation)]), 256
-    warm = int(min(20_000, max(500, 20 * servers, 4 * (1 + variation) / (1 - load) ** 2)))
-    when = np.cumsum(rng.exponential(1 / (load * servers), size=(rows, warm + max(requests // rows, 100))), axis=1)
-    stream = Stream(when, np.zeros(when.shape, dtype=np.int64))
-    leaves = serve_singly(stream, drawn(rng, when.shape, variation, kind), servers, "central", rng)
-    return np.asarray((leaves - when)[:, warm:])
-
-
-def promised(servers: int, load: float, variation: float, percentile: float) -> float:
-    """Give the time that staffing reckons with, in mean services: the wait's percentile and the service's, at the safe side."""
-    wait = wait_quantile(servers, load * servers, percentile) * safe_residual(variation)
-    return wait + service_quantile(variation, 1 - SAFE_TAIL * (1 - percentile))
-
-
-def staffed(requests: int) -> Rows:
-    """Put staffing beside simulation over a grid.
-
-    The time of a request that staffing reckons with, the wait's percentile and the service's at the safe side, over the simulated
-    one, less 1: the lowest and the highest at 50, 70, 80, 90 and 95 % load, for gamma and lognormal service times of a squared
-    coefficient of variation, one queue, Poisson arrivals, 1,000,000 requests each. Negative is the unsafe side, *noise* where the
-    95 % interval of the simulation holds the figure. Variability below 1 is counted as 1, waits above a variability of 2 as 1.6
-    times, others as 1.15 times the formula's; without that it is up to 31 % low.
-    """
-    rows = []
-    for kind in ("gamma", "lognormal"):
-        for variation in VARIATIONS:
-            found = {(c, x): served(c, x, variation, kind, requests) for c in SERVERS for x in LOADS}
-            for percentile in (0.95, 0.99):
-                cells = []
-                for c in SERVERS:
-                    errors = [error(promised(c, x, variation, percentile), found[c, x], percentile) for x in LOADS]
-                    low, high = min(errors), max(errors)
-                    mark = "" if low[0] >= 0 else " noise" if low[1] else " LOW"
-                    cells.append(f"{100 * low[0]:+.0f} to {100 * high[0]:+.0f}{mark}")
-                rows.append([kind, f"{variation:g}", f"p{100 * percentile:g}", *cells])
-    return rows
-
-
-def error(told_s: float, times: Times, percentile: float) -> tuple[float, bool]:
-    """Give what a figure is over the simulated one, less 1, and whether it lies in the simulation's interval."""
-    value = float(np.quantile(times, percentile))
-    parts = [np.quantile(part, percentile) for part in np.array_split(times, 20)]
-    margin = 2.093 * float(np.std(parts, ddof=1)) / np.sqrt(len(parts))
-    return told_s / value - 1, told_s >= value - margin
-
-
-def servers(requests: int) -> Rows:
-    """Count the servers for 24 requests in service on average, and what they would miss.
-
-    One queue of servers that take 20 ms at a variability, asked for a p99 (no factor for spread). *Pooled* is the model of a
-    plan, at a cap of 95 %; *alone* loads every server as one alone bears it; *80 %* asks for nothing but the flat cap, *on the
-    mean* for the target as a mean. Simulated p99 over the target stands behind each; above 1 it misses.
-    """
-    rows = []
-    for variation, target_ms in ((0.0, 40.0), (0.0, 80.0), (1.0, 110.0), (1.0, 160.0), (4.0, 260.0), (4.0, 400.0)):
-        unit = safe_residual(variation)
-        budget = target_ms / 20.0 - service_quantile(variation, 1 - SAFE_TAIL * 0.01)
-        wait, mean = Wait(budget / unit, 0.01), Wait((target_ms / 20.0 - 1) / unit, None)
-        pooled, on_mean = (curve_of([w], 0.95, 24.0, pooled=True) for w in (wait, mean))
-        counts = [
-            max(1 if pooled is None else pooled.needed(24.0), int(np.ceil(24.0 / 0.95))),
-            int(np.ceil(24.0 / min(most_load(1, wait), 0.95))),
-            30,
-            max(1 if on_mean is None else on_mean.needed(24.0), 25),
-        ]
-        cells = []
-        for count in counts:
-            got = float(np.quantile(served(count, 24.0 / count, variation, "gamma", requests), 0.99)) * 20.0 / target_ms
-            cells.append(f"{count} ({got:.2f}{' MISS' if got > 1 else ''})")
-        rows.append([f"{variation:g}", f"{target_ms:g} ms", *cells])
-    return rows
-
-
 def insured(requests: int) -> Rows:
     """Put what is left of the language question's plan after each insured loss through its requests.
 
@@ -412,8 +321,13 @@ TABLES: list[tuple[str, Callable[[int], Rows], list[str]]] = [
         staffed,
         ["service", "variability", "percentile", *(f"{c} server{'s' * (c > 1)}, %" for c in SERVERS)],
     ),
-    ("Servers pooled, alone, and sized on means", servers, ["variability", "p99", "pooled", "alone", "80 %", "on the mean"]),
+    ("Servers pooled, alone, and sized on means", counted, ["variability", "p99", "pooled", "alone", "80 %", "on the mean"]),
     ("Insured losses", insured, ["loss", "of the chat served, requests/s", "its pools", "figures that hold", "nearest"]),
+    (
+        "Servers of batches against simulation",
+        batches,
+        ["balancer", "ms, at most", "statistic", *(f"{c} server{'s' * (c > 1)}, %" for c in BATCH_SERVERS)],
+    ),
 ]
 
 
@@ -436,7 +350,8 @@ def main() -> None:
     for number, (title, make, head) in enumerate(TABLES, 1):
         if arguments.only and number not in arguments.only:
             continue
-        requests = arguments.requests if make in (shipped, staffed) else max(arguments.requests // 10, 20_000)
+        share = {shipped: 1, staffed: 1, batches: 5}.get(make, 10)
+        requests = max(arguments.requests // share, 20_000)
         words = textwrap.fill(" ".join((make.__doc__ or "").split("\n\n", 1)[1].split()), 130)
         parts.append(f"## {number}. {title}\n\n{words}\n\n{markdown(head, make(requests))}\n")
         print(parts[-1], flush=True)
