@@ -22,7 +22,7 @@ __all__ = ["simulate_command"]
 @INSTANCE
 @click.argument("plan", type=click.Path(path_type=Path))
 @click.option("--requests", default=1_000_000, show_default=True, metavar="N", help="Requests counted in each pool.")
-@click.option("--arrivals", default="poisson", show_default=True, metavar="poisson|bursty|TRACE.csv", help="How requests come.")
+@click.option("--arrivals", default=None, metavar="poisson|bursty|TRACE.csv", help="How requests come; as stated by default.")
 @click.option("--balancer", default=None, metavar="NAME", help="How a pool shares its requests; the policy's by default.")
 @click.option("--lose", multiple=True, metavar="POOL@T", help="Stop a replica of a pool T seconds on; @T*N stops N.")
 @click.option("--losses", is_flag=True, help="Simulate what is left after each loss that a workload insures against, too.")
@@ -35,7 +35,7 @@ def simulate_command(
     instance: Path,
     plan: Path,
     requests: int,
-    arrivals: str,
+    arrivals: str | None,
     balancer: str | None,
     lose: tuple[str, ...],
     losses: bool,
@@ -52,7 +52,7 @@ def simulate_command(
     from optimizer.simulate import LossAt, arrivals_of, simulate_plan
 
     chosen = _balancer(balancer)
-    how, stopped = arrivals_of(arrivals), tuple(LossAt.read(text) for text in lose)
+    how, stopped = arrivals_of(arrivals) if arrivals else None, tuple(LossAt.read(text) for text in lose)
     question, answer = load_instance(instance, set_values=changes, max_bytes=max_bytes), load_plan(plan)
     tell = _line if sys.stderr.isatty() else None
     found = simulate_plan(

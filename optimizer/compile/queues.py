@@ -30,7 +30,7 @@ def erlangs_of(queue: Queue, servers: int) -> float:
 
 
 def _waits(queue: Queue) -> list[Wait]:
-    return [Wait(wait_s / queue.residual_s, tail) for wait_s, tail in queue.waits]
+    return [Wait(wait_s / queue.residual_s, tail, queue.is_bursty) for wait_s, tail in queue.waits]
 
 
 def curve_for(queue: Queue, cap: float, load: float, place: str) -> Curve | None:

@@ -66,7 +66,7 @@ def _queues(table: CandidateTable, deployments: Sequence[Deployment]) -> list[st
     pooled = "as one queue" if table.queues[queues[0]].is_pooled else "each with a queue of its own"
     return [
         f"servers with known service times are staffed {pooled}, by Erlang-C with Allen-Cunneen's correction at its safe side, "
-        f"for Poisson arrivals at the stated rates; the model's straight pieces lose at most {loss:.1%} of what they carry"
+        f"for arrivals at the stated rates and variability; the model's straight pieces lose at most {loss:.1%} of their load"
     ]
 
 

@@ -156,9 +156,14 @@ class _Demand(Record):
 
 
 class ServingWorkload(_Demand):
-    """A demand that arrives continuously and must be answered at once."""
+    """A demand that arrives continuously and must be answered at once.
+
+    ``arrival_variation`` is the squared coefficient of variation of the times between requests: 1 where they come independently
+    of one another, more where they come in bursts. Smoother arrivals count as 1.
+    """
 
     kind: Literal["serving"] = "serving"
+    arrival_variation: Annotated[float, Field(ge=1, le=100)] = 1.0
     classes: Annotated[tuple[RequestClass, ...], Field(min_length=1)]
     redundancy: tuple[Redundancy, ...] | None = None
 

@@ -84,6 +84,7 @@ def merged(pool: SharedPool, members: Sequence[ServingWorkload]) -> ServingWorkl
             "accuracy": None,
             "max_spot_fraction": min(w.max_spot_fraction for w in members),
             "allowed_quality": tuple(q for q in Quality if all(q in w.allowed_quality for w in members)),
+            "arrival_variation": max(w.arrival_variation for w in members),
             "classes": tuple(classes),
             "note": pool.source,
         }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -47,6 +47,7 @@ class RejectionCode(StrEnum):
     SHAPE = "shape"
     UNIT = "unit"
     NO_FIGURE = "no_figure"
+    ARRIVALS = "arrivals"
     LATENCY = "latency"
     QUALITY = "quality"
 
@@ -84,16 +85,18 @@ class Queue:
 
     ``residual_s`` is the unit of time of their queue, the mean rest of a service that is going on, at the safe side (of batches,
     what their arrivals add); ``waits`` are (s, share), one a target, the share None where the mean is bounded. ``is_pooled``:
-    whoever is free first serves the next.
+    whoever is free first serves the next. ``is_bursty``: requests come in bursts, in which everyone is reckoned to wait.
     """
 
     residual_s: float
     waits: tuple[tuple[float, float | None], ...]
     is_pooled: bool
+    is_bursty: bool = False
 
     def slower(self, speed: float) -> Queue:
         """Give the queue of servers at a share of the speed, for whom all times are as much longer."""
-        return Queue(self.residual_s / speed, tuple((wait_s / speed, tail) for wait_s, tail in self.waits), self.is_pooled)
+        waits = tuple((wait_s / speed, tail) for wait_s, tail in self.waits)
+        return replace(self, residual_s=self.residual_s / speed, waits=waits)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,6 +176,7 @@ class Question:
     spread_factor: float
     include_preview: bool
     balancer: Balancer = Balancer.LEAST_WORK
+    arrival_variation: float = 1.0
 
     @classmethod
     def of(cls, workload: ServingWorkload | BatchWorkload | TrainingWorkload, model: str, policy: Policy) -> Question:
@@ -185,8 +189,8 @@ class Question:
         if not isinstance(workload, ServingWorkload):
             raise NotImplementedError(f"performance of a {workload.kind} workload is not built yet")
         factor = policy.run_to_run_spread_factor.value
-        preview, balancer = policy.include_preview, policy.balancer
-        return cls(model, workload.classes, workload.latency, workload.allowed_quality, factor, preview, balancer)
+        preview, asked = policy.include_preview, (workload.classes, workload.latency, workload.allowed_quality)
+        return cls(model, *asked, factor, preview, policy.balancer, workload.arrival_variation)
 
     @property
     def has_lengths(self) -> bool:
@@ -197,6 +201,11 @@ class Question:
     def is_mixed(self) -> bool:
         """Say whether classes share replicas under targets, so that none is answered without the others."""
         return len(self.classes) > 1 and bool(self.targets)
+
+    @property
+    def is_bursty(self) -> bool:
+        """Say whether requests come in bursts, under targets that these could miss."""
+        return self.arrival_variation > 1 and bool(self.targets)
 
     @property
     def shapes(self) -> tuple[tuple[int, int], ...]:
@@ -214,8 +223,14 @@ class Question:
 
 
 def judged(answer: Answer, question: Question) -> Answer:
-    """Refuse an estimate whose quality the workload does not allow."""
-    if isinstance(answer, Rejection) or answer.quality in question.allowed_quality:
+    """Refuse an estimate whose quality the workload does not allow, or that speaks for other arrivals than the workload's."""
+    if isinstance(answer, Rejection):
+        return answer
+    if question.is_bursty and answer.kind is not Kind.SERVICE:
+        variation = question.arrival_variation
+        message = f"{answer.kind} ({answer.basis}) for Poisson arrivals; the workload's have a variability of {variation:g}"
+        return Rejection(RejectionCode.ARRIVALS, message, variation, 1.0)
+    if answer.quality in question.allowed_quality:
         return answer
     allowed = ", ".join(question.allowed_quality)
     return Rejection(RejectionCode.QUALITY, f"{answer.quality} ({answer.basis}); the workload allows {allowed}")

@@ -119,10 +119,10 @@ class Performance:
     def _sheet(self, question: Question, model: Model, slowed: Slowdown) -> Sheet | None:
         """Give the sheet that answers for all workloads of a model, where nothing in an answer hangs on all classes together.
 
-        Encoders, rates held at stated lengths and slowed replicas are answered one by one.
+        Encoders, rates held at stated lengths, slowed replicas and bursts are answered one by one.
         """
         key = model.name, question.include_preview
-        if model.architecture == "encoder" or not question.has_lengths or slowed.because:
+        if model.architecture == "encoder" or not question.has_lengths or slowed.because or question.is_bursty:
             return None
         if key not in self._sheets:
             held = [p for p in self._profiles_of(model.name) if p.load.kind in KINDS]
@@ -207,7 +207,7 @@ class Performance:
         names = {a.name for a in accelerators}
         profiles = [p for p in self._profiles_of(model.name) if p.accelerator in names]
         held = held_answers(question, profiles)
-        kept = {c: a for c, a in held.items() if isinstance(a, ReplicaEstimate)}
+        kept = {c: a for c, a in held.items() if isinstance(a, ReplicaEstimate) and not question.is_bursty}
         answers = held | service_answers(question, profiles) | kept
         if model.architecture == "encoder":
             answers = self._encoded(question, model, accelerators, answers) | answers

@@ -66,12 +66,14 @@ class _Served:
     time: ServiceTime
     units: float
 
-    @property
-    def residual_s(self) -> float:
-        """Give the unit of the queue, at the safe side, s: the mean rest of a service, of batches what their arrivals add."""
+    def residual_s(self, arrivals: float) -> float:
+        """Give the unit of the queue, at the safe side, s: the mean rest of a service and what ``arrivals`` that vary add.
+
+        Of batches their arrivals alone.
+        """
         if self.time.most > 1:
-            return SAFE_WAIT * self.time.full_s / (2 * self.time.most)
-        return self.time.full_s * safe_residual(self.time.variation)
+            return SAFE_WAIT * self.time.full_s * arrivals / (2 * self.time.most)
+        return self.time.full_s * safe_residual(self.time.variation, arrivals)
 
     def at_s(self, percentile: float | None, balancer: Balancer) -> float:
         """Give the time of who finds no queue: the mean or a percentile, as measured or at the safe side, s."""
@@ -112,16 +114,19 @@ def _answer(question: Question, configuration: Configuration, profiles: Sequence
     served = _served(question, profiles)
     if isinstance(served, Rejection):
         return served
-    alone = np.array([[x.at_s(t.percentile, question.balancer) for t in question.targets] for x in served]).reshape(
-        len(served), -1
-    )
-    asked = np.array([t.at_most_ms / 1e3 / question.spread_factor for t in question.targets])
+    targets, balancer = question.targets, question.balancer
+    alone = np.array([x.at_s(t.percentile, balancer) for x in served for t in targets]).reshape(len(served), len(targets))
+    tails = [None if t.percentile is None else 1.0 - t.percentile for t in targets]
+    residual_s = max(x.residual_s(question.arrival_variation) for x in served)
+    asked = np.array([t.at_most_ms / 1e3 / question.spread_factor for t in targets])
     budget = (asked - alone).min(axis=0) if len(asked) else asked
     if (budget < 0).any():
-        return _too_slow(question, alone)
-    tails = [None if t.percentile is None else 1.0 - t.percentile for t in question.targets]
+        return _too_slow(question, alone, "when nothing waits")
+    is_pooled, is_bursty = balancer in POOLING, question.is_bursty
+    burst = np.array([residual_s * (1.0 if tail is None else -math.log(tail)) for tail in tails])
+    if is_bursty and not is_pooled and (budget <= burst).any():
+        return _too_slow(question, alone + burst, "in a burst at the lightest load")
     waits = tuple(zip(budget.tolist(), tails, strict=True))
-    residual_s = max(x.residual_s for x in served)
     quality = worst([*(x.profile.quality for x in served), Quality.DERIVED if waits else Quality.MEASURED])
     what = "batch" if served[0].time.most > 1 else "request"
     return ReplicaEstimate(
@@ -132,7 +137,7 @@ def _answer(question: Question, configuration: Configuration, profiles: Sequence
         kind=Kind.SERVICE,
         basis=f"one {what} at a time, each {', '.join(dict.fromkeys(map(str, served)))}",
         source=served[0].profile.source,
-        queue=Queue(residual_s, waits, question.balancer in POOLING) if waits else None,
+        queue=Queue(residual_s, waits, is_pooled, is_bursty) if waits else None,
     )
 
 
@@ -177,15 +182,15 @@ def _units(profile: Profile, asked: RequestClass) -> float | None:
     return float(asked.output_tokens) if asked.rate.unit == "tokens/s" and asked.output_tokens else None
 
 
-def _too_slow(question: Question, alone_s: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Rejection:
-    """Name the class and target whose time without any wait is furthest over its bound, with both numbers."""
+def _too_slow(question: Question, alone_s: np.ndarray[tuple[int, int], np.dtype[np.float64]], when: str) -> Rejection:
+    """Name the class and target whose least time is furthest over its bound, with both numbers."""
     times = alone_s * (1e3 * question.spread_factor)
     bounds = np.array([t.at_most_ms for t in question.targets])
     number, which = divmod(int((times / bounds).argmax()), len(bounds))
     target, time = question.targets[which], float(times[number, which])
     return Rejection(
         RejectionCode.LATENCY,
-        f"{target.quantity} of class {question.classes[number].name} is {time:.4g} ms at {target.statistic} when nothing waits "
+        f"{target.quantity} of class {question.classes[number].name} is {time:.4g} ms at {target.statistic} {when} "
         f"(x {question.spread_factor:g} for spread), asked at most {target.at_most_ms:g} ms",
         time,
         target.at_most_ms,
@@ -202,14 +207,14 @@ def batches_met(percentile: float | None, balancer: Balancer) -> float:
     return 1.0 + rest * (2.0 if balancer in COMMITTING else 1.0)
 
 
-def safe_residual(variation: float) -> float:
-    """Give the residual time over the mean time of a service, at the safe side.
+def safe_residual(variation: float, arrivals: float = 1.0) -> float:
+    """Give the unit of a queue over the mean time of a service, at the safe side; for Poisson arrivals the residual time.
 
-    >>> safe_residual(0.5), round(safe_residual(3.0), 3)
-    (1.15, 3.2)
+    >>> safe_residual(0.5), round(safe_residual(3.0), 3), round(safe_residual(1.0, 4.0), 3)
+    (1.15, 3.2, 2.875)
     """
     factor = SAFE_WAIT if variation <= HEAVY_VARIATION else HEAVY_WAIT
-    return factor * (1.0 + max(variation, LEAST_VARIATION)) / 2
+    return factor * (arrivals + max(variation, LEAST_VARIATION)) / 2
 
 
 @lru_cache(maxsize=4096)

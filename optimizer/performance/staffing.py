@@ -35,10 +35,20 @@ HALVINGS = 60
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A budget of ``ratio`` residual times that at most the share ``tail`` of requests outwaits; None: the mean wait keeps it."""
+    """A budget of ``ratio`` residual times that at most the share ``tail`` of requests outwaits; None: the mean wait keeps it.
+
+    ``is_bursty``: whoever comes in a burst finds all servers busy, however few are on average. Everyone is reckoned to wait.
+    """
 
     ratio: float
     tail: float | None
+    is_bursty: bool = False
+
+    @property
+    def spare(self) -> float:
+        """Give the servers that must be free on average where everyone waits."""
+        needed = 1.0 if self.tail is None else -math.log(self.tail)
+        return needed / self.ratio if self.ratio > 0 else math.inf
 
 
 def erlang_c(servers: int, load: float) -> float:
@@ -69,6 +79,8 @@ def most_load(servers: int, wait: Wait) -> float:
     >>> round(most_load(1, Wait(0.0, 0.05)), 9), round(most_load(1, Wait(1.0, None)), 9)
     (0.05, 0.5)
     """
+    if wait.is_bursty:
+        return max(servers - wait.spare, 0.0)
     low, high = 0.0, float(servers)
     for _ in range(HALVINGS):
         load = (low + high) / 2
@@ -107,7 +119,7 @@ class Curve:
         n = np.asarray(servers)
         r = np.clip(np.searchsorted(self.first, n, side="right") - 1, 0, None)
         load = (self.slope[:, r] * n + self.intercept[:, r]).min(axis=0)
-        return np.where(n > 0, load, 0.0)
+        return np.maximum(np.where(n > 0, load, 0.0), 0.0)
 
     def needed(self, load: float) -> int:
         """Give the fewest servers that carry a load, erlangs."""
@@ -142,6 +154,11 @@ def curve_of(waits: Sequence[Wait], cap: float, load: float, *, pooled: bool) ->
     if not pooled:
         alone = np.array([[most_load(1, w)] for w in waits])
         return Curve(np.array([1]), np.array([MOST_SERVERS]), alone, np.zeros_like(alone), 0.0)
+    if waits[0].is_bursty:  # n servers carry n less a constant: one piece, exact
+        spare = np.array([[w.spare] for w in waits])
+        if load + spare.max() > MOST_SERVERS:
+            raise OverflowError(f"more than {MOST_SERVERS} servers for {load:.6g} erlangs")
+        return Curve(np.array([1]), np.array([MOST_SERVERS]), np.ones_like(spare), -spare, 0.0)
     return _pieces(tuple(waits), cap, load)
 
 

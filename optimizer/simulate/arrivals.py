@@ -1,4 +1,4 @@
-"""When requests come: as a Poisson stream, in bursts, or as a trace has them. Times s, rates requests/s."""
+"""When requests come: as a Poisson stream, at a variability, in bursts, or as a trace has them. Times s, rates requests/s."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from optimizer.errors import InvalidInputError, Problem, UsageError
 
-__all__ = ["Arrivals", "Bursty", "Poisson", "Trace", "arrivals_of", "load_trace"]
+__all__ = ["Arrivals", "Bursty", "Poisson", "Renewal", "Trace", "arrivals_of", "load_trace", "stated"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -47,6 +47,29 @@ class Poisson:
     def times(self, rng: np.random.Generator, per_s: float, rows: int, requests: int) -> FloatArray:
         """Give ascending times, shape (rows, requests)."""
         return np.cumsum(rng.exponential(1.0 / per_s, size=(rows, requests)), axis=1)
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """Independent times between arrivals of a squared coefficient of variation: now short, now long, half of the time each."""
+
+    variation: float
+
+    @property
+    def label(self) -> str:
+        """Say it in a few words."""
+        return f"arrivals of variability {self.variation:g}"
+
+    def times(self, rng: np.random.Generator, per_s: float, rows: int, requests: int) -> FloatArray:
+        """Give ascending times, shape (rows, requests): exponential of two means, the commoner the shorter."""
+        short = 0.5 * (1.0 + math.sqrt((self.variation - 1.0) / (self.variation + 1.0)))
+        mean = np.where(rng.random((rows, requests)) < short, 0.5 / short, 0.5 / (1.0 - short))
+        return np.cumsum(rng.exponential(size=(rows, requests)) * mean / per_s, axis=1)
+
+
+def stated(variation: float) -> Arrivals:
+    """Give arrivals as an instance states them."""
+    return Renewal(variation) if variation > 1 else Poisson()
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from optimizer.instance import Balancer, Instance
 from optimizer.performance import ClassCurve
 from optimizer.plan import Plan
 from optimizer.problems import nearest
-from optimizer.simulate.arrivals import Arrivals, Poisson
+from optimizer.simulate.arrivals import Arrivals, stated
 from optimizer.simulate.losses import plans_after_losses
 from optimizer.simulate.pools import Load, Pool, pools_of
 from optimizer.simulate.results import Figure, NotSimulated, Remedy, SimulatedPool, Simulation
@@ -59,7 +59,7 @@ class _Question:
     """What every pool is put through."""
 
     requests: int
-    arrivals: Arrivals
+    arrivals: Arrivals | None
     balancer: Balancer
     spread: float
     seed: int
@@ -67,7 +67,7 @@ class _Question:
     def figures(self, pool: Pool, number: int, loss: Loss | None, requests: int) -> tuple[Figure, ...]:
         """Give every figure of one pool."""
         seed = np.random.SeedSequence([self.seed, number])
-        run = put_through(pool, requests, self.arrivals, self.balancer, seed, loss)
+        run = put_through(pool, requests, self.arrivals or stated(pool.variation), self.balancer, seed, loss)
         found = []
         for place, load in enumerate(pool.loads):
             for target in load.targets:
@@ -113,7 +113,7 @@ def simulate_plan(
     Parameters
     ----------
     requests : counted in each pool, warm-up apart
-    arrivals : Poisson unless said otherwise
+    arrivals : as each workload states them unless said otherwise; Poisson where it states nothing
     balancer : the policy's unless said otherwise
     losses : simulate what is left after each loss that a workload insures against, too, at the share that is still served
     lose : replicas that stop; what they held starts anew elsewhere, and requests count that were there or came later
@@ -132,7 +132,7 @@ def simulate_plan(
     if unknown := sorted(stopped.keys() - {pool.name for pool in pools}):
         raise UsageError(f"--lose {unknown[0]!r}: no simulated pool of that name; {nearest(unknown[0], [p.name for p in pools])}")
     chosen, spread = balancer or instance.policy.balancer, instance.policy.run_to_run_spread_factor.value
-    question = _Question(requests, arrivals or Poisson(), chosen, spread, seed)
+    question = _Question(requests, arrivals, chosen, spread, seed)
     found = []
     for number, pool in enumerate(pools):
         if on_pool is not None:
@@ -144,7 +144,7 @@ def simulate_plan(
     shares = [NotSimulated(pool=r.name, why=r.why, load_share=min(r.busy_accelerators / max(total, 1e-9), 1.0)) for r in resting]
     return Simulation(
         instance=plan.instance,
-        arrivals=question.arrivals.label,
+        arrivals=(arrivals or stated(max((pool.variation for pool in pools), default=1.0))).label,
         balancer=chosen.value,
         spread_factor=spread,
         requests_per_pool=requests,

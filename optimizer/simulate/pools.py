@@ -33,7 +33,8 @@ class Load:
 class Pool:
     """Replicas of one configuration behind one balancer in one period; ``utilization`` is the load over what the plan allows.
 
-    ``utilization`` counts the load as the plan does: rates over the largest at which every target holds.
+    ``utilization`` counts the load as the plan does: rates over the largest at which every target holds. ``variation`` is that of
+    the arrivals, the largest of any workload that may use the pool.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Pool:
     replicas: int
     utilization: float
     loads: tuple[Load, ...]
+    variation: float = 1.0
 
     @property
     def per_s(self) -> float:
@@ -145,7 +147,7 @@ class _Reader:
                 per_s = rate / (asked.output_tokens or 1) if asked.rate.unit == "tokens/s" else rate
                 loads.append(Load(workload.name, asked.name, per_s, curves[number], workload.latency))
             if routes:
-                found.append(Pool(name, period, count, used / count, tuple(loads)))
+                found.append(Pool(name, period, count, used / count, tuple(loads), owner.arrival_variation))
         return why, found
 
 

@@ -1,7 +1,7 @@
 """Do servers with known service times keep their waits: worked out anew from counts and shares, without the compiler's pieces.
 
 What a wait may be is a figure of the replica (``ReplicaEstimate.queue``); the probability of waiting is summed here from its
-definition, the share of states in which all servers are busy, and not by the recursion that planned the pool.
+definition, the share of states in which all servers are busy, and not by the recursion that planned the pool; of bursts it is 1.
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ def waits_kept(queue: Queue, count: int, load: Fraction) -> list[bool]:
     """Say of each budget of a queue whether ``count`` servers keep it with so many of them busy on average."""
     servers, busy = (count, load) if queue.is_pooled else (1, load / count)
     erlangs = float(busy * (1 - LOAD_TOLERANCE))
-    return [erlangs < servers and _keeps(servers, erlangs, wait_s / queue.residual_s, tail) for wait_s, tail in queue.waits]
+    waits = 1.0 if queue.is_bursty or erlangs >= servers else _waiting(servers, erlangs)
+    ratios = [(wait_s / queue.residual_s, tail) for wait_s, tail in queue.waits]
+    return [erlangs < servers and _keeps(waits, servers - erlangs, ratio, tail) for ratio, tail in ratios]
 
 
-def _keeps(servers: int, erlangs: float, ratio: float, tail: float | None) -> bool:
+def _keeps(waits: float, spare: float, ratio: float, tail: float | None) -> bool:
     """Say whether a wait of ``ratio`` residual times is exceeded by at most a share, or by the mean not at all."""
-    waits, spare = _waiting(servers, erlangs), servers - erlangs
     if tail is None:
         return waits <= ratio * spare
     return waits * exp(-ratio * spare) <= tail

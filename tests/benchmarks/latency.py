@@ -25,7 +25,7 @@ from optimizer.simulate.pools import Load, Pool
 from optimizer.simulate.run import Loss, estimate, put_through
 from optimizer.simulate.servers import BatchServer, serve_batches, serve_singly
 from optimizer.simulate.streams import Stream
-from tests.benchmarks.staffing import BATCH_SERVERS, SERVERS, Rows, batches, counted, staffed
+from tests.benchmarks.staffing import BATCH_SERVERS, BURST_SERVERS, SERVERS, Rows, batches, bursty, counted, staffed
 
 INSTANCES = Path(__file__).resolve().parents[2] / "instances"
 LIMITS_S = {"nlp": 60.0, "cv": 25.0, "recommendation": 10.0, "dialogue": 60.0, "science": 30.0}
@@ -328,6 +328,11 @@ TABLES: list[tuple[str, Callable[[int], Rows], list[str]]] = [
         batches,
         ["balancer", "ms, at most", "statistic", *(f"{c} server{'s' * (c > 1)}, %" for c in BATCH_SERVERS)],
     ),
+    (
+        "Staffing for bursts against simulation",
+        bursty,
+        ["service", "of arrivals", "statistic", *(f"{c} server{'s' * (c > 1)}, %" for c in BURST_SERVERS)],
+    ),
 ]
 
 
@@ -350,7 +355,7 @@ def main() -> None:
     for number, (title, make, head) in enumerate(TABLES, 1):
         if arguments.only and number not in arguments.only:
             continue
-        share = {shipped: 1, staffed: 1, batches: 5}.get(make, 10)
+        share = {shipped: 1, staffed: 1, batches: 5, bursty: 5}.get(make, 10)
         requests = max(arguments.requests // share, 20_000)
         words = textwrap.fill(" ".join((make.__doc__ or "").split("\n\n", 1)[1].split()), 130)
         parts.append(f"## {number}. {title}\n\n{words}\n\n{markdown(head, make(requests))}\n")

@@ -9,6 +9,7 @@ server bears 0.5 erlangs, 200/s, two the square root of 2, 565.7/s, as in ``test
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -113,6 +114,7 @@ def drawn(seed: int) -> tuple[Instance, float | None]:
     balancer, cap = Balancer(rng.choice(["central", "least_work", "random"])), float(rng.choice([0.8, 0.95]))
     statistic, tail = ("mean", None) if rng.random() < 0.5 else ("p95", 0.05)
     per_s, most = float(rng.integers(200, 2500)), [int(rng.integers(2, 6)) for _ in range(3)]
+    variation = float(rng.choice([1.0, 1.0, 3.0]))
     price, at_most = [float(rng.integers(4, 16)) / 4 for _ in range(3)], float(rng.integers(55, 110))
     shape = [(float(rng.choice([8.0, 16.0])), float(rng.choice([0.5, 1.0])), int(rng.choice([4, 8, 16]))) for _ in range(2)]
     target = {"quantity": "e2e", "statistic": statistic, "at_most_ms": at_most}
@@ -121,7 +123,7 @@ def drawn(seed: int) -> tuple[Instance, float | None]:
         accelerators=[tiny.accelerator(n) for n in "abc"],
         offers=[tiny.offer(n, 1, usd) for n, usd in zip("abc", price, strict=True)],
         profiles=[batches(n, *s) for n, s in zip("ab", shape, strict=True)] + ([held] if tail else []),
-        workloads=[asked(per_s, at_most, statistic)],
+        workloads=[asked(per_s, at_most, statistic, arrival_variation=variation)],
         limits=[
             {"name": n, "match": {"accelerator": n}, "max_accelerators": count} for n, count in zip("abc", most, strict=True)
         ],
@@ -131,11 +133,13 @@ def drawn(seed: int) -> tuple[Instance, float | None]:
     for row, (fixed, each, size), count in zip(rows, shape, most, strict=False):
         full = fixed + each * size
         budget = at_most - full * batches_met(None if tail is None else 0.95, balancer)
-        unit = SAFE_WAIT * full / (2 * size)
+        unit = SAFE_WAIT * full * variation / (2 * size)
+        spare = unit * (1.0 if tail is None else -math.log(tail)) / budget if budget > 0 else math.inf
         for n in range(1, count + 1) if budget >= 0 else ():
             pooled = 1 if balancer is Balancer.RANDOM else n
-            row.append(carried(pooled, budget, unit, tail, cap) * (n / pooled) * size * 1e3 / full)
-    rows[2] += [n * 300.0 * cap for n in range(1, most[2] + 1)] if tail else []
+            each = carried(pooled, budget, unit, tail, cap) if variation == 1 else min(max(pooled - spare, 0.0), cap * pooled)
+            row.append(each * (n / pooled) * size * 1e3 / full)
+    rows[2] += [n * 300.0 * cap for n in range(1, most[2] + 1)] if tail and variation == 1 else []
     counts = np.meshgrid(*(np.arange(len(row)) for row in rows), indexing="ij")
     carries = sum(np.array(row)[n] for row, n in zip(rows, counts, strict=True))
     usd = sum(p * n for p, n in zip(price, counts, strict=True))
@@ -144,7 +148,7 @@ def drawn(seed: int) -> tuple[Instance, float | None]:
 
 
 def test_brute_force_agrees_with_both_backends() -> None:
-    """40 questions, some infeasible, and most with servers of batches in the plan."""
+    """40 questions, some infeasible, a third of them with bursts, and most with servers of batches in the plan."""
     wrong, infeasible, used = [], 0, 0
     for seed in range(seeds(40)):
         instance, best = drawn(seed)
