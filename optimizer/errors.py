@@ -10,7 +10,7 @@
     ├── InvalidInputError (6)        the instance, a catalog or a plan file is wrong
     ├── CheckFailedError (7)         a check, gate or guard rail refused
     ├── BusyError (8)                another run holds the lock
-    ├── UnavailableError (9)         a store or feed cannot be had; the last plan is kept
+    ├── UnavailableError (9)         a store, feed or cluster cannot be had; the last plan is kept
     ├── VerificationError (1)        our own plan failed our own verification: a bug
     └── InterruptedByUserError (130) stopped before any plan was found
 
@@ -110,7 +110,7 @@ class BackendFailedError(AllocationError):
 
 
 class InvalidInputError(AllocationError):
-    """An instance, catalog, configuration or plan file is wrong."""
+    """An instance, catalog, configuration or plan file is wrong, or a cluster holds another version."""
 
     exit_code = 6
 
@@ -128,7 +128,7 @@ class BusyError(AllocationError):
 
 
 class UnavailableError(AllocationError):
-    """A store or feed cannot be had and nothing good enough is held; the last plan is kept."""
+    """A store, feed or cluster cannot be had and nothing good enough is held; the last plan is kept."""
 
     exit_code = 9
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT", "METHODS", "Cancel", "Options", "Progress", "allocate", "allocate_simulated", "verified"]
 
 METHODS = ("auto", "direct", "decompose")
+CLUSTER = r"((tcp|tls|ws|wss)://)?[^/\s]+:\d{1,5}"
 SIMULATION_ROUNDS = 5
 """Plans made and simulated before giving up; a pool's load falls to what was seen to hold, so that two are the rule."""
 
@@ -27,7 +29,8 @@ class Options:
     """How a plan is looked for; the same meaning on every backend.
 
     ``time_limit_s`` wall seconds for the solver, ``relative_gap`` where it may stop, ``threads`` per solve, ``seed`` of the
-    backend, ``strict_prices`` refuses (exit 7) where offers without a usable price would be left out.
+    backend, ``strict_prices`` refuses (exit 7) where offers without a usable price would be left out, ``cluster`` is the
+    address of a Dask scheduler whose workers solve the blocks of large questions.
     """
 
     backend: str = "auto"
@@ -37,6 +40,7 @@ class Options:
     threads: int = 1
     seed: int = 0
     strict_prices: bool = False
+    cluster: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what has no meaning, before anything is computed."""
@@ -49,6 +53,8 @@ class Options:
             wrong.append(f"method is {self.method!r}, expected one of {', '.join(METHODS)}")
         if not 1 <= self.threads <= 1024 or not 0 <= self.seed < 2**31:
             wrong.append(f"threads is {self.threads!r} and seed {self.seed!r}, expected 1 to 1024 and 0 to 2^31 - 1")
+        if self.cluster is not None and not re.fullmatch(CLUSTER, self.cluster):
+            wrong.append(f"cluster is {self.cluster!r}, expected an address such as tcp://10.0.0.1:8786")
         if wrong:
             raise UsageError("; ".join(wrong))
 
@@ -97,23 +103,25 @@ def allocate(
     Raises
     ------
     InfeasibleError, NoPlanError, BackendFailedError, CheckFailedError : no plan; the facts are in ``problems``
+    UnavailableError, UsageError, InvalidInputError : the cluster asked for cannot be had, or holds another version
     VerificationError : our own check refused our own plan: a bug
     """
     from optimizer.compile import compile_instance
     from optimizer.decode import decode
-    from optimizer.solve import solve_compiled
+    from optimizer.solve import reached, solve_compiled
     from solvers import SolverError
 
-    compiled = compile_instance(instance, plan_in_force, shares=load_shares)
-    missing = [Problem(None, a, f"{o}: {r}", "") for a, o, r in compiled.candidates.offers.left_out]
-    missing += [Problem(None, "/routes", text, "") for text in compiled.candidates.unpriced]
-    if options.strict_prices and missing:
-        raise CheckFailedError("--strict-prices: offers or routes without a usable price", missing)
-    progress = None if on_progress is None else _told(on_progress)
-    try:
-        solution, method = solve_compiled(compiled, options, plan_in_force, progress, cancel)
-    except SolverError as error:
-        raise BackendFailedError(f"backend {options.backend}: {error}") from error
+    with reached(options.cluster) as cluster:
+        compiled = compile_instance(instance, plan_in_force, shares=load_shares)
+        missing = [Problem(None, a, f"{o}: {r}", "") for a, o, r in compiled.candidates.offers.left_out]
+        missing += [Problem(None, "/routes", text, "") for text in compiled.candidates.unpriced]
+        if options.strict_prices and missing:
+            raise CheckFailedError("--strict-prices: offers or routes without a usable price", missing)
+        progress = None if on_progress is None else _told(on_progress)
+        try:
+            solution, method = solve_compiled(compiled, options, plan_in_force, progress, cancel, cluster)
+        except SolverError as error:
+            raise BackendFailedError(f"backend {options.backend}: {error}") from error
     plan = decode(compiled, solution, method=method, requested_gap=options.relative_gap, seed=options.seed)
     return verified(plan, instance, plan_in_force)
 

@@ -37,6 +37,7 @@ BY_SUFFIX = {".json": "json", ".csv": "csv", ".md": "markdown"}
 @click.option("--gap", default=1e-4, show_default=True, metavar="R", help="Relative gap at which the solver may stop.")
 @click.option("--method", type=click.Choice(METHODS), default="auto", show_default=True, help="How to solve.")
 @click.option("--seed", default=0, show_default=True, metavar="N", help="Seed of the backend.")
+@click.option("--cluster", metavar="ADDRESS", help="Solve blocks of large questions on the Dask cluster at ADDRESS.")
 @click.option("--threads", default=1, show_default=True, metavar="N", help="Threads per solve.")
 @click.option(
     "--plan-in-force",
@@ -60,6 +61,7 @@ def solve_command(
     gap: float,
     method: str,
     seed: int,
+    cluster: str | None,
     threads: int,
     plan_in_force: Path | None,
     changes: tuple[str, ...],
@@ -76,7 +78,7 @@ def solve_command(
     from optimizer.pipeline import Options
     from optimizer.read import load_instance
 
-    options = Options(backend, time_limit, gap, method, threads, seed, strict_prices)
+    options = Options(backend, time_limit, gap, method, threads, seed, strict_prices, cluster)
     question = load_instance(instance, set_values=changes, max_bytes=max_bytes)
     if rejected is not None:
         _show_rejected(question, rejected, form)

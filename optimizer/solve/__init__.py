@@ -1,5 +1,6 @@
 """How a compiled question is solved. Whatever the method, the answer is one ``Solution`` in the columns of the whole model."""
 
+from optimizer.solve.cluster import reached
 from optimizer.solve.method import solve_compiled
 
-__all__ = ["solve_compiled"]
+__all__ = ["reached", "solve_compiled"]

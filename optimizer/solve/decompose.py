@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from optimizer.solve.blocks import Blocks, FloatArray
+from optimizer.solve.cluster import Cluster
 from optimizer.solve.direct import Cancel, Wishes
 from optimizer.solve.improve import improve, plan_mixed, start_whole
 from optimizer.solve.master import slack_prices
@@ -38,6 +39,7 @@ def decomposed(
     start: FloatArray | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     cancel: Cancel | None = None,
+    cluster: Cluster | None = None,
 ) -> Solution:
     """Solve a model cut into blocks; the answer is in the columns of ``model``, and so is the point to ``start`` from.
 
@@ -45,7 +47,7 @@ def decomposed(
     ------
     SolverError : the backend is missing, died, hung or answered what cannot be
     """
-    search = new_search(model, blocks, backend, wishes, on_progress, cancel)
+    search = new_search(model, blocks, backend, wishes, on_progress, cancel, cluster)
     if start is not None:
         _start_from(search, start)
     slack = slack_prices(blocks)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from optimizer.compile import Compiled
 from optimizer.plan import Plan
 from optimizer.solve.blocks import Blocks, blocks_of, seeds_of
+from optimizer.solve.cluster import Cluster
 from optimizer.solve.decompose import decomposed
 from optimizer.solve.direct import Cancel, Wishes, solve_directly, start_from
 from solvers import Progress, Solution, get_backend
@@ -24,24 +25,26 @@ def solve_compiled(
     plan_in_force: Plan | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     cancel: Cancel | None = None,
+    cluster: Cluster | None = None,
 ) -> tuple[Solution, str]:
-    """Solve a compiled question; give the solution and the method in words.
+    """Solve a compiled question; give the solution and the method in words. Only blocks are solved on a cluster.
 
     Raises
     ------
     SolverError : the backend is missing, died, hung or answered what cannot be
     """
     size = compiled.model.n_nonzeros
+    unneeded = "" if cluster is None else "; the cluster was not needed"
     if wishes.method == "direct" or (wishes.method == "auto" and size <= DIRECT_NONZEROS):
-        why = "" if wishes.method == "direct" else f": {size:,} non-zeros are few"
+        why = unneeded if wishes.method == "direct" else f": {size:,} non-zeros are few{unneeded}"
         return solve_directly(compiled, wishes, plan_in_force, on_progress, cancel), f"direct{why}"
     blocks = blocks_of(compiled.model, seeds_of(compiled))
     if wishes.method == "auto" and blocks.count < FEWEST_BLOCKS:
-        why = f"direct: {blocks.count} block{'s' * (blocks.count != 1)}"
+        why = f"direct: {blocks.count} block{'s' * (blocks.count != 1)}{unneeded}"
         return solve_directly(compiled, wishes, plan_in_force, on_progress, cancel), why
     start = None if plan_in_force is None else start_from(compiled, plan_in_force)
-    solution = decomposed(compiled.model, blocks, get_backend(wishes.backend), wishes, start, on_progress, cancel)
-    return solution, _words(blocks, solution)
+    solution = decomposed(compiled.model, blocks, get_backend(wishes.backend), wishes, start, on_progress, cancel, cluster)
+    return solution, _words(blocks, solution) + ("" if cluster is None else f", {cluster.words()}")
 
 
 def _words(blocks: Blocks, solution: Solution) -> str:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from itertools import tee
+
 import numpy as np
 
 from optimizer.solve.blocks import BoolArray, FloatArray, IntArray
-from optimizer.solve.parts import block_model
+from optimizer.solve.parts import Part, block_model
 from optimizer.solve.plans import Plans, Ragged
 from optimizer.solve.search import Search
-from optimizer.solve.workers import BATCH
-from solvers import SolveOptions, Termination
+from solvers import Solution, SolveOptions, Termination
 
+BATCH = 16
+"""Blocks after which is asked whether more are worth solving, whoever solves them."""
 BOUND_SHARE = 0.4
 """Share of the asked gap that blocks not solved to the end may cost the bound."""
 COARSE_GAP, COARSE_SHARE, FINE_SHARE = 1e-3, 0.75, 0.2
@@ -42,11 +47,12 @@ def price_stubborn(search: Search, duals: FloatArray) -> None:
     found = dict[int, tuple[IntArray, FloatArray]]()
     options = SolveOptions(STUBBORN_S, STUBBORN_GAP, seed=search.wishes.seed)
     mine = np.flatnonzero(~known).tolist()
-    parts = [block_model(search.blocks, k, kept, cost) for k in mine]
-    for k, part, answer in zip(mine, parts, search.answers([part.model for part in parts], options), strict=False):
-        if answer.values is not None:
-            used = np.flatnonzero(answer.values)
-            found[k] = part.columns[used], answer.values[used]
+    parts = (block_model(search.blocks, k, kept, cost) for k in mine)
+    with closing(_answered(search, parts, options)) as answers:
+        for k, (part, answer) in zip(mine, answers, strict=False):
+            if answer.values is not None:
+                used = np.flatnonzero(answer.values)
+                found[k] = part.columns[used], answer.values[used]
     search.plans = search.plans.joined(_plans(search, found))
 
 
@@ -85,13 +91,15 @@ def _solve_blocks(
     loss[~np.isfinite(most)] = np.inf
     allowed = BOUND_SHARE * min(gap, search.wishes.relative_gap) * float(np.abs(np.where(np.isfinite(most), most, 0.0)).sum())
     options = SolveOptions(TURN_S, gap, seed=search.wishes.seed, small=True)
-    order, step = np.argsort(-loss, kind="stable"), BATCH
-    for at in range(0, len(order), step):
-        if search.clock.stopped or search.clock.used_s > until_s or float(loss.sum()) <= allowed:
-            break
-        mine = [k for k in order[at : at + step].tolist() if not np.isfinite(most[k]) or loss[k] > gap * abs(most[k])]
-        parts = [block_model(search.blocks, k, kept, cost) for k in mine]
-        for k, part, answer in zip(mine, parts, search.answers([part.model for part in parts], options), strict=False):
+    order = np.argsort(-loss, kind="stable").tolist()
+    mine = [k for k in order if not np.isfinite(most[k]) or loss[k] > gap * abs(most[k])]
+    parts = (block_model(search.blocks, k, kept, cost) for k in mine)
+    with closing(_answered(search, parts, options)) as answers:
+        for number, k in enumerate(mine):
+            enough = number % BATCH == 0 and (search.clock.used_s > until_s or float(loss.sum()) <= allowed)
+            if enough or search.clock.stopped or (pair := next(answers, None)) is None:
+                break
+            part, answer = pair
             if answer.termination is Termination.INFEASIBLE and not np.isfinite(most[k]):
                 search.infeasible = True
                 continue
@@ -103,6 +111,14 @@ def _solve_blocks(
                 bounds[k] = max(bounds[k], min(answer.dual_bound, most[k]))
             loss[k] = most[k] - bounds[k] if np.isfinite(most[k]) else np.inf
     search.plans = search.plans.joined(_plans(search, found))
+
+
+def _answered(search: Search, parts: Iterable[Part], options: SolveOptions) -> Generator[tuple[Part, Solution]]:
+    """Give parts with their answers, in turn; models of parts are built as they are asked."""
+    given, asked = tee(parts)
+    with closing(search.answers((part.model for part in asked), options)) as answers:
+        for answer in answers:
+            yield next(given), answer
 
 
 def _known(search: Search, duals: FloatArray) -> FloatArray:

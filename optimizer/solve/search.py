@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from optimizer.solve.blocks import Blocks, FloatArray, IntArray
+from optimizer.solve.cluster import Cluster
 from optimizer.solve.direct import Cancel, Wishes
 from optimizer.solve.heuristic import Heuristic
 from optimizer.solve.master import Followers
@@ -87,13 +89,15 @@ class Search:
         self.clock.solver_s += found.solve_seconds
         return found
 
-    def answers(self, models: Sequence[Model], options: SolveOptions) -> Iterator[Solution]:
-        """Give the backend's answers to several models in turn, in processes where there are many."""
-        limit_s = min(self.clock.left_s, options.time_limit_s or math.inf)
-        for answer in self.workers.answers(models, replace(options, time_limit_s=limit_s)):
-            self.clock.calls += 1
-            self.clock.solver_s += answer.solve_seconds
-            yield answer
+    def answers(self, models: Iterable[Model], options: SolveOptions) -> Generator[Solution]:
+        """Give the backend's answers to models in turn; they are asked ahead, and close it once no more are wanted."""
+        most_s = options.time_limit_s or math.inf
+        questions = ((model, replace(options, time_limit_s=min(self.clock.left_s, most_s))) for model in models)
+        with closing(self.workers.answers(questions)) as answers:
+            for answer in answers:
+                self.clock.calls += 1
+                self.clock.solver_s += answer.solve_seconds
+                yield answer
 
     @property
     def gap(self) -> float | None:
@@ -165,6 +169,7 @@ def new_search(
     wishes: Wishes,
     on_progress: Callable[[Progress], None] | None = None,
     cancel: Cancel | None = None,
+    cluster: Cluster | None = None,
 ) -> Search:
     """Prepare a search; nothing is solved yet."""
     clock = Clock(wishes.time_limit_s, cancel)
@@ -176,7 +181,7 @@ def new_search(
         backend,
         wishes,
         clock,
-        Workers(backend, processes_for(blocks.count), cancel),
+        Workers(backend, processes_for(blocks.count), cancel, cluster),
         reduction,
         Heuristic(blocks, reduction),
         followers,

@@ -1,21 +1,29 @@
-"""Many small solves, one after the other or in processes; the answers come in the order of the questions either way."""
+"""Many small solves: one after the other, in processes, or on a cluster; answers come in the order of the questions.
+
+Questions are asked ahead, as many as keep all who answer busy; how far ahead changes no answer, only what is asked in vain when
+nobody wants the next one.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Future
-from concurrent.futures import TimeoutError as StillRunning
+import time
+from collections import deque
+from collections.abc import Generator, Iterable
+from concurrent.futures import BrokenExecutor, CancelledError, Future, wait
 from dataclasses import dataclass
+from itertools import chain, islice
 
+from optimizer.solve import cluster as clusters
+from optimizer.solve.cluster import Cluster
 from optimizer.solve.direct import Cancel
-from solvers import Backend, Model, Solution, SolveOptions, get_backend
+from solvers import Backend, Model, Solution, SolveOptions, SolverError, get_backend
 
-__all__ = ["BATCH", "Workers", "processes_for"]
+__all__ = ["Question", "Workers", "processes_for"]
 
-BATCH = 16
-"""Questions asked together, however many processes there are, so that the answer does not depend on them."""
+AHEAD, AHEAD_EACH = 16, 4
+"""Questions asked ahead at least, and for each process."""
 POLL_S = 0.2
 IDLE_S = 60
 """Seconds after which a process without work ends."""
@@ -23,6 +31,8 @@ IDLE_S = 60
 
 FEWEST_BLOCKS = 12
 """Fewer are solved sooner than processes start."""
+
+Question = tuple[Model, SolveOptions]
 
 
 def processes_for(blocks: int) -> int:
@@ -35,46 +45,92 @@ def processes_for(blocks: int) -> int:
 
 @dataclass(frozen=True)
 class Workers:
-    """Solves models on ``backend`` in ``processes``; 1 stays in this process.
+    """Solves models on ``backend`` on a cluster, else in ``processes``; 1 stays in this process.
 
-    Processes are spared Ctrl-C, which this one answers. What a lost process was asked is asked again here.
+    Processes are spared Ctrl-C, which this one answers. What a lost process was asked is asked again here; what a lost worker of
+    a cluster was asked, the scheduler asks another; what a lost cluster was asked is asked of processes here.
     """
 
     backend: Backend
     processes: int
     cancel: Cancel | None
+    cluster: Cluster | None = None
 
-    def answers(self, models: Sequence[Model], options: SolveOptions) -> Iterator[Solution]:
-        """Give the answer to each model in turn; fewer once cancelled."""
-        asked = [] if self.processes == 1 or len(models) == 1 else self._asked(models, options)
-        for number, model in enumerate(models):
-            answer = self._waited(asked[number]) if number < len(asked) else None
-            if self.cancel is not None and self.cancel.is_set():
-                for waiting in asked:
-                    waiting.cancel()
-                return
-            yield self.backend.solve(model, options, cancel=self.cancel) if answer is None else answer
+    def answers(self, questions: Iterable[Question]) -> Generator[Solution]:
+        """Give the answer to each question in turn, fewer once cancelled; drop what was asked ahead when closed."""
+        coming, asked = iter(questions), deque[tuple[Question, Future[Solution] | None]]()
+        try:
+            while True:
+                on_cluster = self._cluster is not None
+                asked.extend((question, self._asked(question)) for question in islice(coming, self._ahead - len(asked)))
+                if not asked:
+                    return
+                (model, options), future = asked[0]
+                answer = None if future is None else self._waited(future, options, on_cluster)
+                if self._cancelled:
+                    return
+                if on_cluster and self._cluster is None:
+                    coming = chain([question for question, _ in asked], coming)
+                    asked.clear()
+                    continue
+                asked.popleft()
+                yield self.backend.solve(model, options, cancel=self.cancel) if answer is None else answer
+        finally:
+            for _, future in asked:
+                if future is not None:
+                    future.cancel()
 
-    def _asked(self, models: Sequence[Model], options: SolveOptions) -> list[Future[Solution]]:
-        """Hand the models out; none where no process can be had."""
+    @property
+    def _cluster(self) -> Cluster | None:
+        return None if self.cluster is None or self.cluster.lost else self.cluster
+
+    @property
+    def _cancelled(self) -> bool:
+        return self.cancel is not None and self.cancel.is_set()
+
+    @property
+    def _ahead(self) -> int:
+        processes = self.processes if self._cluster is None else self._cluster.processes
+        return 1 if self._cluster is None and processes == 1 else max(AHEAD, AHEAD_EACH * processes)
+
+    def _asked(self, question: Question) -> Future[Solution] | None:
+        """Hand a question out; None where no process can be had."""
+        if self._cluster is not None and (future := self._cluster.submit(_solved, self.backend.name, *question)) is not None:
+            return future
+        if self.processes == 1:
+            return None
         from joblib.externals.loky import get_reusable_executor
 
         try:
             pool = get_reusable_executor(max_workers=self.processes, timeout=IDLE_S, initializer=_ignore_interrupts)
-            return [pool.submit(_solved, self.backend.name, model, options) for model in models]
+            local: Future[Solution] = pool.submit(_solved, self.backend.name, *question)
         except (BrokenExecutor, OSError):
-            return []
+            return None
+        return local
 
-    def _waited(self, answer: Future[Solution]) -> Solution | None:
-        """Wait for an answer; None when its process was lost, or when cancelled."""
-        while self.cancel is None or not self.cancel.is_set():
-            try:
-                return answer.result(timeout=POLL_S)
-            except StillRunning:
-                continue
-            except BrokenExecutor:
+    def _waited(self, future: Future[Solution], options: SolveOptions, on_cluster: bool) -> Solution | None:
+        """Wait for an answer; None when its process was lost, when the cluster failed, or when cancelled."""
+        until_s = time.monotonic() + (options.time_limit_s or 0.0) + clusters.PATIENCE_S
+        while not wait([future], POLL_S).done:
+            if self._cancelled or (on_cluster and self._cluster is None):
                 return None
-        return None
+            if self._cluster is not None and options.time_limit_s is not None and time.monotonic() > until_s:
+                self._cluster.lose("it did not answer in time")
+        try:
+            return future.result()
+        except BrokenExecutor:
+            return None
+        except CancelledError:
+            if self._cluster is not None:
+                self._cluster.lose("the connection to the scheduler broke")
+            return None
+        except SolverError:
+            raise
+        except Exception:
+            if self._cluster is None:
+                raise
+            self._cluster.again += 1  # a block that killed workers one after the other, or a worker of another wheel
+            return None
 
 
 def _solved(backend: str, model: Model, options: SolveOptions) -> Solution:

@@ -1,7 +1,7 @@
 """How large questions may be: writes docs/performance.md, each section from one run on this machine.
 
 Run from the project's folder: ``python -m tests.benchmarks.scale [SECTION ...]``; sections are ``whole sliced stages growth``
-and ``warm day shipped aims``. Sections not asked for stay as they were. Solves run one after another in this process, wall
+and ``warm spread day shipped aims``. Sections not asked for stay as they were. Solves run one after another in this process, wall
 seconds; a machine that others load shows in the first line of a section, and then only the ratios mean something.
 """
 
@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -31,8 +34,12 @@ from optimizer.pipeline import Options, allocate
 from optimizer.plan import Plan
 from optimizer.read import load_instance
 from optimizer.solve import solve_compiled
+from optimizer.solve.search import Search
+from optimizer.solve.workers import Question, Workers
 from optimizer.synthetic import synthetic_document
 from optimizer.verify import verify_plan
+from solvers import Model, Solution
+from tests.optimizer.servers import started
 
 PAGE = Path("docs/performance.md")
 SHIPPED = ("nlp", "cv", "recommendation", "dialogue", "science", "company", "tutor", "claims", "helpline")
@@ -198,6 +205,68 @@ def warm() -> Iterator[str]:
         yield f"| {name} | {time.perf_counter() - started:.0f} | {told(found)} |"
 
 
+@dataclass
+class Seen:
+    """What travels between those who ask for blocks and those who solve them, and the masters in between."""
+
+    asked_bytes: list[int] = field(default_factory=list)
+    answer_bytes: list[int] = field(default_factory=list)
+    block_s: list[float] = field(default_factory=list)
+    masters: list[tuple[int, int, int, float]] = field(default_factory=list)
+
+    def solved(self, instance: Instance, **options: Any) -> tuple[Plan | None, float]:
+        """Solve in this process alone and note; the seconds are those of ``solved``."""
+        answers, solve = Workers.answers, Search.solve
+
+        def asking(questions: Iterable[Question]) -> Iterator[Question]:
+            for question in questions:
+                self.asked_bytes.append(len(pickle.dumps(question, 5)))
+                yield question
+
+        def noted(workers: Workers, questions: Iterable[Question]) -> Generator[Solution]:
+            for answer in answers(workers, asking(questions)):
+                self.answer_bytes.append(len(pickle.dumps(answer, 5)))
+                self.block_s.append(answer.solve_seconds)
+                yield answer
+
+        def mixed(search: Search, model: Model, gap: float, **wishes: Any) -> Solution:
+            found = solve(search, model, gap, **wishes)
+            if wishes.get("duals"):
+                self.masters.append((model.n_rows, model.n_columns, model.n_nonzeros, found.solve_seconds))
+            return found
+
+        with patch.object(Workers, "answers", noted), patch.object(Search, "solve", mixed):
+            return solved(instance, **options)
+
+    def told(self) -> Iterator[str]:
+        """Give a table of what was noted."""
+        yield "\n| of a block | median | largest | of all |\n|---|--:|--:|--:|"
+        kinds = {"bytes of the question": self.asked_bytes, "bytes of the answer": self.answer_bytes}
+        for name, found in kinds.items():
+            yield f"| {name} | {np.median(found):,.0f} | {max(found):,} | {sum(found):,} |"
+        yield f"| seconds | {np.median(self.block_s):.3f} | {max(self.block_s):.2f} | {sum(self.block_s):.0f} |"
+        rows, columns, nonzeros, seconds = max(self.masters, key=lambda master: master[2])
+        yield f"\nLargest master: {rows:,} rows, {columns:,} columns, {nonzeros:,} non-zeros, {seconds:.2f} s."
+
+
+def spread(workloads: int = 100) -> Iterator[str]:
+    """(f) Solve blocks in one process, in two, and on a Dask cluster with two workers on this machine."""
+    yield f"{workloads} workloads to a gap of 0.5 %; wall seconds from instance to verified plan, with the start of processes"
+    yield "and the connection, but not of the cluster. Processor seconds are those of the main process.\n"
+    yield "| blocks solved in | s | times as fast | processor s | USD/h, gap | backend calls |\n|---|--:|--:|--:|--:|--:|"
+    instance, seen, slowest = question(workloads), Seen(), 0.0
+    asked: dict[str, Any] = {"relative_gap": 0.005, "time_limit_s": 300.0, "method": "decompose"}
+    with tempfile.TemporaryDirectory() as folder, started(Path(folder)) as servers:
+        for name, processes, address in (("1 process", 1, None), ("2 processes", 2, None), ("Dask", 1, servers.address)):
+            solve, before = (seen.solved if name == "1 process" else solved), time.process_time()
+            with patch("optimizer.solve.search.processes_for", lambda _, n=processes: n):
+                plan, seconds = solve(instance, cluster=address, **asked)
+            slowest, used = slowest or seconds, time.process_time() - before
+            calls = "" if plan is None else re.findall(r"(\d+) backend calls", plan.method)[0]
+            yield f"| {name} | {seconds:.0f} | {slowest / seconds:.2f} | {used:.0f} | {told(plan)} | {calls} |"
+    yield from seen.told()
+
+
 def day() -> Iterator[str]:
     """(g) Plan 200 workloads through 24 periods."""
     instance = question(200, periods=24)
@@ -237,7 +306,7 @@ def aims() -> Iterator[str]:
 
 
 SECTIONS: dict[str, Callable[[], Iterator[str]]] = {
-    f.__name__: f for f in (whole, sliced, stages, growth, warm, day, shipped, aims)
+    f.__name__: f for f in (whole, sliced, stages, growth, warm, spread, day, shipped, aims)
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable
 from dataclasses import replace
 from itertools import product
 
@@ -19,7 +19,7 @@ from optimizer.solve.decompose import decomposed
 from optimizer.solve.master import combined_bound
 from optimizer.solve.parts import block_model
 from optimizer.solve.reduction import Reduction
-from solvers import Limit, Model, Progress, Solution, SolveOptions, get_backend
+from solvers import Limit, Progress, Solution, SolveOptions, get_backend
 from tests.optimizer.full import full_instance
 from tests.optimizer.tiny import accelerator, instance, offer, profile, workload
 
@@ -145,11 +145,12 @@ def solved(seed: int, **changes: object) -> Plan:
 
 
 def test_the_same_question_gives_the_same_plan_in_one_process_or_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, answers = list[tuple[int, int]](), workers.Workers.answers
+    used, answers = dict[int, list[float | None]](), workers.Workers.answers
 
-    def noted(self: workers.Workers, models: Sequence[Model], options: SolveOptions) -> Iterator[Solution]:
-        asked.append((self.processes, len(models)))
-        return answers(self, models, options)
+    def noted(self: workers.Workers, questions: Iterable[workers.Question]) -> Generator[Solution]:
+        for answer in answers(self, questions):
+            used.setdefault(self.processes, []).append(answer.objective)
+            yield answer
 
     monkeypatch.setattr(workers.Workers, "answers", noted)
     monkeypatch.setattr(pricing, "BATCH", 2)
@@ -158,10 +159,9 @@ def test_the_same_question_gives_the_same_plan_in_one_process_or_two(monkeypatch
         monkeypatch.setattr(search, "processes_for", lambda blocks, n=processes: n)
         plans.append(solved(0))
     one, two = plans
-    assert (two.deployments, two.bound_usd) == (one.deployments, one.bound_usd)
-    together = {n: [models for processes, models in asked if processes == n] for n in (1, 2)}
-    assert together[1] == together[2]
-    assert max(together[1]) == 2
+    assert (two.deployments, two.bound_usd, two.method) == (one.deployments, one.bound_usd, one.method)
+    assert len(used[1]) > 2
+    assert used[1] == used[2]
 
 
 def test_an_interrupt_keeps_the_best_plan_and_its_bound() -> None:
