@@ -29,8 +29,9 @@ class Loss(StrEnum):
 class Redundancy(Record):
     """After any one such loss ``served_fraction`` of every class is still served within its targets, by what is left.
 
-    Requests go elsewhere at once and whole; ``replicas`` (of one pool) is 1 unless said otherwise. What the loss costs in
-    transfer is not counted, and a traffic-weighted accuracy floor holds for the month, not for the hours of a loss.
+    Requests go elsewhere at once and whole; ``replicas`` (of one pool) is 1 unless said otherwise. Accuracy floors hold as
+    before, a traffic-weighted one on the month's average if the loss lasted. What the loss costs in transfer is not counted, and
+    ``max_spot_fraction`` is asked of what is rented, not of what a loss leaves.
     """
 
     event: Loss

@@ -23,7 +23,8 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
-JOINING_ROWS = ("demand", "capacity", "switch", "spot", "accuracy", "staff", "staffed", "recourse", "left", "left_staff")
+JOINING_ROWS = {"demand", "capacity", "switch", "spot", "accuracy", "staff", "staffed"}
+JOINING_ROWS |= {"recourse", "left", "left_staff", "left_accuracy"}
 """Row families of pools: workloads that have such a row together are one block. Rows of any other family couple blocks."""
 
 
@@ -158,7 +159,7 @@ def blocks_of(model: Model, seeds: Seeds) -> Blocks:
     """Cut a model into blocks by its rows."""
     row = model.row
     groups = np.array(model.row_groups() if callable(model.row_groups) else model.row_groups or [""] * model.n_rows)
-    owner = _merged(model, row, seeds.workload, ~np.isin(groups, JOINING_ROWS))
+    owner = _merged(model, row, seeds.workload, ~np.isin(groups, list(JOINING_ROWS)))
     owner = _localised(model, row, owner)
     _, dense = np.unique(owner[owner >= 0], return_inverse=True)
     owner = owner.copy()

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from optimizer.instance import Loss, Recourse
+from optimizer.instance import Aggregation, Loss, Recourse
 from optimizer.performance import ReplicaEstimate
 from optimizer.plan import Deployment, Route
 from optimizer.verify.earnings import unserved_share
 from optimizer.verify.facts import LOAD_TOLERANCE, Facts, fraction
 from optimizer.verify.places import route_usd_per_hour
 from optimizer.verify.queues import waits_kept
+from optimizer.verify.service import average_kept, kept_of
 
 __all__ = ["redundancy_rule"]
 
@@ -47,10 +48,11 @@ def redundancy_rule(facts: Facts) -> Iterator[str]:
         mine = told.pop(struck.key, [])
         strangers = {r.workload for r in mine} - set(struck.shares)
         yield from (f"{struck.label}: {name} does not insure against it" for name in sorted(strangers))
-        for period in facts.month_share:
-            routes = _routes(facts, struck, [r for r in mine if r.period == period], period)
+        routed = {t: _routes(facts, struck, [r for r in mine if r.period == t], t) for t in facts.month_share}
+        for period, routes in routed.items():
             yield from _unserved(facts, struck, routes, period)
             yield from _overfull(facts, struck, routes, period)
+        yield from _inaccurate(facts, struck, routed)
     yield from (f"loss of {key[0]} {key[1]}: strikes nothing that is insured, the plan tells otherwise" for key in told)
 
 
@@ -115,6 +117,22 @@ def _unserved(facts: Facts, struck: _Struck, routes: list[tuple[str, str, str, F
             if c.rate.at(period) > 0 and served[name, c.name] < wanted:
                 what = f"{float(served[name, c.name]):.9f} of {name} {c.name} is served in {period}, {float(wanted):g} is insured"
                 yield f"{struck.label}: {what}"
+
+
+def _inaccurate(facts: Facts, struck: _Struck, routed: dict[str, list[tuple[str, str, str, Fraction]]]) -> Iterator[str]:
+    """Tell insured workloads that would fall below their floor, an average over the month if the loss lasted."""
+    for name in struck.shares:
+        workload = facts.workloads[name]
+        if (floor := workload.accuracy) is None:
+            continue
+        mine = [(b, t, pool, share) for t, routes in routed.items() for w, b, pool, share in routes if w == name]
+        kept = {pool: kept_of(facts, facts.pools[pool][0], floor) for _, _, pool, _ in mine}
+        wanted, is_averaged = fraction(floor.floor_fraction_of_baseline), floor.aggregation is Aggregation.TRAFFIC_WEIGHTED
+        low = [pool for pool, of in kept.items() if of is None or (of < wanted and not is_averaged)]
+        yield from (f"{struck.label}: {pool} does not keep what {name} asks for" for pool in low)
+        average = average_kept(facts, workload, kept, mine)
+        if average is not None and average < wanted * (1 - LOAD_TOLERANCE):
+            yield f"{struck.label}: {name} keeps {float(average):.6f} on average, the floor is {float(wanted):.6f}"
 
 
 def _overfull(facts: Facts, struck: _Struck, routes: list[tuple[str, str, str, Fraction]], period: str) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from math import isclose
 
@@ -39,7 +39,8 @@ def quality_rule(facts: Facts) -> Iterator[str]:
             yield f"{d.pool}: quality is {worst([answer.quality, price.quality])}, the plan says {d.quality}"
 
 
-def _kept(facts: Facts, d: Deployment, floor: AccuracyFloor) -> Fraction | None:
+def kept_of(facts: Facts, d: Deployment, floor: AccuracyFloor) -> Fraction | None:
+    """Give the share of the baseline that a deployment keeps; None where it is not known."""
     variant = facts.instance.models[d.model].variant(d.precision, d.compression) if d.model in facts.instance.models else None
     if variant is None or variant.is_baseline:
         return None if variant is None else Fraction(1)
@@ -56,12 +57,13 @@ def accuracy_rule(facts: Facts) -> Iterator[str]:
             yield from (f"{name}: has no floor, the plan tells one" for w in told if w.accuracy_floor is not None)
             continue
         wanted = fraction(floor.floor_fraction_of_baseline)
-        mine = {d.pool: _kept(facts, d, floor) for d in facts.deployments_of.get(name, ())}
+        mine = {d.pool: kept_of(facts, d, floor) for d in facts.deployments_of.get(name, ())}
         yield from (f"{pool}: no {floor.metric} on {floor.evaluation} is known" for pool, kept in mine.items() if kept is None)
         if floor.aggregation is Aggregation.PER_REQUEST:
             low = {pool: kept for pool, kept in mine.items() if kept is not None and kept < wanted}
             yield from (f"{pool}: keeps {float(kept):.6f}, the floor is {float(wanted):.6f}" for pool, kept in low.items())
-        average = _average(facts, workload, mine)
+        routes = ((r.request_class, r.period, r.pool, fraction(r.share)) for r in facts.routes_of.get(name, ()))
+        average = average_kept(facts, workload, mine, routes)
         if average is not None and average < wanted * (1 - LOAD_TOLERANCE):
             yield f"{name}: keeps {float(average):.6f} on average, the floor is {float(wanted):.6f}"
         for w in told:
@@ -74,16 +76,18 @@ def accuracy_rule(facts: Facts) -> Iterator[str]:
                 yield f"{name}: keeps {float(average):.9f}, the plan says {w.accuracy_kept}"
 
 
-def _average(facts: Facts, workload: ServingWorkload, kept: dict[str, Fraction | None]) -> Fraction | None:
+def average_kept(
+    facts: Facts, workload: ServingWorkload, kept: Mapping[str, Fraction | None], routes: Iterable[tuple[str, str, str, Fraction]]
+) -> Fraction | None:
+    """Give the traffic-weighted average of what pools keep, over routes of (class, period, pool, share)."""
     rates = {c.name: c.rate for c in workload.classes}
     weight, total = Fraction(0), Fraction(0)
-    for route in facts.routes_of.get(workload.name, ()):
-        of_pool = kept.get(route.pool)
-        if route.request_class in rates and of_pool is not None:
-            known = route.period in facts.month_share
-            rate = fraction(rates[route.request_class].at(route.period)) if known else Fraction(0)
-            requests = Fraction(1) if workload.name in facts.instance.batches else rate * facts.weight(route.period)
-            traffic = fraction(route.share) * requests
+    for request_class, period, pool, share in routes:
+        of_pool = kept.get(pool)
+        if request_class in rates and of_pool is not None:
+            rate = fraction(rates[request_class].at(period)) if period in facts.month_share else Fraction(0)
+            requests = Fraction(1) if workload.name in facts.instance.batches else rate * facts.weight(period)
+            traffic = share * requests
             weight, total = weight + traffic, total + traffic * of_pool
     return total / weight if weight else None
 

@@ -8,6 +8,7 @@ from optimizer.compile.rows.queues import piece_rows, range_rows, staff_rows, st
 from optimizer.compile.rows.redundancy import (
     left_rows,
     lost_rows,
+    recourse_accuracy_rows,
     recourse_piece_rows,
     recourse_rows,
     recourse_use_rows,
@@ -42,6 +43,7 @@ ROW_FAMILIES = (
     staffed_rows,
     range_rows,
     recourse_rows,
+    recourse_accuracy_rows,
     left_rows,
     victim_rows,
     recourse_use_rows,

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from optimizer.compile.candidates import SMALLEST_LOAD, CandidateTable
 from optimizer.compile.columns import Columns
 from optimizer.compile.rows.block import RowBlock
 from optimizer.instance import Aggregation
 
-__all__ = ["accuracy_rows", "capacity_rows", "cell_name", "demand_rows", "switching_rows", "use_rows"]
+__all__ = [
+    "accuracy_rows",
+    "averaged",
+    "capacity_rows",
+    "cell_name",
+    "demand_rows",
+    "kept_above_floor",
+    "switching_rows",
+    "use_rows",
+]
 
 
 def demand_rows(table: CandidateTable, columns: Columns) -> RowBlock:
@@ -96,11 +106,28 @@ def accuracy_rows(table: CandidateTable, columns: Columns) -> RowBlock:
     ``traffic`` is the share of the workload's requests in that class and period; per-request floors were settled when candidates
     were judged.
     """
-    floors = [w.accuracy for w in table.workloads]
-    averaged = [f is not None and f.aggregation is Aggregation.TRAFFIC_WEIGHTED for f in floors]
-    weighted = np.flatnonzero(averaged)
-    floor = np.array([f.floor_fraction_of_baseline if f is not None else 0.0 for f in floors])
+    weighted = averaged(table)
     mine = np.flatnonzero(np.isin(columns.routing_workload, weighted))
+    return RowBlock(
+        group="accuracy",
+        row=np.searchsorted(weighted, columns.routing_workload[mine]),
+        column=columns.first_routing + mine,
+        value=kept_above_floor(table, columns, mine),
+        lower=np.zeros(len(weighted)),
+        upper=np.full(len(weighted), np.inf),
+        name=lambda r: table.workloads[weighted[r]].name,
+    )
+
+
+def averaged(table: CandidateTable) -> npt.NDArray[np.int64]:
+    """Give the workloads whose floor is traffic-weighted."""
+    floors = (w.accuracy for w in table.workloads)
+    return np.flatnonzero([f is not None and f.aggregation is Aggregation.TRAFFIC_WEIGHTED for f in floors])
+
+
+def kept_above_floor(table: CandidateTable, columns: Columns, mine: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Give what serving a whole class by a pool adds to its workload's average above the floor, of some routing columns."""
+    floor = np.array([0.0 if w.accuracy is None else w.accuracy.floor_fraction_of_baseline for w in table.workloads])
     owner, number, pool = columns.routing_workload[mine], columns.routing_number[mine], columns.routing_pool[mine]
     requests = table.demand[:, :, None] * table.shape * table.hours_share
     total = np.maximum(requests.sum(axis=(1, 2)), 1e-300)  # of a workload's own classes; those of shared pools repeat them
@@ -108,16 +135,7 @@ def accuracy_rows(table: CandidateTable, columns: Columns) -> RowBlock:
     traffic = np.where(table.batch[owner], 1.0, traffic)  # a volume's shares are shares of its work already
     margin = table.kept[columns.pool_candidate[pool], columns.routing_class[mine]] - floor[owner]
     value = traffic * margin  # what a backend would drop is rounded to the strict side
-    value = np.where(np.abs(value) >= SMALLEST_LOAD, value, np.where(value < 0, -SMALLEST_LOAD, 0.0))
-    return RowBlock(
-        group="accuracy",
-        row=np.searchsorted(weighted, owner),
-        column=columns.first_routing + mine,
-        value=value,
-        lower=np.zeros(len(weighted)),
-        upper=np.full(len(weighted), np.inf),
-        name=lambda r: table.workloads[weighted[r]].name,
-    )
+    return np.where(np.abs(value) >= SMALLEST_LOAD, value, np.where(value < 0, -SMALLEST_LOAD, 0.0))
 
 
 def _demand_name(table: CandidateTable, key: int) -> str:

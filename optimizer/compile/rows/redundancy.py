@@ -7,9 +7,17 @@ import numpy as np
 from optimizer.compile.candidates import CandidateTable
 from optimizer.compile.columns import Columns
 from optimizer.compile.rows.block import RowBlock
-from optimizer.compile.rows.demand import cell_name
+from optimizer.compile.rows.demand import averaged, cell_name, kept_above_floor
 
-__all__ = ["left_rows", "lost_rows", "recourse_piece_rows", "recourse_rows", "recourse_use_rows", "victim_rows"]
+__all__ = [
+    "left_rows",
+    "lost_rows",
+    "recourse_accuracy_rows",
+    "recourse_piece_rows",
+    "recourse_rows",
+    "recourse_use_rows",
+    "victim_rows",
+]
 
 
 def recourse_rows(table: CandidateTable, columns: Columns) -> RowBlock:
@@ -30,6 +38,23 @@ def recourse_rows(table: CandidateTable, columns: Columns) -> RowBlock:
         lower=right,
         upper=right,
         name=lambda r: f"{_event(columns, int(unique[r] // demands))},{unique[r] % demands}",
+    )
+
+
+def recourse_accuracy_rows(table: CandidateTable, columns: Columns) -> RowBlock:
+    """left_accuracy[v, w]:  Σ_{p,b,t} traffic[w, b, t] · (accuracy[p] - floor[w]) · g[v, p, b, t] ≥ 0, as ``accuracy``."""
+    events = columns.losses
+    workload, count = columns.routing_workload[events.route], len(table.workloads)
+    mine = np.flatnonzero(np.isin(workload, averaged(table)))
+    keys, row = np.unique(events.event[events.route_cell[mine]] * count + workload[mine], return_inverse=True)
+    return RowBlock(
+        group="left_accuracy",
+        row=row,
+        column=columns.first_recourse + mine,
+        value=kept_above_floor(table, columns, events.route[mine]),
+        lower=np.zeros(len(keys)),
+        upper=np.full(len(keys), np.inf),
+        name=lambda r: f"{_event(columns, int(keys[r] // count))},{table.workloads[keys[r] % count].name}",
     )
 
 
