@@ -138,7 +138,7 @@ def in_batches(
     servers: int, load: float, server: BatchServer, balancer: Balancer, requests: int, variation: float = 1.0, kind: str = "gamma"
 ) -> Times:
     """Give the times of requests on servers of batches; shape (n_replications, n_counted)."""
-    full, rows = server.fixed_s + server.each_s * server.most, 32 if servers * server.most > 256 else 128
+    full, rows = server.fixed_s + server.each_s * server.most, 1024 if servers * server.most <= 64 else 64
     rng = np.random.default_rng([servers, round(100 * load), server.most])
     warm = int(max(6 * servers * server.most, 500, min(4 * variation / (1 - load) ** 2, 8000)))  # six full batches of each
     shape = (rows, warm + max(requests // rows, 2 * servers * server.most))
@@ -172,7 +172,8 @@ def between(rng: np.random.Generator, shape: tuple[int, int], variation: float, 
 
 def in_bursts(servers: int, load: float, service: float, variation: float, kind: str, requests: int) -> Times:
     """Give the times of requests in bursts, of mean service 1 and a variability; shape (n_replications, n_counted)."""
-    rng, rows = np.random.default_rng([servers, round(100 * load), round(variation)]), 128
+    rng, rows = np.random.default_rng([servers, round(100 * load), round(variation)]), 1024 if servers <= 4 else 128
+    # near full load a queue forgets slowly: many replications, since each is hardly more than one draw of its longest waits
     warm = int(max(800, 20 * servers, min(4 * (variation + service) / (1 - load) ** 2, 8000)))
     shape = (rows, warm + max(requests // rows, 500))
     when = np.cumsum(between(rng, shape, variation, kind) / (load * servers), axis=1)

@@ -295,14 +295,16 @@ def _insure(rng: np.random.Generator, workloads: list[dict[str, Any]]) -> None:
 
 
 def _servers(rng: np.random.Generator, profiles: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Give some forms on card b that nobody held a rate for as servers of known service times."""
+    """Give some forms on card b that nobody held a rate for as servers of known service times, of requests or of batches."""
     known = {(p["model"], p["accelerator"], p["precision"]) for p in profiles}
     lacking = [key for key in (("m", "b", "fp16"), ("n", "b", "fp8")) if key not in known]
     found = []
     for of, card, precision in lacking:
         time = [{"quantity": "e2e", "statistic": "mean", "ms": float(rng.integers(40, 200))}]
         load = {"kind": "single_stream", "value": 1, "accelerators_measured": 1}
-        found.append(
-            profile(of, card, 1.0, precision=precision, load=load, latency=time, service_variation=float(rng.choice([0.5, 1.0])))
-        )
+        given: dict[str, Any] = {"load": load, "latency": time, "service_variation": float(rng.choice([0.5, 1.0]))}
+        if rng.random() < 0.5:
+            batch = {"fixed_ms": float(rng.integers(60, 190)), "each_ms": 10.0}
+            given = {"load": {**load, "kind": "batches", "value": int(rng.integers(2, 5))}, "latency": [], "batch": batch}
+        found.append(profile(of, card, 1.0, precision=precision, **given))
     return found

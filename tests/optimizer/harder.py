@@ -133,7 +133,44 @@ def less_unserved(document: Document) -> None:
             entry["shedding"]["max_unserved_fraction"] /= 2
 
 
+def higher_shares(document: Document) -> None:
+    """More of what is insured must be served after a loss."""
+    for entry in (r for w in document["workloads"] for r in w.get("redundancy") or []):
+        entry["served_fraction"] = min(entry["served_fraction"] + 0.2, 1.0)
+
+
+def more_lost(document: Document) -> None:
+    """One more replica of a pool is lost at once."""
+    for entry in (r for w in document["workloads"] for r in w.get("redundancy") or []):
+        if entry["event"] == "replicas":
+            entry["replicas"] = (entry["replicas"] or 1) + 1
+
+
+def slower_servers(document: Document) -> None:
+    """Let times of requests vary more, and batches take longer."""
+    for entry in document["catalogs"]["profiles"]:
+        if entry["service_variation"] is not None:
+            entry["service_variation"] += 2.0
+        if entry["batch"] is not None:
+            entry["batch"]["fixed_ms"] *= 1.1
+
+
+def bursts(document: Document) -> None:
+    """Let requests of one workload come in bursts, in which only servers with known service times keep a target."""
+    document["workloads"][0]["arrival_variation"] = 2.0
+
+
+def earlier_percentiles(document: Document) -> None:
+    """Ask for p95 where p99 was asked, which makes nothing harder: what was held at p99 holds it."""
+    for target in (t for entry in document["workloads"] if entry["kind"] == "serving" for t in entry["latency"]):
+        target["statistic"] = "p95"
+
+
 PRICES = (dearer_offers, dearer_half, dearer_rules, dearer_people, dearer_places, dearer_power)
 DEMANDS = (more_demand, more_volume, more_work)
 BOUNDS = (higher_floors, tighter_targets, tighter_limits, less_spot, sooner, less_unserved)
 HARDER: dict[str, Callable[[Document], None]] = {change.__name__: change for change in (*PRICES, *DEMANDS, *BOUNDS)}
+INSURED: dict[str, Callable[[Document], None]] = {
+    change.__name__: change for change in (higher_shares, more_lost, slower_servers, bursts)
+}
+"""Changes that questions with insurance or servers feel alone."""

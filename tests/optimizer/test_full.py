@@ -20,7 +20,7 @@ from optimizer.instance import Instance, ServingWorkload
 from optimizer.pipeline import Options, allocate
 from solvers import SolveOptions, Termination, get_backend
 from tests.optimizer.full import full_instance
-from tests.optimizer.harder import HARDER, Document, times
+from tests.optimizer.harder import HARDER, INSURED, Document, earlier_percentiles, times
 from tests.optimizer.merging import merged, read, scoped
 from tests.seeds import seeds
 
@@ -36,6 +36,8 @@ FAMILIES |= {"spot", "start", "train", "train_use"}
 """All that can be without a plan in force; those that compare with one bind in compile/test_in_force.py."""
 KINDS = {"on_demand", "spot", "reserved", "owned", "people", "licence", "transfer", "storage", "power", "shared", "cut"}
 KINDS |= {"accelerators", "kW", "gCO2/h", "unserved", "setup"}
+INSURED_SEEDS = SEEDS if SEEDS is not SHOWING else (3, 4, 7, 11)
+"""Of the few with servers and insurance too, those that are solved in a moment and feel all that is theirs alone."""
 TOLERANCE = 3e-6
 """Of a cost found to a gap of 1e-6, against another one."""
 
@@ -107,10 +109,11 @@ def families(seed: int) -> set[str]:
 
 
 @cache
-def changed(seed: int, name: str) -> float:
-    """Give what the question costs after a change that makes it harder."""
-    document: Document = full_instance(seed).model_dump(mode="json")
-    HARDER[name](document)
+def changed(seed: int, name: str, insured: bool = False) -> float:
+    """Give what the question costs after a change."""
+    document: Document = full_instance(seed, insured).model_dump(mode="json")
+    if name:
+        (HARDER | INSURED | {"earlier_percentiles": earlier_percentiles})[name](document)
     return solved(read(document))[0]
 
 
@@ -188,7 +191,23 @@ def test_questions_that_share_nothing_add(seed: int) -> None:
     assert json.dumps(one) != json.dumps(two)
 
 
-@pytest.mark.parametrize("seed", SEEDS if SEEDS is not SHOWING else (3, 4, 7))
+@pytest.mark.parametrize("harder", [*HARDER, *INSURED])
+@pytest.mark.parametrize("seed", INSURED_SEEDS)
+def test_a_harder_question_with_servers_and_insurance_is_never_cheaper(seed: int, harder: str) -> None:
+    assert changed(seed, harder, True) >= changed(seed, "", True) * (1 - TOLERANCE)
+
+
+@pytest.mark.parametrize("seed", INSURED_SEEDS)
+def test_a_stricter_percentile_is_never_cheaper(seed: int) -> None:
+    assert changed(seed, "", True) >= changed(seed, "earlier_percentiles", True) * (1 - TOLERANCE)
+
+
+@pytest.mark.parametrize("harder", INSURED)
+def test_each_change_of_servers_and_insurance_is_felt(harder: str) -> None:
+    assert any(changed(seed, harder, True) > changed(seed, "", True) * (1 + TOLERANCE) for seed in INSURED_SEEDS)
+
+
+@pytest.mark.parametrize("seed", INSURED_SEEDS)
 def test_with_servers_and_insurance_too_backends_agree_and_nothing_needed_is_left_out(seed: int) -> None:
     question = full_instance(seed, insured=True)
     plain, usd = base(seed)[0], solved(question)[0]

@@ -27,7 +27,7 @@ from optimizer.simulate import simulate_plan
 from optimizer.verify import verify_plan
 from solvers import SolveOptions, Termination, get_backend, to_lp
 from tests.optimizer import tiny
-from tests.optimizer.compile.test_queues import asked, server
+from tests.optimizer.compile.test_queues import asked
 from tests.optimizer.compile.test_queues import question as servers
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -56,6 +56,13 @@ def region(name: str, usd: float = 1.0, **changes: Any) -> dict[str, Any]:
     return tiny.offer("a", 1, usd, region=name, **changes)
 
 
+PLACES = {
+    "region": [region("r"), region("s")],
+    "zone": [region("r", zone="x"), region("r", zone="y", instance_type="other")],
+    "spot": [region("r", 9.0, spot=0.5), region("r", 9.0, spot=0.5, instance_type="other")],
+}
+LOST = {"region": ["p/r", "p/s"], "zone": ["p/r/x", "p/r/y"], "spot": ["p/r/ax1", "p/r/other"]}
+"""What can be lost of two alike, by the kind of loss."""
 LOSS = {kind: {"event": kind} for kind in ("replicas", "zone", "region", "spot")}
 
 
@@ -442,16 +449,20 @@ def test_servers_left_too_few_are_refused() -> None:
     assert not any(f.startswith(("queue", "capacity")) for f in failures)
 
 
-def test_losing_any_insured_region_keeps_the_share_within_target() -> None:
-    """Both losses are simulated, and both hold; with the servers of one region gone without insurance, one would not."""
-    insured = [{**asked(70.0, 150.0, "p95"), "redundancy": [{**LOSS["region"], "served_fraction": 0.8}]}]
-    instance = servers(workloads=insured, offers=[region("r"), region("s")], profiles=[server("a", 20.0)])
+@pytest.mark.parametrize("event", ["region", "zone", "spot"])
+@pytest.mark.parametrize("variation", [1.0, 4.0])
+def test_losing_any_insured_place_keeps_the_share_within_target(event: str, variation: float) -> None:
+    """Both losses are simulated, with the arrivals that the workload states, and both hold."""
+    shares = {"redundancy": [{"event": event, "served_fraction": 0.8}], "max_spot_fraction": 1.0}
+    insured = [asked(70.0, 400.0, "p95", arrival_variation=variation, **shares)]
+    instance = servers(workloads=insured, offers=PLACES[event])
     plan = solved(instance)
     found = simulate_plan(instance, plan, requests=50_000, losses=True)
     assert found.holds
-    assert {p.event for p in found.pools} == {None, "loss of region p/r", "loss of region p/s"}
+    assert {p.event for p in found.pools} == {None, *(f"loss of {event} {lost}" for lost in LOST[event])}
     struck = [p for p in found.pools if p.event]
-    assert all(p.requests_per_s == pytest.approx(56.0) for p in struck)
+    for lost in LOST[event]:
+        assert sum(p.requests_per_s for p in struck if p.event == f"loss of {event} {lost}") == pytest.approx(56.0)
 
 
 def test_the_model_of_losses_is_the_reviewed_one() -> None:

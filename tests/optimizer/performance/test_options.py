@@ -173,6 +173,13 @@ def test_the_spread_factor_of_the_policy_is_applied() -> None:
     assert (rejected.number, rejected.limit) == (pytest.approx(210.0), 200.0)
 
 
+def test_figures_for_poisson_arrivals_are_refused_for_bursts() -> None:
+    table = options(asking(("ttft", "p50", 200.0), arrival_variation=4.0), FLAT)
+    assert not table.configurations
+    assert RejectionCode.ARRIVALS in set(reasons(table).values())
+    assert options(asking(arrival_variation=4.0), FLAT).configurations, "without a target there is nothing to miss"
+
+
 def test_another_shape_of_a_measured_configuration_is_modelled_and_anchored() -> None:
     """Measured TTFT 100 at 4 to 16 in flight, where the roofline says 400 at 4: a quarter, so at 1 in flight too.
 

@@ -170,3 +170,16 @@ def test_a_longer_budget_covers_a_shorter_one() -> None:
     assert long.covers(short)
     assert not short.covers(long)
     assert short.covers(short)
+
+
+@pytest.mark.parametrize(("tail", "spare"), [(None, 0.5), (0.01, math.log(100) / 2)])
+def test_in_bursts_a_constant_number_of_servers_is_spare(tail: float | None, spare: float) -> None:
+    """Everyone waits 1 / (n - a) units on average, and longer than 2 units with probability exp(-2 (n - a))."""
+    wait = Wait(2.0, tail, is_bursty=True)
+    curve = curve_of([wait], 0.95, 300.0, pooled=True)
+    assert curve is not None
+    assert curve.carried([0, 1, 2, 10, 3000]) == pytest.approx([0.0, *(max(n - spare, 0.0) for n in (1, 2, 10, 3000))])
+    assert (curve.loss, curve.needed(300.0)) == (0.0, math.ceil(300.0 + spare))
+    assert all(most_load(n, wait) <= most_load(n, Wait(2.0, tail)) for n in (1, 3, 10, 50))
+    with pytest.raises(OverflowError, match="10000 servers"):
+        curve_of([Wait(0.0, tail, is_bursty=True)], 0.95, 1.0, pooled=True)
