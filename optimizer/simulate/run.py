@@ -148,10 +148,8 @@ def _served(
         )
         return served.first_s, served.last_s
     if (most := min(server.most for server in servers)) > 1:
-        if lost:
-            raise UsageError(f"--lose {pool.name}: the loss of a server of batches is not simulated")
         slowest = BatchServer(max(s.fixed_ms for s in servers) / 1e3, max(s.each_ms for s in servers) / 1e3, most)
-        leaves = serve_batches(stream, slowest, replicas, balancer, rng)
+        leaves = serve_batches(stream, slowest, replicas, balancer, rng, lost=lost, lost_at_s=lost_at_s)
         return leaves, leaves
     mean_s = np.array([(s.fixed_ms + s.each_ms) / 1e3 for s in servers])[stream.classes]
     variation = np.array([s.variation for s in servers])[stream.classes]

@@ -49,7 +49,8 @@ def serve_singly(
     free, number, gone = np.zeros((rows, servers)), 0, np.zeros(rows, dtype=np.int64)
     while number < when.shape[1]:
         if lost and lost_at_s is not None and (hit := (gone == 0) & (when[:, number] >= lost_at_s)).any():
-            when, who = _sent_again(when, who, number, np.flatnonzero(hit), leaves, place < lost, lost_at_s)
+            held = {r: np.flatnonzero((place[r] < lost) & (leaves[r] > lost_at_s[r])) for r in np.flatnonzero(hit).tolist()}
+            when, who = _sent_again(when, who, number, held, lost_at_s)
             free[hit, :lost], gone[hit] = np.inf, lost
         now, mine = when[:, number], who[:, number]
         server = _chosen(free, gone, number, balancer, rng)
@@ -62,16 +63,9 @@ def serve_singly(
 
 
 def _sent_again(
-    when: FloatArray,
-    who: IntArray,
-    number: int,
-    hit: IntArray,
-    leaves: FloatArray,
-    is_lost: npt.NDArray[np.bool_],
-    at_s: FloatArray,
+    when: FloatArray, who: IntArray, number: int, held: dict[int, IntArray], at_s: FloatArray
 ) -> tuple[FloatArray, IntArray]:
     """Put requests that lost servers held back in line, at the moment of the loss; rows are padded with requests at infinity."""
-    held = {int(row): np.flatnonzero(is_lost[row] & (leaves[row] > at_s[row])) for row in hit}
     more = max((len(found) for found in held.values()), default=0)
     when = np.pad(when, ((0, 0), (0, more)), constant_values=np.inf)
     who = np.pad(who, ((0, 0), (0, more)))
@@ -99,43 +93,96 @@ def _chosen(work: FloatArray, gone: IntArray, number: int, balancer: str, rng: n
     return found
 
 
-def serve_batches(stream: Stream, server: BatchServer, servers: int, balancer: str, rng: np.random.Generator) -> FloatArray:
-    """Give when each request leaves, shape (n_replications, n_requests). A central queue is served by whoever is free first."""
-    rows, requests = stream.when_s.shape
-    is_central, all_rows = balancer == "central", np.arange(rows)
-    queues = 1 if is_central else servers
-    free, waiting, started = np.zeros((rows, servers)), np.zeros((rows, queues)), np.zeros((rows, queues), dtype=np.int64)
-    log, nothing = _Log(), np.zeros(rows, dtype=np.int64)
+def serve_batches(
+    stream: Stream,
+    server: BatchServer,
+    servers: int,
+    balancer: str,
+    rng: np.random.Generator,
+    *,
+    lost: int = 0,
+    lost_at_s: FloatArray | None = None,
+) -> FloatArray:
+    """Give when each request leaves, shape (n_replications, n_requests). A central queue is served by whoever is free first.
 
-    def start(now: FloatArray) -> None:
+    ``lost`` servers of each replication stop at ``lost_at_s``, shape (n_replications,); what they held starts anew elsewhere.
+    """
+    rows, requests = stream.when_s.shape
+    when, who = stream.when_s, np.tile(np.arange(requests), (rows, 1))
+    state, all_rows, number = _Batches(server, rows, servers, balancer == "central"), np.arange(rows), 0
+    gone, queue_of, ordinal = np.zeros(rows, dtype=np.int64), *np.zeros((2, rows, requests), dtype=np.int64)
+    while number < when.shape[1]:
+        if lost and lost_at_s is not None and (hit := (gone == 0) & (when[:, number] >= lost_at_s)).any():
+            state.start(np.where(hit, lost_at_s, 0.0))
+            held = state.lose(np.flatnonzero(hit), lost, lost_at_s, queue_of, ordinal)
+            when, who = _sent_again(when, who, number, held, lost_at_s)
+            gone[hit] = lost
+        real = np.isfinite(when[:, number])
+        now, row = np.where(real, when[:, number], 0.0), all_rows[real]
+        state.start(now)
+        queue = state.nothing if state.is_central else _chosen(state.work(now), gone, number, balancer, rng)
+        place = state.join(row, queue[row], now)
+        mine = who[row, number]
+        queue_of[row, mine], ordinal[row, mine] = row * state.queues + queue[row], place
+        number += 1
+    state.start(np.full(rows, np.inf))
+    return state.log.leaving(queue_of, ordinal)
+
+
+class _Batches:
+    """Servers of batches as they stand: when each is free, who waits in which queue, and how many of it have been taken."""
+
+    def __init__(self, server: BatchServer, rows: int, servers: int, is_central: bool) -> None:
+        self.server, self.is_central, self.queues = server, is_central, 1 if is_central else servers
+        self.rows, self.nothing = np.arange(rows), np.zeros(rows, dtype=np.int64)
+        self.free, self.waiting = np.zeros((rows, servers)), np.zeros((rows, self.queues))
+        self.started, self.log = np.zeros((rows, self.queues), dtype=np.int64), _Log()
+        self.first, self.last = np.zeros((2, rows, servers), dtype=np.int64)  # of the batch that each server took last
+
+    def start(self, now: FloatArray) -> None:
         """Start every batch that is due by now, in order of time."""
         while True:
-            due = np.where(waiting > 0, free, np.inf)
-            first = due.argmin(axis=1)
-            begins = due[all_rows, first]
+            due = np.where(self.waiting > 0, self.free, np.inf)
+            place = due.argmin(axis=1)
+            begins = due[self.rows, place]
             row = np.flatnonzero((begins <= now) & np.isfinite(begins))
             if not len(row):
                 return
-            place, queue = first[row], np.zeros(len(row), dtype=np.int64) if is_central else first[row]
-            count = np.minimum(waiting[row, queue], server.most)
-            free[row, place] = begins[row] + server.fixed_s + server.each_s * count
-            waiting[row, queue] -= count
-            started[row, queue] += count.astype(np.int64)
-            log.add(row * queues + queue, started[row, queue], free[row, place])
+            at, queue = place[row], self.nothing[row] if self.is_central else place[row]
+            count = np.minimum(self.waiting[row, queue], self.server.most)
+            self.free[row, at] = begins[row] + self.server.fixed_s + self.server.each_s * count
+            self.waiting[row, queue] -= count
+            self.first[row, at] = self.started[row, queue] + 1
+            self.started[row, queue] += count.astype(np.int64)
+            self.last[row, at] = self.started[row, queue]
+            self.log.add(row * self.queues + queue, self.started[row, queue], self.free[row, at])
 
-    queue_of, ordinal = np.zeros((2, rows, requests), dtype=np.int64)
-    for number in range(requests):
-        now = stream.when_s[:, number]
-        start(now)
-        left = np.maximum(free - now[:, None], 0.0)
-        work = left if is_central else left + np.ceil(waiting / server.most) * server.fixed_s + waiting * server.each_s
-        queue = nothing if is_central else _chosen(work, nothing, number, balancer, rng)
-        np.maximum(free, now[:, None], out=free)  # whoever is free by now has nobody waiting
-        waiting[all_rows, queue] += 1
-        queue_of[:, number] = all_rows * queues + queue
-        ordinal[:, number] = started[all_rows, queue] + waiting[all_rows, queue].astype(np.int64)
-    start(np.full(rows, np.inf))
-    return log.leaving(queue_of, ordinal)
+    def work(self, now: FloatArray) -> FloatArray:
+        """Give how long each server is busy with what it has, s."""
+        batches = np.ceil(self.waiting / self.server.most) * self.server.fixed_s + self.waiting * self.server.each_s
+        return np.maximum(self.free - now[:, None], 0.0) + batches
+
+    def join(self, row: IntArray, queue: IntArray, now: FloatArray) -> IntArray:
+        """Put one request of each row into a queue and give its number there; whoever is free by now has nobody waiting."""
+        np.maximum(self.free, now[:, None], out=self.free)
+        self.waiting[row, queue] += 1
+        return np.asarray(self.started[row, queue] + self.waiting[row, queue].astype(np.int64))
+
+    def lose(self, hit: IntArray, lost: int, at_s: FloatArray, queue_of: IntArray, ordinal: IntArray) -> dict[int, IntArray]:
+        """Stop servers of some rows and give the requests that they held: the batch going on, and who waits for one of them."""
+        found: dict[int, IntArray] = {}
+        for row in hit.tolist():
+            held = np.zeros(ordinal.shape[1], dtype=bool)
+            for k in range(lost):
+                mine = (ordinal[row] > 0) & (queue_of[row] == row * self.queues + (0 if self.is_central else k))
+                if self.free[row, k] > at_s[row]:
+                    held |= mine & (ordinal[row] >= self.first[row, k]) & (ordinal[row] <= self.last[row, k])
+                if not self.is_central:
+                    held |= mine & (ordinal[row] > self.started[row, k])
+                    self.waiting[row, k] = 0
+                self.free[row, k] = np.inf
+            found[row] = np.flatnonzero(held)
+        return found
 
 
 class _Log:

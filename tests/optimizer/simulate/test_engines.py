@@ -185,11 +185,34 @@ def test_pools_of_servers_are_simulated_from_their_service_times(service, replic
         put_through(pool.at(3.0), 1000, Poisson(), "central", np.random.SeedSequence(11))
 
 
-def test_what_a_lost_server_of_batches_does_is_not_guessed():
-    with pytest.raises(UsageError, match="not simulated"):
-        put_through(
-            pool_of(ServiceTime(20.0, 2.0, 16), 4, 9.0), 1000, Poisson(), "random", np.random.SeedSequence(1), Loss(1, 1.0)
-        )
+@pytest.mark.parametrize("balancer", ["random", "round_robin"])
+def test_lost_servers_of_batches_of_one_are_lost_servers(balancer):
+    """Batches of one request are requests: they leave when they do in the other engine, through the loss of 2 of 4."""
+    when = np.cumsum(np.random.default_rng(4).exponential(0.6, size=(10, 600)), axis=1)
+    stream, loss = Stream(when, np.zeros(when.shape, dtype=np.int64)), np.full(10, 100.0)
+    singly = serve_singly(stream, np.ones(when.shape), 4, balancer, np.random.default_rng(5), lost=2, lost_at_s=loss)
+    batches = serve_batches(stream, BatchServer(1.0, 0.0, 1), 4, balancer, np.random.default_rng(5), lost=2, lost_at_s=loss)
+    np.testing.assert_allclose(batches, singly)
+
+
+@pytest.mark.parametrize("balancer", ["central", "random", "least_work"])
+def test_what_a_lost_server_of_batches_held_starts_anew(balancer):
+    """3 of 4 servers stop at 50 s under 6 requests a second: a batch of up to 8 takes 1 s, so that the one left keeps up."""
+    when = np.cumsum(np.random.default_rng(4).exponential(1 / 6, size=(20, 900)), axis=1)
+    stream, loss = Stream(when, np.zeros(when.shape, dtype=np.int64)), np.full(20, 50.0)
+    ways = [{}, {"lost": 3, "lost_at_s": loss}]
+    whole, hit = (serve_batches(stream, BatchServer(1.0, 0.0, 8), 4, balancer, np.random.default_rng(5), **way) for way in ways)
+    assert np.isfinite(hit).all()
+    assert (hit >= when + 1.0 - 1e-9).all()
+    done = whole <= 50.0
+    np.testing.assert_array_equal(hit[done], whole[done])
+    begun = (when < 50.0) & ~done
+    anew = begun & (hit >= 51.0 - 1e-9)
+    assert 0.3 < anew.sum() / begun.sum() < 1.0, "of what was there, three quarters begin anew at 50 s or later"
+    for row in hit:
+        ends, sizes = np.unique(row[row > 52.0], return_counts=True)
+        assert sizes.max() <= 8
+        assert (np.diff(ends) >= 1.0 - 1e-9).all(), "one server is left: a batch ends a second after another"
 
 
 def test_what_comes_after_a_loss_counts_however_late_it_is_within_reason():
