@@ -1,12 +1,13 @@
 """Put latency promises through a simulation that shares no formula with them, and write the tables of docs/latency.md.
 
-Run ``python tests/benchmarks/latency.py -o docs/latency.md``; ``--requests`` and ``--only`` (a table's number) shorten it. The
-first table solves the shipped questions; the others need no solver.
+Run ``python tests/benchmarks/latency.py -o docs/latency.md``; ``--requests`` and ``--only`` (a table's number) shorten it. Only
+the tables made are replaced. The first one solves the shipped questions; most others need no solver.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -351,18 +352,24 @@ def main() -> None:
     parser.add_argument("--only", type=int, action="append", help="number of a table; may be given again")
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
-    parts = []
+    parts: dict[int, str] = {}
     for number, (title, make, head) in enumerate(TABLES, 1):
         if arguments.only and number not in arguments.only:
             continue
         share = {shipped: 1, staffed: 1, batches: 5, bursty: 5}.get(make, 10)
         requests = max(arguments.requests // share, 20_000)
         words = textwrap.fill(" ".join((make.__doc__ or "").split("\n\n", 1)[1].split()), 130)
-        parts.append(f"## {number}. {title}\n\n{words}\n\n{markdown(head, make(requests))}\n")
-        print(parts[-1], flush=True)
+        parts[number] = f"## {number}. {title}\n\n{words}\n\n{markdown(head, make(requests))}\n"
+        print(parts[number], flush=True)
     if arguments.output is not None:
-        opening = arguments.output.read_text(encoding="utf-8").split("\n## 1. ")[0].rstrip("\n")
-        arguments.output.write_text(opening + "\n\n" + "\n".join(parts), encoding="utf-8")
+        arguments.output.write_text(replaced(arguments.output.read_text(encoding="utf-8"), parts), encoding="utf-8")
+
+
+def replaced(text: str, parts: dict[int, str]) -> str:
+    """Put sections in place of those of the same number; the others stay."""
+    opening, *sections = re.split(r"\n(?=## \d+\. )", text)
+    found = {int(section.split(".")[0][3:]): section.rstrip("\n") + "\n" for section in sections} | parts
+    return "\n".join([opening.rstrip("\n") + "\n", *(found[number] for number in sorted(found))])
 
 
 if __name__ == "__main__":
