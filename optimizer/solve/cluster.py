@@ -9,7 +9,7 @@ import hashlib
 import logging
 import platform
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import CancelledError, Executor, Future, InvalidStateError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -92,9 +92,9 @@ def reached(address: str | None) -> Iterator[Cluster | None]:
         from distributed import Client
     except ImportError:
         raise UsageError("a cluster needs an extra: pip install 'allocate[cluster]'") from None
-    noise = logging.getLogger("distributed.client")
-    before = noise.level
-    noise.setLevel(logging.CRITICAL)  # what it logs of a lost scheduler the plan says
+    loggers = [logging.getLogger(name) for name in ("distributed.client", "tornado.application")]
+    for noisy in loggers:
+        noisy.addFilter(_worth_telling)
     try:
         client = _within(address, lambda: Client(address, timeout=CONNECT_S, set_as_default=False))
         try:
@@ -104,7 +104,15 @@ def reached(address: str | None) -> Iterator[Cluster | None]:
             with suppress(OSError):  # a scheduler that is gone needs no goodbye
                 client.close(timeout=CONNECT_S)
     finally:
-        noise.setLevel(before)
+        for noisy in loggers:
+            noisy.removeFilter(_worth_telling)
+
+
+def _worth_telling(record: logging.LogRecord) -> bool:
+    """Say no of a lost scheduler, which the plan tells, and of an answer that came just as it was taken back."""
+    if record.name == "distributed.client":
+        return record.levelno >= logging.CRITICAL
+    return not (record.exc_info and isinstance(record.exc_info[1], CancelledError | InvalidStateError))
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -125,6 +127,15 @@ def test_what_was_asked_ahead_is_taken_back_when_nobody_wants_it(servers: Server
         assert tasks(cluster) > 2
         answers.close()
         assert until(0, lambda: tasks(cluster)) == 0
+
+
+def test_an_answer_that_comes_as_it_is_taken_back_is_no_news(servers: Servers, caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger("tornado.application")
+    with two_workers(servers):
+        for error in (CancelledError("taken back"), ValueError("news")):
+            log.error("in a callback", exc_info=error)
+    log.error("later", exc_info=CancelledError("of others"))
+    assert [str(r.exc_info[1]) for r in caplog.records if r.name == log.name and r.exc_info] == ["news", "of others"]
 
 
 def test_workers_of_another_wheel_that_came_later_are_not_believed(
