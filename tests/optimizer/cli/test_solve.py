@@ -322,3 +322,11 @@ def test_a_backend_that_cannot_be_imported_is_exit_5(allocate, question, monkeyp
     ran = allocate("solve", question, "--backend", "cbc")
     assert (ran.code, ran.out) == (5, "")
     assert "no_such_package" in ran.err
+
+
+def test_a_cluster_is_asked_for_by_address(allocate, question, monkeypatch):
+    monkeypatch.setattr("optimizer.solve.cluster.CONNECT_S", 1.0)
+    assert allocate("solve", question, "--cluster", "nonsense").code == 2
+    nobody = allocate("solve", question, "--cluster", "tcp://127.0.0.1:1")
+    assert nobody.code == 9
+    assert "no Dask scheduler answers at tcp://127.0.0.1:1" in nobody.err
