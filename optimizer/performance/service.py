@@ -120,9 +120,10 @@ def _answer(question: Question, configuration: Configuration, profiles: Sequence
     residual_s = max(x.residual_s(question.arrival_variation) for x in served)
     asked = np.array([t.at_most_ms / 1e3 / question.spread_factor for t in targets])
     budget = (asked - alone).min(axis=0) if len(asked) else asked
-    if (budget < 0).any():
-        return _too_slow(question, alone, "when nothing waits")
     is_pooled, is_bursty = balancer in POOLING, question.is_bursty
+    for tail, left in zip(tails, budget.tolist(), strict=True):
+        if left < 0 or (left == 0 and (tail is None or is_bursty)):  # any load at all makes a mean longer, and a burst wait
+            return _too_slow(question, alone, "when nothing waits")
     burst = np.array([residual_s * (1.0 if tail is None else -math.log(tail)) for tail in tails])
     if is_bursty and not is_pooled and (budget <= burst).any():
         return _too_slow(question, alone + burst, "in a burst at the lightest load")

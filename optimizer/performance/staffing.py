@@ -210,4 +210,5 @@ def _piece(waits: tuple[Wait, ...], cap: float, first: int) -> _Piece:
 
 def _loss(waits: Sequence[Wait], lines: Sequence[tuple[float, float]], servers: int) -> float:
     """Give the largest share of the load by which lines lie below what servers could carry."""
-    return max(1.0 - (s * servers + b) / most_load(servers, w) for w, (s, b) in zip(waits, lines, strict=True))
+    most = ((line, most_load(servers, wait)) for wait, line in zip(waits, lines, strict=True))
+    return max((1.0 - (s * servers + b) / load for (s, b), load in most if load > 0), default=0.0)

@@ -166,12 +166,14 @@ def test_a_held_rate_and_a_service_time_are_pools_of_their_own() -> None:
     assert verify_plan(apart.replace(limits=limits), plan).passed
 
 
-def test_a_target_below_the_time_of_a_request_is_refused_with_both_numbers() -> None:
+@pytest.mark.parametrize(("at_most_ms", "variation"), [(19.0, 1.0), (20.0, 1.0), (20.0, 3.0)])
+def test_a_target_that_leaves_no_wait_is_refused_with_both_numbers(at_most_ms: float, variation: float) -> None:
+    """Below the time of a request, and at it: any load makes the mean longer."""
     with pytest.raises(InfeasibleError) as caught:
-        cost(question(workloads=[asked(10.0, 19.0)]))
+        cost(question(workloads=[asked(10.0, at_most_ms, arrival_variation=variation)]))
     (problem,) = [p for p in caught.value.problems if "when nothing waits" in p.found]
     assert "e2e of class q is 20 ms at mean when nothing waits" in problem.found
-    assert "asked at most 19 ms" in problem.found
+    assert f"asked at most {at_most_ms:g} ms" in problem.found
 
 
 def test_a_target_on_tokens_is_refused_where_only_whole_requests_were_timed() -> None:

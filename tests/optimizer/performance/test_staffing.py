@@ -172,6 +172,14 @@ def test_a_longer_budget_covers_a_shorter_one() -> None:
     assert short.covers(short)
 
 
+def test_a_budget_that_one_server_cannot_keep_is_kept_by_many() -> None:
+    curve = curve_of([Wait(1e-25, None)], 0.95, 1.0, pooled=True)
+    assert curve is not None
+    assert curve.carried(1) == 0.0
+    assert most_load(curve.needed(1.0), Wait(1e-25, None)) > 0
+    assert curve.loss <= MOST_LOSS
+
+
 @pytest.mark.parametrize(("tail", "spare"), [(None, 0.5), (0.01, math.log(100) / 2)])
 def test_in_bursts_a_constant_number_of_servers_is_spare(tail: float | None, spare: float) -> None:
     """Everyone waits 1 / (n - a) units on average, and longer than 2 units with probability exp(-2 (n - a))."""
