@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from contextlib import closing
+from dataclasses import dataclass, replace
 from itertools import tee
 
 import numpy as np
@@ -20,8 +21,10 @@ BOUND_SHARE = 0.4
 """Share of the asked gap that blocks not solved to the end may cost the bound."""
 COARSE_GAP, COARSE_SHARE, FINE_SHARE = 1e-3, 0.75, 0.2
 """To which gap a block is solved at first, at least and as a share of the asked one; and, where it may still lose much, then."""
-TURN_S = 2.02
-"""Seconds that a block may take in a turn."""
+TURN_S, FINE_TURN_S = 2.02, 8.0
+"""Seconds that a block may take in a turn, and in a fine one."""
+MANY_LEFT, FEW_S = 150, 1.5
+"""Whole columns of a block beyond which it is first solved among a few of them, and the seconds that this may take."""
 STUBBORN_S, STUBBORN_GAP = 0.3, 0.01
 """What a block without a heuristic plan may take while prices are rough."""
 
@@ -31,29 +34,21 @@ __all__ = ["price_exactly", "price_roughly", "price_stubborn"]
 def price_roughly(search: Search, duals: FloatArray, *, deep: bool = False) -> FloatArray:
     """Add plans found without a solver; give what the best plan known of each block costs at the duals, infinite where none."""
     cost = search.blocks.reduced_costs(duals)
-    kept = search.reduction.keep(cost, _known(search, duals))
+    kept = search.reduction.keep(cost, _best(search, duals)[0])
     found = search.heuristic.plans(cost, kept, deep=deep)
     search.heuristic_blocks = np.union1d(search.heuristic_blocks, found.block)
     search.plans = search.plans.joined(found)
-    return _known(search, duals)
+    return _best(search, duals)[0]
 
 
 def price_stubborn(search: Search, duals: FloatArray) -> None:
     """Add plans, by the backend, of the few blocks for which the heuristic finds none, such as training jobs."""
     known = np.isin(np.arange(search.blocks.count), search.heuristic_blocks)
     cost = search.blocks.reduced_costs(duals)
-    most = np.where(known, -np.inf, _known(search, duals))
+    most = np.where(known, -np.inf, _best(search, duals)[0])
     kept = search.reduction.keep(cost, np.where(known, np.inf, most))
-    found = dict[int, tuple[IntArray, FloatArray]]()
     options = SolveOptions(STUBBORN_S, STUBBORN_GAP, seed=search.wishes.seed)
-    mine = np.flatnonzero(~known).tolist()
-    parts = (block_model(search.blocks, k, kept, cost) for k in mine)
-    with closing(_answered(search, parts, options)) as answers:
-        for k, (part, answer) in zip(mine, answers, strict=False):
-            if answer.values is not None:
-                used = np.flatnonzero(answer.values)
-                found[k] = part.columns[used], answer.values[used]
-    search.plans = search.plans.joined(_plans(search, found))
+    _add_plans(search, np.flatnonzero(~known), kept, cost, options)
 
 
 def price_exactly(search: Search, duals: FloatArray, *, fine: bool = False) -> tuple[FloatArray, float]:
@@ -65,38 +60,78 @@ def price_exactly(search: Search, duals: FloatArray, *, fine: bool = False) -> t
     cost, reduction, asked = search.blocks.reduced_costs(duals), search.reduction, search.wishes.relative_gap
     most = price_roughly(search, duals, deep=True)
     kept = reduction.keep(cost, most)
+    if _plan_largest(search, duals, kept):
+        most = _best(search, duals)[0]
+        kept = reduction.keep(cost, most)
     bounds = np.minimum(np.maximum(reduction.least(cost, kept), _settled(search, kept, most)), most)
     started = search.clock.used_s
     coarse = max(COARSE_GAP, COARSE_SHARE * asked)
-    _solve_blocks(search, cost, kept, most, bounds, coarse)
+    _solve_blocks(search, duals, kept, most, bounds, Turn(coarse, TURN_S))
     if fine and FINE_SHARE * asked < coarse:
         kept = reduction.keep(cost, most)
         np.minimum(np.maximum(bounds, reduction.least(cost, kept)), most, out=bounds)
-        _solve_blocks(search, cost, kept, most, bounds, FINE_SHARE * asked, 2 * search.clock.used_s - started)
+        until_s = 2 * search.clock.used_s - started
+        _solve_blocks(search, duals, kept, most, bounds, Turn(FINE_SHARE * asked, FINE_TURN_S, until_s))
     return bounds, float((most - bounds).sum())
+
+
+def _plan_largest(search: Search, duals: FloatArray, kept: BoolArray) -> bool:
+    """Add plans, by the backend among a few columns, of blocks of which much is left; say whether there were any.
+
+    Much is left where the heuristic is far from the best, as where small demands of several accuracies mix. Once a block.
+    """
+    blocks, cost = search.blocks, search.blocks.reduced_costs(duals)
+    left = np.bincount(blocks.owner[kept & blocks.model.integer & (blocks.owner >= 0)], minlength=blocks.count)
+    large = np.setdiff1d(np.flatnonzero(left > MANY_LEFT), search.large_blocks)
+    search.large_blocks = np.union1d(search.large_blocks, large)
+    options = SolveOptions(FEW_S, COARSE_GAP, seed=search.wishes.seed, small=True)
+    _add_plans(search, large, search.reduction.cheapest(cost, kept), cost, options)
+    return len(large) > 0
+
+
+def _add_plans(search: Search, which: IntArray, kept: BoolArray, cost: FloatArray, options: SolveOptions) -> None:
+    """Add plans that the backend finds of some blocks among the columns ``kept``; where it finds none, nothing is concluded."""
+    found = dict[int, tuple[IntArray, FloatArray]]()
+    parts = (block_model(search.blocks, k, kept, cost) for k in which.tolist())
+    with closing(_answered(search, parts, options)) as answers:
+        for k, (part, answer) in zip(which.tolist(), answers, strict=False):
+            if answer.values is not None:
+                used = np.flatnonzero(answer.values)
+                found[k] = part.columns[used], answer.values[used]
+    search.plans = search.plans.joined(_plans(search, found))
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """To which gap, for how many seconds a block, and until when blocks are solved."""
+
+    gap: float
+    seconds: float
+    until_s: float = np.inf
 
 
 def _solve_blocks(
     search: Search,
-    cost: FloatArray,
+    duals: FloatArray,
     kept: BoolArray,
     most: FloatArray,
     bounds: FloatArray,
-    gap: float,
-    until_s: float = np.inf,
+    turn: Turn,
 ) -> None:
-    """Solve blocks, those first that may lose most, until little may be lost; better ``most`` and ``bounds``."""
-    found = dict[int, tuple[IntArray, FloatArray]]()
+    """Solve blocks from the best plans known, those first that may lose most, until little may be lost; better the bounds."""
+    found, cost = dict[int, tuple[IntArray, FloatArray]](), search.blocks.reduced_costs(duals)
     loss = np.where(np.isfinite(most), most, 0.0) - bounds
     loss[~np.isfinite(most)] = np.inf
-    allowed = BOUND_SHARE * min(gap, search.wishes.relative_gap) * float(np.abs(np.where(np.isfinite(most), most, 0.0)).sum())
-    options = SolveOptions(TURN_S, gap, seed=search.wishes.seed, small=True)
+    asked = min(turn.gap, search.wishes.relative_gap)
+    allowed = BOUND_SHARE * asked * float(np.abs(np.where(np.isfinite(most), most, 0.0)).sum())
     order = np.argsort(-loss, kind="stable").tolist()
-    mine = [k for k in order if not np.isfinite(most[k]) or loss[k] > gap * abs(most[k])]
+    mine = [k for k in order if not np.isfinite(most[k]) or loss[k] > turn.gap * abs(most[k])]
+    options = SolveOptions(turn.seconds, turn.gap, seed=search.wishes.seed, small=True)
+    values = search.plans.values((number := _best(search, duals)[1])[number >= 0], search.blocks.model.n_columns)
     parts = (block_model(search.blocks, k, kept, cost) for k in mine)
-    with closing(_answered(search, parts, options)) as answers:
-        for number, k in enumerate(mine):
-            enough = number % BATCH == 0 and (search.clock.used_s > until_s or float(loss.sum()) <= allowed)
+    with closing(_answered(search, parts, options, values)) as answers:
+        for place, k in enumerate(mine):
+            enough = place % BATCH == 0 and (search.clock.used_s > turn.until_s or float(loss.sum()) <= allowed)
             if enough or search.clock.stopped or (pair := next(answers, None)) is None:
                 break
             part, answer = pair
@@ -113,18 +148,27 @@ def _solve_blocks(
     search.plans = search.plans.joined(_plans(search, found))
 
 
-def _answered(search: Search, parts: Iterable[Part], options: SolveOptions) -> Generator[tuple[Part, Solution]]:
-    """Give parts with their answers, in turn; models of parts are built as they are asked."""
+def _answered(
+    search: Search, parts: Iterable[Part], options: SolveOptions, values: FloatArray | None = None
+) -> Generator[tuple[Part, Solution]]:
+    """Give parts with their answers, in turn; models of parts are built as they are asked, and start from ``values``."""
     given, asked = tee(parts)
-    with closing(search.answers((part.model for part in asked), options)) as answers:
+    starts = ((part.model, None if values is None else values[part.columns]) for part in asked)
+    questions = ((model, replace(options, start=start)) for model, start in starts)
+    with closing(search.answers(questions)) as answers:
         for answer in answers:
             yield next(given), answer
 
 
-def _known(search: Search, duals: FloatArray) -> FloatArray:
-    most = np.full(search.blocks.count, np.inf)
-    np.minimum.at(most, search.plans.block, search.plans.priced(duals))
-    return most
+def _best(search: Search, duals: FloatArray) -> tuple[FloatArray, IntArray]:
+    """Give what the best plan known of each block costs at the duals, infinite where there is none, and its number or -1."""
+    most, number = np.full(search.blocks.count, np.inf), np.full(search.blocks.count, -1, dtype=np.int64)
+    priced = search.plans.priced(duals)
+    order = np.lexsort((priced, search.plans.block))
+    block, first = np.unique(search.plans.block[order], return_index=True)
+    number[block] = order[first]
+    most[block] = priced[order[first]]
+    return most, number
 
 
 def _settled(search: Search, kept: BoolArray, most: FloatArray) -> FloatArray:

@@ -17,7 +17,7 @@ from optimizer.solve.heuristic import Heuristic
 from optimizer.solve.master import Followers
 from optimizer.solve.plans import Plans
 from optimizer.solve.reduction import Reduction
-from optimizer.solve.workers import Workers, processes_for
+from optimizer.solve.workers import Question, Workers, processes_for
 from solvers import Backend, Limit, Model, Progress, Solution, SolveOptions, Termination
 from solvers.check import check
 from solvers.solution import PROVED_GAP, relative_gap
@@ -77,6 +77,7 @@ class Search:
     bound: float = -math.inf
     infeasible: bool = False
     heuristic_blocks: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    large_blocks: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def solve(
         self, model: Model, gap: float, *, limit_s: float = math.inf, duals: bool = False, start: FloatArray | None = None
@@ -89,11 +90,10 @@ class Search:
         self.clock.solver_s += found.solve_seconds
         return found
 
-    def answers(self, models: Iterable[Model], options: SolveOptions) -> Generator[Solution]:
-        """Give the backend's answers to models in turn; they are asked ahead, and close it once no more are wanted."""
-        most_s = options.time_limit_s or math.inf
-        questions = ((model, replace(options, time_limit_s=min(self.clock.left_s, most_s))) for model in models)
-        with closing(self.workers.answers(questions)) as answers:
+    def answers(self, questions: Iterable[Question]) -> Generator[Solution]:
+        """Give the backend's answers to questions in turn; they are asked ahead, and close it once no more are wanted."""
+        limited = ((model, replace(o, time_limit_s=min(self.clock.left_s, o.time_limit_s or math.inf))) for model, o in questions)
+        with closing(self.workers.answers(limited)) as answers:
             for answer in answers:
                 self.clock.calls += 1
                 self.clock.solver_s += answer.solve_seconds
