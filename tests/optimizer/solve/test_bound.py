@@ -127,6 +127,22 @@ def test_what_a_known_plan_lets_us_leave_out_is_in_no_better_one(seed: int) -> N
     assert left_out > 0
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_block_planned_among_few_columns_first_has_no_other_bound(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every block is called large, and few columns leave it too little or none; the best of the whole stays in the interval."""
+    question = mixed_supply(seed)
+    best = get_backend("ortools").solve(question.model, SolveOptions(relative_gap=1e-7)).objective
+    assert best is not None
+    for few in (Reduction.cheapest, lambda self, cost, kept: kept & (np.arange(len(kept)) % 5 < 2)):
+        monkeypatch.setattr(pricing, "MANY_LEFT", 0)
+        monkeypatch.setattr(Reduction, "cheapest", few)
+        found = decomposed(question.model, cut(question), get_backend("ortools"), Options(relative_gap=0.02, time_limit_s=20))
+        assert found.dual_bound is not None
+        assert found.objective is not None
+        assert found.dual_bound <= best * (1 + 1e-7) <= found.objective * (1 + 2e-7)
+        assert found.objective - found.dual_bound <= 0.02 * found.objective
+
+
 def test_a_broken_ingredient_would_show(monkeypatch: pytest.MonkeyPatch) -> None:
     """Costs for bounds of blocks, a forgotten side or a sign not clipped would put the bound above the optimum of 5 USD/h."""
     blocks, price = cut(shared_supply()), np.array([-2.0])
