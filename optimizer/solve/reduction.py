@@ -65,10 +65,11 @@ class Reduction:
         self._within = ~_any(e.column, ~e.inside, model.n_columns)
         self._held = _any(e.column, ~e.inside & ~e.hurts, model.n_columns)[mine] | self.cells.odd[self.cell]
         self.leaned_on = _any(e.column, e.inside & ~e.hurts & ~e.of_routes, model.n_columns)[mine]
-        capped = e.inside & e.hurts & ~e.of_routes  # a share of the cell's replicas at most, such as spot
+        leant = e.inside & e.helps & ~e.of_routes & (e.value < 0)
+        capped = e.inside & e.hurts & ~e.of_routes  # a share of the cell's replicas at most, such as spot; no mere limit
+        capped &= _any(e.row, leant, model.n_rows)[e.row]
         self.capped = _any(e.column, capped, model.n_columns)[mine]
         self.share = np.ones(len(self.cells.part))
-        leant = e.inside & e.helps & ~e.of_routes & (e.value < 0)
         self.share[blocks.cell[e.column[leant]]] = -e.value[leant]
         self.group, self._better, self._worse = self._dominance()
 
