@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from optimizer.pipeline import Options, Progress, allocate
     from optimizer.plan import Plan, load_plan
     from optimizer.read import load_catalogs, load_instance
+    from optimizer.solve import Learned, load_learned
     from optimizer.verify import verify_plan
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "InfeasibleError",
     "Instance",
     "InvalidInputError",
+    "Learned",
     "Options",
     "Plan",
     "Problem",
@@ -28,6 +30,7 @@ __all__ = [
     "allocate",
     "load_catalogs",
     "load_instance",
+    "load_learned",
     "load_plan",
     "verify_plan",
 ]
@@ -37,6 +40,7 @@ _HOME = {
     "InfeasibleError": "errors",
     "Instance": "instance",
     "InvalidInputError": "errors",
+    "Learned": "solve",
     "Options": "pipeline",
     "Plan": "plan",
     "Problem": "errors",
@@ -44,6 +48,7 @@ _HOME = {
     "allocate": "pipeline",
     "load_catalogs": "read",
     "load_instance": "read",
+    "load_learned": "solve",
     "load_plan": "plan",
     "verify_plan": "verify",
 }

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from optimizer.instance import Instance
     from optimizer.plan import Plan
     from optimizer.simulate import Simulation
+    from optimizer.solve import Learned
     from solvers import Progress as SolverProgress
 
 __all__ = ["DEFAULT", "METHODS", "Cancel", "Options", "Progress", "allocate", "allocate_simulated", "verified"]
@@ -88,6 +89,8 @@ def allocate(
     on_progress: Callable[[Progress], Any] | None = None,
     cancel: Cancel | None = None,
     load_shares: Mapping[str, float] | None = None,
+    learned: Learned | None = None,
+    on_learned: Callable[[Learned], Any] | None = None,
 ) -> Plan:
     """Find the least-cost plan for an instance, prove how good it is, and verify it.
 
@@ -99,6 +102,8 @@ def allocate(
     on_progress : called now and then with a ``Progress``, from any thread
     cancel : polled; when set, the best plan so far is returned
     load_shares : the part of its load that a replica may carry, by ``workload: configuration``; all of it for the others
+    learned : what an earlier solve of a like question told ``on_learned``: a start, which no plan and no bound rests on
+    on_learned : called once, after a solve in blocks; a solve of the whole model learns nothing
 
     Raises
     ------
@@ -119,7 +124,7 @@ def allocate(
             raise CheckFailedError("--strict-prices: offers or routes without a usable price", missing)
         progress = None if on_progress is None else _told(on_progress)
         try:
-            solution, method = solve_compiled(compiled, options, plan_in_force, progress, cancel, cluster)
+            solution, method = solve_compiled(compiled, options, plan_in_force, progress, cancel, cluster, learned, on_learned)
         except SolverError as error:
             raise BackendFailedError(f"backend {options.backend}: {error}") from error
     plan = decode(compiled, solution, method=method, requested_gap=options.relative_gap, seed=options.seed)
@@ -134,6 +139,8 @@ def allocate_simulated(
     on_progress: Callable[[Progress], Any] | None = None,
     cancel: Cancel | None = None,
     requests: int = 1_000_000,
+    learned: Learned | None = None,
+    on_learned: Callable[[Learned], Any] | None = None,
 ) -> Plan:
     """Find a plan of which every simulated pool meets its targets: pools that miss are loaded less, and the plan is made anew.
 
@@ -147,7 +154,14 @@ def allocate_simulated(
     shares: dict[str, float] = {}
     for _ in range(SIMULATION_ROUNDS):
         plan = allocate(
-            instance, options, plan_in_force=plan_in_force, on_progress=on_progress, cancel=cancel, load_shares=shares
+            instance,
+            options,
+            plan_in_force=plan_in_force,
+            on_progress=on_progress,
+            cancel=cancel,
+            load_shares=shares,
+            learned=learned,
+            on_learned=on_learned,
         )
         found = simulate_plan(instance, plan, requests=requests, seed=options.seed, losses=True)
         if found.holds:

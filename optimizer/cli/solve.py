@@ -17,10 +17,11 @@ import click
 from optimizer.cli.main import emit
 from optimizer.cli.options import INSTANCE, MAX_BYTES, SET, output_option
 from optimizer.errors import InterruptedByUserError, UsageError
+from optimizer.output import refuse_unwritable, write_atomically
 
 if TYPE_CHECKING:
     from optimizer.instance import Instance
-    from optimizer.pipeline import Progress
+    from optimizer.pipeline import Options, Progress
     from optimizer.plan import Plan
 
 __all__ = ["solve_command", "stopped_by_signals"]
@@ -45,6 +46,14 @@ BY_SUFFIX = {".json": "json", ".csv": "csv", ".md": "markdown"}
     metavar="PLAN",
     help="Start from this plan.",
 )
+@click.option("--warm", type=click.Path(path_type=Path), metavar="FILE", help="Start from what a like solve kept there.")
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    callback=lambda ctx, param, path: refuse_unwritable(path),
+    help="Keep what a solve in blocks learns there, for --warm.",
+)
 @SET
 @click.option("--rejected", metavar="WORKLOAD", help="Also show what was rejected for this workload, and why.")
 @click.option("--strict-prices", is_flag=True, help="Refuse (exit 7) where an offer, a route or a region has no usable price.")
@@ -64,6 +73,8 @@ def solve_command(
     cluster: str | None,
     threads: int,
     plan_in_force: Path | None,
+    warm: Path | None,
+    keep: Path | None,
     changes: tuple[str, ...],
     rejected: str | None,
     strict_prices: bool,
@@ -82,21 +93,38 @@ def solve_command(
     question = load_instance(instance, set_values=changes, max_bytes=max_bytes)
     if rejected is not None:
         _show_rejected(question, rejected, form)
-    plan = _solved(question, options, plan_in_force, quiet, simulate)
+    plan = _solved(question, options, plan_in_force, warm, keep, quiet, simulate)
     _show(plan, form, output, quiet, _next_command(instance, output, changes))
 
 
-def _solved(question: Instance, options: object, plan_in_force: Path | None, quiet: bool, simulate: bool) -> Plan:
-    from optimizer.pipeline import Options, allocate, allocate_simulated
+def _solved(
+    question: Instance,
+    options: Options,
+    plan_in_force: Path | None,
+    warm: Path | None,
+    keep: Path | None,
+    quiet: bool,
+    simulate: bool,
+) -> Plan:
+    from optimizer.pipeline import allocate, allocate_simulated
     from optimizer.plan import load_plan
+    from optimizer.solve import Learned, load_learned
 
-    assert isinstance(options, Options)
     in_force = None if plan_in_force is None else load_plan(plan_in_force)
+    learned, kept = None if warm is None else load_learned(warm), list[Learned]()
     progress = _line if sys.stderr.isatty() and not quiet else None
     with stopped_by_signals() as (cancel, exit_code):
         try:
             find = allocate_simulated if simulate else allocate
-            return find(question, options, plan_in_force=in_force, on_progress=progress, cancel=cancel)
+            plan = find(
+                question,
+                options,
+                plan_in_force=in_force,
+                on_progress=progress,
+                cancel=cancel,
+                learned=learned,
+                on_learned=None if keep is None else kept.append,
+            )
         except (InterruptedByUserError, KeyboardInterrupt) as stopped:
             told = stopped if isinstance(stopped, InterruptedByUserError) else InterruptedByUserError("interrupted at once")
             told.code = exit_code()  # type: ignore[attr-defined]
@@ -104,6 +132,11 @@ def _solved(question: Instance, options: object, plan_in_force: Path | None, qui
         finally:
             if progress is not None:
                 click.echo("\r\x1b[K", nl=False, err=True)
+    if keep is not None and kept:
+        write_atomically(keep, kept[-1].to_json())
+    elif keep is not None:
+        click.echo(f"nothing to keep in {keep}: the whole model was solved at once", err=True)
+    return plan
 
 
 def _next_command(instance: Path, output: Path | None, changes: tuple[str, ...]) -> str:

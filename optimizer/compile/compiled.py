@@ -7,7 +7,7 @@ part is in canonical order, so that the same question always compiles to the sam
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +35,7 @@ class Compiled:
 
     ``dominated_by`` has shape (n_candidates,): the candidate that replaces each, or -1; ``dominated_runs`` (n_runs,) says which
     ways to run a training job another one replaces. ``model`` minimises choice-dependent
-    USD per hour.
+    USD per hour; ``row_label`` names one of its rows.
     """
 
     instance: Instance
@@ -44,6 +44,7 @@ class Compiled:
     dominated_runs: npt.NDArray[np.bool_]
     columns: Columns
     model: Model
+    row_label: Callable[[int], str]
 
     @property
     def needed_alone(self) -> npt.NDArray[np.bool_]:
@@ -111,4 +112,4 @@ def compile_table(table: CandidateTable, plan_in_force: Plan | None = None, *, d
     except ModelError as error:
         problems = [Problem(None, "", problem, "") for problem in error.problems]
         raise InvalidInputError("the instance holds numbers too large or too far apart for any solver", problems) from error
-    return Compiled(table.instance, table, dominated_by, dominated_runs, columns, model)
+    return Compiled(table.instance, table, dominated_by, dominated_runs, columns, model, rows.label)

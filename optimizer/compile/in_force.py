@@ -18,7 +18,7 @@ from optimizer.compile.starts import StartPrices, Steps
 from optimizer.instance import HOURS_PER_MONTH, ChangePolicy
 from optimizer.plan import Deployment, Plan
 
-__all__ = ["Changes", "Held", "InForce", "move_steps", "replica_key", "replica_keys"]
+__all__ = ["Changes", "Held", "InForce", "candidate_key", "move_steps", "replica_key", "replica_keys"]
 
 IntArray = npt.NDArray[np.int64]
 COMMITTED = ("reserved", "owned")
@@ -136,12 +136,14 @@ class Changes:
 
 def replica_keys(table: CandidateTable) -> dict[tuple[object, ...], int]:
     """Give each candidate by what makes its replicas what they are."""
-    found: dict[tuple[object, ...], int] = {}
-    for k in range(len(table)):
-        c = table.configuration(k)
-        variant = (c.model, c.precision, c.compression, c.accelerator, c.accelerators, c.pattern, c.engine, c.engine_version)
-        found[(table.owners[table.workload[k]].name, *variant, *_layout(c.layout))] = k
-    return found
+    return {candidate_key(table, k): k for k in range(len(table))}
+
+
+def candidate_key(table: CandidateTable, k: int) -> tuple[object, ...]:
+    """Give what makes replicas of a candidate what they are."""
+    c = table.configuration(k)
+    variant = (c.model, c.precision, c.compression, c.accelerator, c.accelerators, c.pattern, c.engine, c.engine_version)
+    return (table.owners[table.workload[k]].name, *variant, *_layout(c.layout))
 
 
 def replica_key(d: Deployment) -> tuple[object, ...]:

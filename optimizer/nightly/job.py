@@ -32,6 +32,7 @@ from optimizer.pipeline import Cancel, Options, allocate, allocate_simulated, ve
 from optimizer.plan import Plan
 from optimizer.read import load_instance
 from optimizer.report.changes import Difference, difference, reasons_of
+from optimizer.solve import Learned
 
 __all__ = ["Night", "run_night"]
 
@@ -251,14 +252,18 @@ def _solve(night: Night, question: Instance, number: int, previous: Plan | None)
         threads=policy.threads,
         seed=policy.seed,
     )
-    requests = policy.simulate_requests
+    requests, kept = policy.simulate_requests, list[Learned]()
     find = allocate if requests is None else partial(allocate_simulated, requests=requests)
     try:
-        plan = find(question, options, plan_in_force=previous, cancel=night.cancel)
+        plan = find(
+            question, options, plan_in_force=previous, cancel=night.cancel, learned=_learned(night), on_learned=kept.append
+        )
     except InfeasibleError as error:
         raise CheckFailedError(f"infeasible; the last plan stays: {error.message}", error.problems) from None
     if night.cancel is not None and night.cancel.is_set():
         raise KeyboardInterrupt
+    if kept:
+        night.store.save_learned(number, kept[-1].to_json())
     body = plan.to_json()
     plan_hash = night.store.save_plan(body, question.hash)
     detail = {"usd_per_hour": plan.usd_per_hour, "relative_gap": plan.relative_gap, "status": plan.status}
@@ -266,6 +271,17 @@ def _solve(night: Night, question: Instance, number: int, previous: Plan | None)
     gap = "no bound" if plan.relative_gap is None else f"gap {plan.relative_gap:.2%}"
     night.tell(f"solved: {plan.usd_per_hour:,.2f} USD/h, {plan.status}, {gap}")
     return body
+
+
+def _learned(night: Night) -> Learned | None:
+    """Give what the last published solve learned; where that is damaged, the night starts from nothing and says so."""
+    body = night.store.learned()
+    try:
+        return None if body is None else Learned.from_json(body)
+    except ValueError as error:
+        night.flags.append(f"the store's columns and prices of the last solve are left out: {error}")
+        night.tell(f"flag: {night.flags[-1]}")
+        return None
 
 
 def _guard(night: Night, number: int, plan: Plan, change: Difference | None) -> None:

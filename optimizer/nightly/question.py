@@ -46,7 +46,7 @@ def _key(offer: Offer, option: str) -> tuple[str, ...]:
 
 
 def _repriced(offer: Offer, fed: Fed, told: list[str]) -> Offer:
-    """Give the offer at the fed prices; what a provider's feed leaves out is gone. Owned hosts have no feed."""
+    """Give the offer at the fed prices; what a provider's feed leaves out is gone. What is owned keeps its cost."""
     if offer.provider not in fed.priced:
         return offer
     prices: list[Price] = []
@@ -54,6 +54,8 @@ def _repriced(offer: Offer, fed: Fed, told: list[str]) -> Offer:
         news = fed.prices.get(_key(offer, price.option.value))
         if price.option is Option.OWNED:
             prices.append(price)
+            if news is not None:
+                told.append(f"{offer.label} is owned: the price in its feed is left out")
         elif news is None:
             told.append(f"{offer.label} {price.option} is gone from its feed")
         else:

@@ -1,4 +1,4 @@
-"""What the job remembers: runs, journal, plans, good feeds, demand and forecast scores; SQLite or PostgreSQL, one code."""
+"""What the job remembers: runs, journal, plans, columns and prices, feeds, demand, forecast scores; SQLite or PostgreSQL, one code."""
 
 from __future__ import annotations
 
@@ -65,6 +65,7 @@ SCORES = sa.Table(
     *(sa.Column(c, sa.Float) for c in ("coverage", "pinball")),
     sa.Column("note", sa.Text),
 )
+LEARNED = sa.Table("learned", _SQL, sa.Column("run_id", sa.Integer, primary_key=True), sa.Column("body", sa.Text))
 
 
 def now_text(now: datetime | None = None) -> str:
@@ -267,6 +268,22 @@ class Store:
         with self._begun() as c:
             return [dict(r) for r in c.execute(sa.select(SCORES).where(SCORES.c.run_id == run_id)).mappings()]
 
+    def save_learned(self, run_id: int, body: str) -> None:
+        """Keep what a run's solve learned, and drop what is older than that of the last run published."""
+        self._insert_new(LEARNED, [{"run_id": run_id, "body": body}], replace="body")
+        published = sa.select(RUNS.c.id).where(RUNS.c.stage == "published")
+        with self._begun() as c:
+            last = c.scalar(sa.select(sa.func.max(LEARNED.c.run_id)).where(LEARNED.c.run_id.in_(published)))
+            c.execute(LEARNED.delete().where(LEARNED.c.run_id < (last or -1)))
+
+    def learned(self) -> str | None:
+        """Give what the solve of the last run learned that was published after a solve."""
+        published = sa.select(RUNS.c.id).where(RUNS.c.stage == "published")
+        wanted = sa.select(LEARNED.c.body).where(LEARNED.c.run_id.in_(published)).order_by(LEARNED.c.run_id.desc()).limit(1)
+        with self._begun() as c:
+            found: str | None = c.scalar(wanted)
+            return found
+
     def forget(self, keep_days: int) -> int:
         """Drop what is older than ``keep_days``, but never the plan in force nor the last good feeds; give the runs dropped."""
         edge = now_text(datetime.now(UTC) - timedelta(days=keep_days))
@@ -274,7 +291,7 @@ class Store:
             in_force = c.scalar(sa.select(sa.func.max(RUNS.c.id)).where(RUNS.c.stage == "published"))
             old = (RUNS.c.started_at < edge) & (RUNS.c.id != (in_force or -1))
             gone = c.scalars(sa.select(RUNS.c.id).where(old)).all()
-            for table in (JOURNAL, SCORES):
+            for table in (JOURNAL, SCORES, LEARNED):
                 c.execute(table.delete().where(table.c.run_id.in_(gone)))
             c.execute(RUNS.delete().where(RUNS.c.id.in_(gone)))
             kept = sa.select(RUNS.c.plan_hash).where(RUNS.c.plan_hash.is_not(None))

@@ -6,23 +6,21 @@ bound; the master over the plans found, one whole plan a block, gives a plan of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
-from optimizer.solve.blocks import Blocks, FloatArray
-from optimizer.solve.cluster import Cluster
-from optimizer.solve.direct import Cancel, Wishes
+from optimizer.solve.blocks import FloatArray
 from optimizer.solve.improve import improve, plan_mixed, start_whole
 from optimizer.solve.master import slack_prices
-from optimizer.solve.search import Search, new_search
+from optimizer.solve.search import Search
 from optimizer.solve.settle import KINDS, settle
-from solvers import Backend, Model, Progress, Solution, Termination
+from solvers import Solution, Termination
 
 __all__ = ["decomposed"]
 
 START_SHARE = 0.2
 """Share of the time that the whole model is given where pricing without a solver found no plan of the whole."""
+KNOWN_SHARE = 0.8
+"""Share of the blocks with a known plan from which rough pricing has nothing more to find."""
 LARGEST_WHOLE = 300_000
 """Non-zeros up to which the whole model is handed to the backend for what is left."""
 SHARES = {"rough": 0.25, "deep": 0.3, "exact": 0.6}
@@ -31,28 +29,18 @@ IMPROVED_SHARE, FINE_SHARE = 0.75, 0.9
 """Shares of the time at which neighbourhoods give way to exact pricing once more, and at which that ends."""
 
 
-def decomposed(
-    model: Model,
-    blocks: Blocks,
-    backend: Backend,
-    wishes: Wishes,
-    start: FloatArray | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
-    cancel: Cancel | None = None,
-    cluster: Cluster | None = None,
-) -> Solution:
-    """Solve a model cut into blocks; the answer is in the columns of ``model``, and so is the point to ``start`` from.
+def decomposed(search: Search, start: FloatArray | None = None) -> Solution:
+    """Solve what a search was prepared for; the answer is in the columns of its model, and so is the point to ``start`` from.
 
     Raises
     ------
     SolverError : the backend is missing, died, hung or answered what cannot be
     """
-    search = new_search(model, blocks, backend, wishes, on_progress, cancel, cluster)
     if start is not None:
         _start_from(search, start)
-    slack = slack_prices(blocks)
-    for kind in KINDS:
-        if kind == "exact" and search.values is None and model.n_nonzeros <= LARGEST_WHOLE:
+    slack = slack_prices(search.blocks)
+    for kind in KINDS if len(np.unique(search.plans.block)) < KNOWN_SHARE * search.blocks.count else KINDS[1:]:
+        if kind == "exact" and search.values is None and search.model.n_nonzeros <= LARGEST_WHOLE:
             _solve_whole(search, START_SHARE * search.clock.limit_s)
         settled = settle(search, slack, kind, SHARES[kind] * search.clock.limit_s)
         slack = settled.slack

@@ -109,7 +109,7 @@ def _replanned(search: Search, chosen: IntArray, values: FloatArray, slack: Floa
 
 def plan_mixed(search: Search, weights: FloatArray | None) -> None:
     """Plan anew, together, the blocks for which the master mixes plans; the others stand still at the plan it chose whole."""
-    if weights is None or search.clock.stopped:
+    if weights is None or search.done:
         return
     block = search.plans.block[: len(weights)]
     order = np.lexsort((-weights, block))

@@ -10,6 +10,8 @@ from optimizer.solve.blocks import Blocks, blocks_of, seeds_of
 from optimizer.solve.cluster import Cluster
 from optimizer.solve.decompose import decomposed
 from optimizer.solve.direct import Cancel, Wishes, solve_directly, start_from
+from optimizer.solve.learned import Learned, Names, learned_of, recall
+from optimizer.solve.search import new_search
 from solvers import Progress, Solution, get_backend
 
 __all__ = ["solve_compiled"]
@@ -26,8 +28,12 @@ def solve_compiled(
     on_progress: Callable[[Progress], None] | None = None,
     cancel: Cancel | None = None,
     cluster: Cluster | None = None,
+    learned: Learned | None = None,
+    on_learned: Callable[[Learned], object] | None = None,
 ) -> tuple[Solution, str]:
     """Solve a compiled question; give the solution and the method in words. Only blocks are solved on a cluster.
+
+    ``learned`` is what an earlier solve told ``on_learned``; only a question cut into blocks uses and tells it.
 
     Raises
     ------
@@ -42,9 +48,17 @@ def solve_compiled(
     if wishes.method == "auto" and blocks.count < FEWEST_BLOCKS:
         why = f"direct: {blocks.count} block{'s' * (blocks.count != 1)}{unneeded}"
         return solve_directly(compiled, wishes, plan_in_force, on_progress, cancel), why
-    start = None if plan_in_force is None else start_from(compiled, plan_in_force)
-    solution = decomposed(compiled.model, blocks, get_backend(wishes.backend), wishes, start, on_progress, cancel, cluster)
-    return solution, _words(blocks, solution) + ("" if cluster is None else f", {cluster.words()}")
+    search = new_search(compiled.model, blocks, get_backend(wishes.backend), wishes, on_progress, cancel, cluster)
+    words = [""]
+    names = None if learned is None and on_learned is None else Names.of(compiled, blocks)
+    if learned is not None and names is not None:
+        words.append(recall(search, learned, names))
+    solution = decomposed(search, None if plan_in_force is None else start_from(compiled, plan_in_force))
+    if on_learned is not None and names is not None:
+        on_learned(learned_of(search, names))
+    if cluster is not None:
+        words.append(cluster.words())
+    return solution, _words(blocks, solution) + ", ".join(words)
 
 
 def _words(blocks: Blocks, solution: Solution) -> str:

@@ -43,6 +43,11 @@ def test_the_same_rows_come_back_from_both_stores(database):
         store.save_demand([(*rows[0][:3], 99.0)])
         store.save_feed("f", NOW.isoformat(), "[]")
         assert store.save_plan("{}", "h") == store.save_plan("{}", "h")
+        runs = [int(store.begin_run(day, "c", "")["id"]) for day in ("2026-11-21", "2026-11-22")]
+        store.reach(runs[0], "published", {})
+        for run, body in zip([runs[0], *runs], ("old", "first", "second"), strict=True):
+            store.save_learned(run, body)
+        assert store.learned() == "first"  # the second run is not published
     one, two = ((s.demand("2026"), s.last_feed("f")["body"]) for s in stores)
     for store in stores:
         store.close()

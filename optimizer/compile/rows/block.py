@@ -39,6 +39,14 @@ class Rows:
         """Name every row for people."""
         return [f"{block.group}[{block.name(r)}]" for block in self.blocks for r in range(len(block.lower))]
 
+    def label(self, row: int) -> str:
+        """Name one row for people."""
+        for block in self.blocks:
+            if row < len(block.lower):
+                return f"{block.group}[{block.name(row)}]"
+            row -= len(block.lower)
+        raise IndexError(row)
+
     def groups(self) -> list[str]:
         """Give the family of every row."""
         return [block.group for block in self.blocks for _ in range(len(block.lower))]

@@ -330,3 +330,20 @@ def test_a_cluster_is_asked_for_by_address(allocate, question, monkeypatch):
     nobody = allocate("solve", question, "--cluster", "tcp://127.0.0.1:1")
     assert nobody.code == 9
     assert "no Dask scheduler answers at tcp://127.0.0.1:1" in nobody.err
+
+
+def test_what_a_solve_learned_is_kept_and_started_from(allocate, question, tmp_path):
+    kept = tmp_path / "learned.json"
+    ran = allocate("solve", question, "--keep", str(kept))
+    assert (ran.code, kept.exists()) == (0, False)
+    assert "nothing to keep" in ran.err
+    again = [
+        allocate("solve", question, "--method", "decompose", *words) for words in (("--keep", str(kept)), ("--warm", str(kept)))
+    ]
+    assert [ran.code for ran in again] == [0, 0]
+    assert " plans and " not in again[0].out
+    assert "from 1 of 1 plans and 0 of 0 prices" in again[1].out.replace("\n", " ")
+    kept.write_text(kept.read_text().replace("1", "2"))
+    refused = allocate("solve", question, "--warm", str(kept))
+    assert refused.code == 6
+    assert "leave out --warm" in refused.err

@@ -140,8 +140,9 @@ def test_a_time_limit_with_a_plan_in_hand_is_judged_by_the_gap_guard(job, monkey
     the_next_run_succeeds(job)
 
 
-@pytest.mark.parametrize("call", ["begin_run", "reach", "save_plan", "end_run", "forget"])
+@pytest.mark.parametrize("call", ["begin_run", "reach", "learned", "save_learned", "save_plan", "end_run", "forget"])
 def test_a_store_that_goes_away_at_any_call_keeps_the_last_plan(job, monkeypatch, call):
+    job.configure(solve={"backend": "ortools", "gap": 1e-6, "method": "decompose"})
     job.run()
     before = job.plan
     next_night(job)

@@ -185,6 +185,31 @@ def test_old_runs_are_forgotten_but_never_the_plan_in_force(job):
     assert [r["day"] for r in store.runs()] == ["2026-11-23"]
 
 
+def test_a_night_starts_from_what_the_last_published_one_learned(job):
+    """Damage to what is stored is a flag and a night from nothing; an old row goes once a newer one is in force."""
+    job.configure(solve={"backend": "ortools", "gap": 1e-6, "method": "decompose"})
+    job.run()
+    store = Store(load_config(job.folder / "nightly.yaml").store_url)
+    assert store.learned() is not None
+    for hours, damage in ((24, None), (48, "substr(body, 1, 40)"), (72, "replace(body, '1', '2')"), (96, None)):
+        now = NOW + timedelta(hours=hours)
+        if damage is not None:
+            with store.engine.begin() as connection:
+                connection.exec_driver_sql(f"UPDATE learned SET body = {damage}")
+        job.prices(small=1.0 + hours / 1000, as_of=now)
+        job.feed("quotas", [{"limit": "small quota", "amount": 50}], now)
+        job.feed("demand", demand_rows(now, level=8.0 + hours / 240), now)
+        outcome = job.run(now)
+        assert (" plans and " in outcome.plan.method) == (damage is None)
+        assert any("are left out" in flag for flag in outcome.flags) == (damage is not None)
+    with store.engine.begin() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM learned").scalar() == 2
+        connection.exec_driver_sql("UPDATE runs SET started_at = '2020-01-01T00:00:00+00:00'")
+    store.forget(30)
+    with store.engine.begin() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM learned").scalar() == 1
+
+
 def test_an_unknown_guard_is_a_usage_error(job):
     with pytest.raises(UsageError, match="no guard gaps"):
         job.run(overrides={"gaps": "why"})

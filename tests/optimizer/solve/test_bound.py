@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from itertools import product
 
@@ -21,7 +21,7 @@ from optimizer.solve.parts import block_model
 from optimizer.solve.reduction import Reduction
 from solvers import Limit, Progress, Solution, SolveOptions, get_backend
 from tests.optimizer.full import full_instance
-from tests.optimizer.tiny import accelerator, instance, offer, profile, workload
+from tests.optimizer.tiny import accelerator, instance, offer, profile, two_types, workload
 
 ASKED = Options(method="decompose", relative_gap=1e-4, time_limit_s=60.0)
 
@@ -136,7 +136,8 @@ def test_a_block_planned_among_few_columns_first_has_no_other_bound(seed: int, m
     for few in (Reduction.cheapest, lambda self, cost, kept: kept & (np.arange(len(kept)) % 5 < 2)):
         monkeypatch.setattr(pricing, "MANY_LEFT", 0)
         monkeypatch.setattr(Reduction, "cheapest", few)
-        found = decomposed(question.model, cut(question), get_backend("ortools"), Options(relative_gap=0.02, time_limit_s=20))
+        asked = Options(relative_gap=0.02, time_limit_s=20)
+        found = decomposed(search.new_search(question.model, cut(question), get_backend("ortools"), asked))
         assert found.dual_bound is not None
         assert found.objective is not None
         assert found.dual_bound <= best * (1 + 1e-7) <= found.objective * (1 + 2e-7)
@@ -154,6 +155,18 @@ def test_a_broken_ingredient_would_show(monkeypatch: pytest.MonkeyPatch) -> None
     assert combined_bound(unlimited, price, bounds) > 5.0
     monkeypatch.setattr(master, "clipped", lambda _, duals: duals)
     assert not np.isfinite(combined_bound(blocks, np.array([5.0]), bounds))
+
+
+@pytest.mark.parametrize(("rate", "most", "usd"), [(9.0, 50, 2.0), (14.0, 3, 3.0), (20.0, 3, 5.0), (20.0, 1, 6.0)])
+def test_a_limit_of_one_pool_alone_is_no_cap_on_a_share(rate: float, most: int, usd: float) -> None:
+    """Small: 5/s for 1 USD/h, at most so many. Large: 12/s for 3 USD/h. Small stays where the best plan has it."""
+    limit = {"name": "small", "match": {"accelerator": "small"}, "max_accelerators": most}
+    blocks = cut(compile_instance(instance(**two_types(rate, limits=[limit]))))
+    cost = blocks.model.objective
+    assert len(blocks.coupling) == 0
+    assert Reduction(blocks).least(cost, np.ones(len(cost), dtype=bool))[0] <= usd
+    kept = Reduction(blocks).keep(cost, np.array([usd]))
+    assert get_backend("ortools").solve(block_model(blocks, 0, kept, cost).model, SolveOptions()).objective == usd
 
 
 def solved(seed: int, **changes: object) -> Plan:
@@ -189,12 +202,16 @@ def test_an_interrupt_keeps_the_best_plan_and_its_bound() -> None:
             cancel.set()
 
     asked = replace(ASKED, relative_gap=0.0)
-    found = decomposed(compiled.model, cut(compiled), get_backend("ortools"), asked, on_progress=stop, cancel=cancel)
+
+    def prepared(on_progress: Callable[[Progress], None] | None = None) -> search.Search:
+        return search.new_search(compiled.model, cut(compiled), get_backend("ortools"), asked, on_progress, cancel)
+
+    found = decomposed(prepared(stop))
     assert found.limit is Limit.INTERRUPT
     assert found.values is not None
     assert found.objective == seen[-1].incumbent
     cancel.set()
-    found = decomposed(compiled.model, cut(compiled), get_backend("ortools"), asked, cancel=cancel)
+    found = decomposed(prepared())
     assert (found.values, found.limit) == (None, Limit.INTERRUPT)
 
 

@@ -1,4 +1,4 @@
-"""Runs, their journal, plans, feeds, demand, forecast scores and saved columns."""
+"""Runs, their journal, plans, feeds, demand and forecast scores."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,0 +1,175 @@
+"""What a decomposed solve learned, for the next one: good plans of blocks and prices of rows, in names that outlive a change.
+
+Nothing is believed: a plan counts only once it holds against the rows of its block as they are now, its cost is worked out anew,
+and prices may come from anywhere (METHOD.md). What names nothing here any more is left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from optimizer.compile import Compiled, column_names, mixed, names_of
+from optimizer.documents import refused, strict_json, text_of
+from optimizer.solve.blocks import Blocks, FloatArray, IntArray, seeds_of
+from optimizer.solve.plans import Ragged, plans_of_point
+from optimizer.solve.search import Search
+
+__all__ = ["Learned", "Names", "learned_of", "load_learned", "recall"]
+
+KIND, VERSION = "allocate learned", 1
+NEAR = 0.02
+"""Of a block's cost: plans dearer than its best by more at the last prices are not kept."""
+MOST_PLANS = 8
+"""Kept of a block."""
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """Plans as lists of column name and value, and prices, USD per hour a unit, of rows by name, shape (n_rows,)."""
+
+    plans: Ragged
+    row: IntArray
+    price: FloatArray
+
+    def to_json(self) -> str:
+        """Give a document that ``from_json`` reads back, the same for the same content."""
+        body = {
+            "plan_length": np.diff(self.plans.start).tolist(),
+            "column": self.plans.index.tolist(),
+            "value": self.plans.value.tolist(),
+            "row": self.row.tolist(),
+            "price_usd_per_hour": self.price.tolist(),
+        }
+        return json.dumps({"kind": KIND, "schema_version": VERSION, "sha256": _hash(body), **body}, separators=(",", ":")) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Learned:
+        """Read what ``to_json`` wrote; raises ValueError for anything else."""
+        document = strict_json(text)
+        if not isinstance(document, dict) or document.pop("kind", None) != KIND:
+            raise ValueError("not what allocate --keep writes")
+        if (version := document.pop("schema_version", None)) != VERSION:
+            raise ValueError(f"schema_version {version!r}, this allocate reads {VERSION}")
+        if document.pop("sha256", None) != _hash(document):
+            raise ValueError("damaged: its content does not match its sha256")
+        length, column, value, row, price = (_numbers(document, name) for name in _FIELDS)
+        if len(column) != len(value) or len(column) != length.sum() or len(row) != len(price) or (length < 0).any():
+            raise ValueError("lists whose lengths do not match")
+        start = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
+        plans = Ragged(start, column.astype(np.int64), value.astype(np.float64))
+        return cls(plans, row.astype(np.int64), price.astype(np.float64))
+
+
+_FIELDS = ("plan_length", "column", "value", "row", "price_usd_per_hour")
+
+
+def _numbers(document: dict[str, Any], name: str) -> FloatArray:
+    found = np.array(document.get(name))
+    if found.ndim != 1 or found.dtype.kind not in "if":
+        raise ValueError(f"{name} is no list of numbers")
+    return found
+
+
+def _hash(body: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps([body.get(name) for name in _FIELDS]).encode()).hexdigest()
+
+
+def load_learned(path: str | Path) -> Learned:
+    """Read a file of what a solve learned.
+
+    Raises
+    ------
+    InvalidInputError : the file is missing, damaged, of another version, or something else
+    """
+    path = Path(path)
+    text = text_of(path)
+    try:
+        return Learned.from_json(text)
+    except ValueError as error:
+        raise refused(path, str(error), "a file written by --keep", "leave out --warm to start from nothing") from None
+
+
+@dataclass(frozen=True, eq=False)
+class Names:
+    """Names of the columns of ``Blocks.model`` and of its coupling rows; shapes (n_columns,) and (n_coupling_rows,)."""
+
+    column: IntArray
+    row: IntArray
+
+    @classmethod
+    def of(cls, compiled: Compiled, blocks: Blocks) -> Names:
+        """Name them; a block's copy of a shared column is told by the block's first workload or job."""
+        owners = [o.name for o in compiled.candidates.owners] + [f"job {j.name}" for j in compiled.columns.training.jobs]
+        workload, n = seeds_of(compiled).workload, blocks.n_original
+        mine = np.flatnonzero((workload >= 0) & (blocks.owner[:n] >= 0))
+        first = np.full(blocks.count, len(owners), dtype=np.int64)
+        np.minimum.at(first, blocks.owner[mine], workload[mine])
+        column = column_names(compiled.columns)
+        copies = mixed("copy", column[blocks.copy_of], names_of([*owners, ""])[first[blocks.owner[n:]]])
+        m, rows = compiled.model.n_rows, blocks.coupling
+        own = names_of(compiled.row_label(r) for r in rows[rows < m].tolist())
+        return cls(np.concatenate([column, copies]), np.concatenate([own, mixed("row of", copies[rows[rows >= m] - m])]))
+
+
+def learned_of(search: Search, names: Names) -> Learned:
+    """Give the best plans of each block at the last prices, those of the best plan of the whole among them, and the prices."""
+    blocks, plans = search.blocks, search.plans
+    own = np.zeros(0, dtype=np.int64)
+    if search.values is not None:
+        found = plans_of_point(blocks, search.values, np.ones(blocks.count, dtype=bool))
+        plans = found.joined(plans)
+        own = np.arange(len(found))
+    excess = plans.priced(search.duals)
+    least = np.full(blocks.count, np.inf)
+    np.minimum.at(least, plans.block, excess)
+    excess -= least[plans.block]
+    near = excess <= NEAR * np.abs(least[plans.block])
+    excess[own], near[own] = -1.0, True
+    order = np.lexsort((excess, plans.block))
+    rank = np.arange(len(order)) - np.searchsorted(plans.block[order], plans.block[order])
+    kept = plans.content.chosen(order[near[order] & (rank < MOST_PLANS)])
+    priced = np.flatnonzero(search.duals)
+    return Learned(Ragged(kept.start, names.column[kept.index], kept.value), names.row[priced], search.duals[priced])
+
+
+def recall(search: Search, learned: Learned, names: Names) -> str:
+    """Know the plans that still hold, and begin at the prices of rows that are still there; say how much that is."""
+    blocks = search.blocks
+    column = _found(names.column, learned.plans.index)
+    owner = np.where(column >= 0, blocks.owner[column], -1)
+    mine = np.flatnonzero(owner >= 0)
+    column, owner = column[mine], owner[mine]
+    keys, at = np.unique(owner * len(learned.plans.start) + learned.plans.owner[mine], return_inverse=True)
+    block = keys // len(learned.plans.start)
+    layer = (np.arange(len(keys)) - np.searchsorted(block, block))[at.reshape(-1)]
+    value = learned.plans.value[mine]
+    value = np.where(blocks.model.integer[column], np.rint(value), value)
+    value = np.clip(value, blocks.model.lower[column], blocks.model.upper[column])
+    held = 0
+    for number in range(int(layer.max(initial=-1)) + 1):
+        values = np.maximum(blocks.model.lower, 0.0)
+        now = layer == number
+        values[column[now]] = value[now]
+        found = search.heuristic.checked(values)
+        held += int(np.isin(found.block, owner[now]).sum())
+        search.plans = search.plans.joined(found)
+    row = _found(names.row, learned.row)
+    duals = np.zeros(len(names.row))
+    duals[row[row >= 0]] = learned.price[row >= 0]
+    search.duals = search.followers.follow(blocks, duals)
+    return f"from {held} of {len(learned.plans.start) - 1} plans and {int((row >= 0).sum())} of {len(row)} prices"
+
+
+def _found(names: IntArray, wanted: IntArray) -> IntArray:
+    """Give where each wanted name stands among ``names``, -1 where it does not."""
+    order = np.argsort(names, kind="stable")
+    at = np.searchsorted(names[order], wanted)
+    at[at == len(order)] = 0
+    place = order[at] if len(order) else np.full(len(wanted), -1)
+    return np.where(names[place] == wanted, place, -1) if len(order) else place
