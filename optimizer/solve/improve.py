@@ -21,6 +21,8 @@ __all__ = ["improve", "plan_mixed", "start_whole"]
 
 logger = logging.getLogger(__name__)
 
+MASTER_GAP_SHARE = 0.05
+"""Of the asked gap, to which the whole master is solved: what it loses, bounds of blocks must make up for."""
 MASTER_SHARE = 0.1
 """Share of the time that the whole master may take."""
 PART_SHARE = 0.1
@@ -37,7 +39,9 @@ def start_whole(search: Search) -> None:
         return
     for slack in (None, 100 * slack_prices(blocks)) if search.values is None else (None,):
         master = master_model(blocks, search.plans, slack)
-        answer = search.solve(master.model, search.wishes.relative_gap / 4, limit_s=MASTER_SHARE * search.clock.limit_s)
+        answer = search.solve(
+            master.model, MASTER_GAP_SHARE * search.wishes.relative_gap, limit_s=MASTER_SHARE * search.clock.limit_s
+        )
         if answer.values is None:
             continue
         chosen = np.flatnonzero(master.weights(answer.values) > 0.5)

@@ -10,6 +10,7 @@ from itertools import tee
 import numpy as np
 
 from optimizer.solve.blocks import BoolArray, FloatArray, IntArray
+from optimizer.solve.master import BLOCK_SAFETY, combined_bound
 from optimizer.solve.parts import Part, block_model
 from optimizer.solve.plans import Plans, Ragged
 from optimizer.solve.search import Search
@@ -19,7 +20,7 @@ BATCH = 16
 """Blocks after which is asked whether more are worth solving, whoever solves them."""
 BOUND_SHARE = 0.4
 """Share of the asked gap that blocks not solved to the end may cost the bound."""
-COARSE_GAP, COARSE_SHARE, FINE_SHARE = 1e-3, 0.75, 0.2
+COARSE_GAP, COARSE_SHARE, FINE_SHARE = 1e-3, 0.3, 0.1
 """To which gap a block is solved at first, at least and as a share of the asked one; and, where it may still lose much, then."""
 TURN_S, FINE_TURN_S = 2.02, 8.0
 """Seconds that a block may take in a turn, and in a fine one."""
@@ -64,15 +65,22 @@ def price_exactly(search: Search, duals: FloatArray, *, fine: bool = False) -> t
         most = _best(search, duals)[0]
         kept = reduction.keep(cost, most)
     bounds = np.minimum(np.maximum(reduction.least(cost, kept), _settled(search, kept, most)), most)
-    started = search.clock.used_s
+    started, wanted = search.clock.used_s, _wanted(search, duals)
     coarse = max(COARSE_GAP, COARSE_SHARE * asked)
-    _solve_blocks(search, duals, kept, most, bounds, Turn(coarse, TURN_S))
-    if fine and FINE_SHARE * asked < coarse:
+    _solve_blocks(search, duals, kept, most, bounds, Turn(coarse, TURN_S, wanted))
+    if fine and FINE_SHARE * asked < coarse and float(bounds.sum()) < wanted:
         kept = reduction.keep(cost, most)
         np.minimum(np.maximum(bounds, reduction.least(cost, kept)), most, out=bounds)
         until_s = 2 * search.clock.used_s - started
-        _solve_blocks(search, duals, kept, most, bounds, Turn(FINE_SHARE * asked, FINE_TURN_S, until_s))
+        _solve_blocks(search, duals, kept, most, bounds, Turn(FINE_SHARE * asked, FINE_TURN_S, wanted, until_s))
     return bounds, float((most - bounds).sum())
+
+
+def _wanted(search: Search, duals: FloatArray) -> float:
+    """Give what bounds of blocks must sum to, at the duals, for the best plan to be within the asked gap."""
+    none = combined_bound(search.blocks, duals, np.zeros(search.blocks.count))
+    wanted = search.cost - search.wishes.relative_gap * abs(search.cost) - none
+    return wanted + 2 * BLOCK_SAFETY * abs(wanted) if np.isfinite(wanted) else np.inf
 
 
 def _plan_largest(search: Search, duals: FloatArray, kept: BoolArray) -> bool:
@@ -103,10 +111,11 @@ def _add_plans(search: Search, which: IntArray, kept: BoolArray, cost: FloatArra
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """To which gap, for how many seconds a block, and until when blocks are solved."""
+    """To which gap, for how many seconds a block, until what sum of bounds and until when blocks are solved."""
 
     gap: float
     seconds: float
+    wanted: float
     until_s: float = np.inf
 
 
@@ -118,21 +127,24 @@ def _solve_blocks(
     bounds: FloatArray,
     turn: Turn,
 ) -> None:
-    """Solve blocks from the best plans known, those first that may lose most, until little may be lost; better the bounds."""
+    """Solve blocks from the best plans known until their bounds are as wanted or little may be lost; better the bounds.
+
+    Those first that may lose the largest share of their cost: they take less time than those that may lose most.
+    """
     found, cost = dict[int, tuple[IntArray, FloatArray]](), search.blocks.reduced_costs(duals)
     loss = np.where(np.isfinite(most), most, 0.0) - bounds
     loss[~np.isfinite(most)] = np.inf
     asked = min(turn.gap, search.wishes.relative_gap)
     allowed = BOUND_SHARE * asked * float(np.abs(np.where(np.isfinite(most), most, 0.0)).sum())
-    order = np.argsort(-loss, kind="stable").tolist()
+    order = np.argsort(-loss / np.maximum(np.abs(np.where(np.isfinite(most), most, 1.0)), 1e-9), kind="stable").tolist()
     mine = [k for k in order if not np.isfinite(most[k]) or loss[k] > turn.gap * abs(most[k])]
     options = SolveOptions(turn.seconds, turn.gap, seed=search.wishes.seed, small=True)
     values = search.plans.values((number := _best(search, duals)[1])[number >= 0], search.blocks.model.n_columns)
     parts = (block_model(search.blocks, k, kept, cost) for k in mine)
     with closing(_answered(search, parts, options, values)) as answers:
         for place, k in enumerate(mine):
-            enough = place % BATCH == 0 and (search.clock.used_s > turn.until_s or float(loss.sum()) <= allowed)
-            if enough or search.clock.stopped or (pair := next(answers, None)) is None:
+            enough = float(loss.sum()) <= allowed or float(bounds.sum()) >= turn.wanted or search.clock.used_s > turn.until_s
+            if (enough and place % BATCH == 0) or search.clock.stopped or (pair := next(answers, None)) is None:
                 break
             part, answer = pair
             if answer.termination is Termination.INFEASIBLE and not np.isfinite(most[k]):

@@ -18,13 +18,15 @@ from itertools import chain, islice
 from optimizer.solve import cluster as clusters
 from optimizer.solve.cluster import Cluster
 from optimizer.solve.direct import Cancel
-from solvers import Backend, Model, Solution, SolveOptions, SolverError, get_backend
+from solvers import Backend, Model, Solution, SolveOptions, SolverError
+from solvers.batch import solved_by
 
 __all__ = ["Question", "Workers", "processes_for"]
 
 AHEAD, AHEAD_EACH = 16, 4
 """Questions asked ahead at least, and for each process."""
 POLL_S = 0.2
+DEAF = (signal.SIGINT, signal.SIG_IGN)
 IDLE_S = 60
 """Seconds after which a process without work ends."""
 
@@ -95,15 +97,15 @@ class Workers:
 
     def _asked(self, question: Question) -> Future[Solution] | None:
         """Hand a question out; None where no process can be had."""
-        if self._cluster is not None and (future := self._cluster.submit(_solved, self.backend.name, *question)) is not None:
+        if self._cluster is not None and (future := self._cluster.submit(solved_by, self.backend.name, *question)) is not None:
             return future
         if self.processes == 1:
             return None
         from joblib.externals.loky import get_reusable_executor
 
         try:
-            pool = get_reusable_executor(max_workers=self.processes, timeout=IDLE_S, initializer=_ignore_interrupts)
-            local: Future[Solution] = pool.submit(_solved, self.backend.name, *question)
+            pool = get_reusable_executor(max_workers=self.processes, timeout=IDLE_S, initializer=signal.signal, initargs=DEAF)
+            local: Future[Solution] = pool.submit(solved_by, self.backend.name, *question)
         except (BrokenExecutor, OSError):
             return None
         return local
@@ -131,11 +133,3 @@ class Workers:
                 raise
             self._cluster.again += 1  # a block that killed workers one after the other, or a worker of another wheel
             return None
-
-
-def _solved(backend: str, model: Model, options: SolveOptions) -> Solution:
-    return get_backend(backend).solve(model, options)
-
-
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

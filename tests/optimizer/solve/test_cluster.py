@@ -202,7 +202,7 @@ def test_what_a_killed_process_was_asked_is_solved_here(expected: list[float | N
 
     answers = on(None, processes=2)
     found = [next(answers)]
-    pool = get_reusable_executor(max_workers=2, timeout=workers.IDLE_S, initializer=workers._ignore_interrupts)
+    pool = get_reusable_executor(max_workers=2, timeout=workers.IDLE_S, initializer=signal.signal, initargs=workers.DEAF)
     assert len(pool._processes) == 2
     for process in list(pool._processes):
         os.kill(process, signal.SIGKILL)
