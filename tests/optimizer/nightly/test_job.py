@@ -210,6 +210,20 @@ def test_a_night_starts_from_what_the_last_published_one_learned(job):
         assert connection.exec_driver_sql("SELECT count(*) FROM learned").scalar() == 1
 
 
+def test_a_feed_does_not_price_what_is_owned(job):
+    document = json.loads((job.folder / "instance.json").read_text())
+    prices = document["catalogs"]["offers"][0]["prices"]
+    prices.append(prices[0] | {"option": "owned", "usd_per_hour": 5.0})
+    (job.folder / "instance.json").write_text(json.dumps(document))
+    columns = ("provider", "region", "zone", "instance_type", "option")
+    keys = [("p", "r", "", "smallx1", "on_demand"), ("p", "r", "", "largex1", "on_demand"), ("p", "r", "", "smallx1", "owned")]
+    rows = [dict(zip(columns, key, strict=True)) | {"usd_per_hour": 1.5, "as_of": "2026-11-22"} for key in keys]
+    job.feed("prices", rows)
+    outcome = job.run()
+    assert any("is owned: the price in its feed is left out" in flag for flag in outcome.flags)
+    assert outcome.plan.usd_per_hour == pytest.approx(1.5)  # one large; not one owned for 5 USD/h
+
+
 def test_an_unknown_guard_is_a_usage_error(job):
     with pytest.raises(UsageError, match="no guard gaps"):
         job.run(overrides={"gaps": "why"})
