@@ -1,4 +1,7 @@
-"""What a solver's tolerance left overloaded, mended: traffic moves to where there is room, else one more replica is added."""
+"""What a solver's tolerance left overloaded, mended: traffic moves to where there is room or changes places with other traffic.
+
+Where neither is possible, one more replica is added.
+"""
 
 from __future__ import annotations
 
@@ -76,6 +79,35 @@ def unload(
                 shares[other] += moved
                 used[c] -= moved * load[mine]
                 used[cell[other]] += moved * load[other]
+    if used[c] > room[c]:
+        _swap(c, cell, key, load, shares, used, room)
+
+
+def _swap(
+    c: int, cell: IntArray, key: IntArray, load: FloatArray, shares: FloatArray, used: FloatArray, room: FloatArray
+) -> None:
+    """Let cell ``c`` and a full one change places: traffic for other traffic that loads the full one alike, and ``c`` less.
+
+    A solver's plan of many classes fills several cells to the brim at once, though the same replicas could carry all with room.
+    """
+    here = np.flatnonzero(cell == c)
+    of_key = dict(zip(key[here].tolist(), here.tolist(), strict=True))
+    best, chosen = 0.0, None
+    for mine in here[shares[here] > 0]:
+        for other in np.flatnonzero((key == key[mine]) & (cell != c) & (room[cell] > 0)):
+            for back in np.flatnonzero((cell == cell[other]) & (shares > 0)):
+                again = of_key.get(int(key[back]))
+                if again is not None and load[back] > 0:
+                    each = load[other] / load[back]
+                    spared = load[mine] - each * load[again]
+                    if spared > best and spared * min(shares[mine], shares[back] / each) > 2 * (used[c] - room[c]):
+                        best, chosen = spared, (mine, other, back, again, each)
+    if chosen is not None:
+        mine, other, back, again, each = chosen
+        moved = (used[c] - room[c]) * (1 + 1e-6) / best
+        for column, amount in ((mine, -moved), (other, moved), (back, -each * moved), (again, each * moved)):
+            shares[column] += amount
+            used[cell[column]] += amount * load[column]
 
 
 def add_replica(compiled: Compiled, c: int, replicas: IntArray) -> None:
