@@ -7,7 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from solvers import BackendCrashedError, BackendUnavailableError, CapabilityError, Limit, Progress, SolveOptions, Termination, ortools
+from solvers import (
+    BackendCrashedError,
+    BackendUnavailableError,
+    CapabilityError,
+    Limit,
+    Progress,
+    SolveOptions,
+    Termination,
+    ortools,
+)
 from solvers.ortools import SUB_SOLVERS, OrtoolsBackend
 from tests.solvers.small import INF, brute_force, market_split, model, planning, random_model, run_python, two_rows_lp, values
 
