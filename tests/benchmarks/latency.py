@@ -30,6 +30,7 @@ from tests.benchmarks.staffing import BATCH_SERVERS, BURST_SERVERS, SERVERS, Row
 
 INSTANCES = Path(__file__).resolve().parents[2] / "instances"
 LIMITS_S = {"nlp": 60.0, "cv": 25.0, "recommendation": 10.0, "dialogue": 60.0, "science": 30.0}
+LIMITS_S |= {"tutor": 30.0, "claims": 30.0, "helpline": 30.0, "company": 60.0}
 SAMPLES = [
     ("chat-70b-short-prompt", "fp8 on 1 x H200-SXM (trtllm)", 16),
     ("chat-70b-long-prompt", "fp8 on 2 x H100-SXM (vllm tp2)", 8),
