@@ -66,8 +66,8 @@ def test_stopped_while_it_solves_the_last_plan_stays(job, number):
 
 def test_of_two_at_once_one_runs_and_one_is_busy(job):
     first = job.command(environment={"ALLOCATE_TEST_BACKEND": "SlowAndEmpty"})
-    while "solving" not in first.stderr.readline():
-        pass
+    while "solving" not in (line := first.stderr.readline()):
+        assert line, "the first run ended before the second began"
     second = job.command()
     _, said = second.communicate(timeout=60)
     assert second.returncode == 8
