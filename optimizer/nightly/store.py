@@ -1,4 +1,4 @@
-"""What the job remembers: runs, journal, plans, columns and prices, feeds, demand, forecast scores; SQLite or PostgreSQL, one code."""
+"""What the job remembers: runs, journal, plans and what they learned, feeds, demand, scores; SQLite or PostgreSQL, one code."""
 
 from __future__ import annotations
 
