@@ -31,7 +31,7 @@ def scoped(seed: int, policy_of: int | None = None) -> dict[str, Any]:
 
 WHEN = ("people", "licences", "data", "interruptions", "starts")
 TOLD = (*WHEN, "limits", "price_rules")
-KEPT, FIELDS = ("kind", "periods"), ("shared",)
+KEPT, FIELDS = ("kind", "periods"), ("shared", "batch")
 NAMES = {*CARDS, *REGIONS, "h", "m", "n", "p", "us", "home", "w0", "w1", "batch", "job", "rare", "shared", "cut"}
 NAMES |= {"team-w0", "team-w1", "family-a", "family-b", *(f"{p}/{r}" for p, r in PLACES)}
 
