@@ -29,6 +29,7 @@ from optimizer.performance.staffing import Curve
 __all__ = [
     "CandidateTable",
     "Rejected",
+    "Unjudged",
     "accuracy_judged",
     "allowed_offers",
     "candidate_table",
@@ -37,6 +38,7 @@ __all__ = [
     "kept_accuracy",
     "rentable_pairs",
     "tightened",
+    "unjudged",
 ]
 
 
@@ -75,7 +77,9 @@ class CandidateTable:
     the share of the peak in each period; ``class_workload`` and ``class_number`` (n_owners, n_classes) say whose class it is and
     which of that workload's; ``hours_share`` is (n_periods,), each period's share of the month; ``allowed`` is
     (n_owners, n_offers); ``transfer`` is (n_owners, n_classes, n_regions): what sending the answers to all of a class's peak
-    costs from a region, USD per hour, infinite where the class may not be served.
+    costs from a region, USD per hour, infinite where the class may not be served. Where only portions of a question are looked at,
+    ``among`` holds the pairs that may be rented, ``candidate · n_offers + offer``, ascending, and ``judged`` counts what all
+    candidates came to.
     """
 
     instance: Instance
@@ -104,6 +108,8 @@ class CandidateTable:
     unpriced: tuple[str, ...]
     refused: Counter[str]
     reasons: Callable[[], tuple[Rejected, ...]]
+    among: npt.NDArray[np.int64] | None = None
+    judged: Counter[str] | None = None
 
     def __len__(self) -> int:
         """Give the number of kept candidates."""
@@ -192,6 +198,57 @@ class CandidateTable:
         return tuple(Quality)[int(self.rank[k])]
 
 
+@dataclass(frozen=True, eq=False)
+class Unjudged:
+    """What a candidate table says of its owners before any configuration is looked at; ``rates`` (n_owners, n_classes, n_periods)."""
+
+    instance: Instance
+    performance: Performance
+    offers: OfferTable
+    owners: tuple[ServingWorkload, ...]
+    rates: npt.NDArray[np.float64]
+    allowed: npt.NDArray[np.bool_]
+    transfer: npt.NDArray[np.float64]
+    unpriced: tuple[str, ...]
+
+    @cached_property
+    def demand(self) -> npt.NDArray[np.float64]:
+        """Give every class's peak, per second; shape (n_owners, n_classes)."""
+        return np.asarray(self.rates.max(axis=2))
+
+    def table(self, options: tuple[OptionTable, ...], **columns: Any) -> CandidateTable:
+        """Give the table of the candidates that ``columns`` describe."""
+        class_workload, class_number, _ = _whose(self.instance, self.rates.shape[1])
+        return CandidateTable(
+            instance=self.instance,
+            performance=self.performance,
+            offers=self.offers,
+            workloads=self.instance.demands,
+            owners=self.owners,
+            options=options,
+            demand=self.demand,
+            shape=self.rates / np.where(self.demand > 0, self.demand, 1.0)[:, :, None],
+            class_workload=class_workload,
+            class_number=class_number,
+            hours_share=np.array([p.month_share for p in self.instance.periods]),
+            allowed=self.allowed,
+            transfer=self.transfer,
+            unpriced=self.unpriced,
+            **columns,
+        )
+
+
+def unjudged(instance: Instance) -> Unjudged:
+    """Work out what is asked and what may be rented."""
+    offers, owners = offer_table(instance), instance.owners
+    transfer, unpriced = transfer_costs(instance, owners, offers.regions)
+    allowed = np.array([allowed_offers(w, offers, instance) for w in owners], dtype=bool).reshape(len(owners), len(offers))
+    rates = _rates(instance, owners)
+    busy = (rates > 0).any(axis=2).sum(axis=1)
+    allowed &= (np.isinf(transfer).sum(axis=1) < np.maximum(busy, 1)[:, None])[:, offers.region]
+    return Unjudged(instance, Performance(instance), offers, owners, rates, allowed, transfer, unpriced)
+
+
 def candidate_table(instance: Instance) -> CandidateTable:
     """Work out every candidate of an instance.
 
@@ -199,39 +256,20 @@ def candidate_table(instance: Instance) -> CandidateTable:
     ------
     InfeasibleError : a workload has no candidate left; every one is named with its reason.
     """
-    offers, performance = offer_table(instance), Performance(instance)
-    owners = instance.owners
-    transfer, unpriced = transfer_costs(instance, owners, offers.regions)
-    allowed = np.array([allowed_offers(w, offers, instance) for w in owners], dtype=bool).reshape(len(owners), len(offers))
-    rates = _rates(instance, owners)
-    busy = (rates > 0).any(axis=2).sum(axis=1)
-    allowed &= (np.isinf(transfer).sum(axis=1) < np.maximum(busy, 1)[:, None])[:, offers.region]
-    judge = Judge(instance, offers)
-    options = tuple(performance.options(owner) for owner in owners)
+    base = unjudged(instance)
+    owners, judge = base.owners, Judge(instance, base.offers)
+    options = tuple(base.performance.options(owner) for owner in owners)
     floor = {w.name: w.accuracy for w in instance.demands}
     floors = [[floor[name] for name in instance.members[owner.name]] for owner in owners]
-    verdicts = [judge.verdict(*judged) for judged in zip(options, floors, allowed, strict=True)]
+    verdicts = [judge.verdict(*judged) for judged in zip(options, floors, base.allowed, strict=True)]
 
     def reasons() -> tuple[Rejected, ...]:
-        whose = zip(owners, options, floors, allowed, strict=True)
+        whose = zip(owners, options, floors, base.allowed, strict=True)
         return tuple(Rejected(w.name, *why) for w, t, asked, mine in whose for why in judge.refusals(t, asked, mine))
 
     _refuse_hopeless(instance, [len(v.rows) > 0 for v in verdicts], reasons)
-    found = CandidateTable(
-        instance=instance,
-        performance=performance,
-        offers=offers,
-        workloads=instance.demands,
-        owners=owners,
-        options=options,
-        **_laid_out(instance, offers, judge.forms, options, verdicts, rates),
-        hours_share=np.array([p.month_share for p in instance.periods]),
-        allowed=allowed,
-        transfer=transfer,
-        unpriced=unpriced,
-        refused=sum((v.refused for v in verdicts), Counter()),
-        reasons=reasons,
-    )
+    refused: Counter[str] = sum((v.refused for v in verdicts), Counter())
+    found = base.table(options, **_laid_out(base, judge.forms, options, verdicts), refused=refused, reasons=reasons)
     _refuse_homeless(found)
     return found
 
@@ -312,6 +350,8 @@ def rentable_pairs(table: CandidateTable, kept: npt.NDArray[np.int64]) -> tuple[
     offset = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
     offer = np.repeat(start, count) + offset
     fits = table.allowed[table.workload[candidate], offer] & (offers.size[offer] % table.size[candidate] == 0)
+    if table.among is not None:
+        fits &= np.isin(candidate * len(offers) + offer, table.among, assume_unique=True)
     candidate, offer = candidate[fits], offer[fits]
     chained = _in_chain(table.size[candidate], offers.size[offer], offer)
     return candidate[chained], offer[chained]
@@ -346,26 +386,21 @@ def _rates(instance: Instance, workloads: Sequence[ServingWorkload]) -> npt.NDAr
 
 
 def _laid_out(
-    instance: Instance,
-    offers: OfferTable,
-    forms: Sequence[Configuration],
-    options: Sequence[OptionTable],
-    verdicts: Sequence[Verdict],
-    rates: npt.NDArray[np.float64],
+    base: Unjudged, forms: Sequence[Configuration], options: Sequence[OptionTable], verdicts: Sequence[Verdict]
 ) -> dict[str, Any]:
     """Lay the kept candidates out as arrays, workload by workload."""
-    demand, cap = rates.max(axis=2), instance.policy.utilization_cap
+    instance, cap, classes = base.instance, base.instance.policy.utilization_cap, base.rates.shape[1]
     counts, nothing = [len(v.rows) for v in verdicts], np.zeros(0, dtype=np.int64)
-    owner, load = np.repeat(np.arange(len(counts)), counts), np.zeros((sum(counts), rates.shape[1]))
+    owner, load = np.repeat(np.arange(len(counts)), counts), np.zeros((sum(counts), classes))
     starts = np.cumsum([0, *counts])
     for number, (table, verdict) in enumerate(zip(options, verdicts, strict=True)):
         width = table.rate_per_s.shape[1]
-        mine = demand[number, :width] / (table.rate_per_s[verdict.rows] * cap)
+        mine = base.demand[number, :width] / (table.rate_per_s[verdict.rows] * cap)
         load[starts[number] : starts[number + 1], :width] = np.where(mine > 0, np.maximum(mine, SMALLEST_LOAD), 0.0)
     form = np.concatenate([nothing, *(v.place for v in verdicts)])
-    class_workload, class_number, member = _whose(instance, rates.shape[1])
+    _, _, member = _whose(instance, classes)
     kept = [v.accuracy[:, member[number]] for number, v in enumerate(verdicts)]
-    names = {name: i for i, name in enumerate(offers.accelerators)}
+    names = {name: i for i, name in enumerate(base.offers.accelerators)}
     taken = [float(c.accelerators) for c in forms]
     cards = np.array([names.get(instance.accelerators[c.accelerator].name, -1) for c in forms], dtype=np.int64)
     return {
@@ -377,12 +412,8 @@ def _laid_out(
         "accelerator": cards[form],
         "size": np.array(taken, dtype=np.float64 if any(c.slots > 1 for c in forms) else np.int64)[form],
         "accuracy": np.concatenate([np.zeros(0), *(v.accuracy.min(axis=1) for v in verdicts)]),
-        "kept": np.concatenate([np.zeros((0, rates.shape[1])), *kept]),
+        "kept": np.concatenate([np.zeros((0, classes)), *kept]),
         "load": load,
-        "demand": demand,
-        "shape": rates / np.where(demand > 0, demand, 1.0)[:, :, None],
-        "class_workload": class_workload,
-        "class_number": class_number,
     }
 
 

@@ -57,8 +57,8 @@ class Compiled:
         """Count candidates: considered, rejected (one entry a reason), dominated, kept."""
         runs = self.columns.training
         rejected = self.candidates.refused + Counter(r.code for r in runs.rejected)
-        kept = len(self.candidates) + len(runs)
-        dominated = int((self.dominated_by >= 0).sum()) + int(self.dominated_runs.sum())
+        judged = self.candidates.judged or Counter(kept=len(self.candidates), dominated=int((self.dominated_by >= 0).sum()))
+        kept, dominated = judged["kept"] + len(runs), judged["dominated"] + int(self.dominated_runs.sum())
         reasons = {f"rejected: {code.replace('_', ' ')}": rejected[code] for code in sorted(rejected)}
         return {"considered": kept + rejected.total(), **reasons, "dominated": dominated, "kept": kept - dominated}
 
