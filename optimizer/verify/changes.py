@@ -11,7 +11,7 @@ from fractions import Fraction
 from optimizer.catalog import Quality, worst
 from optimizer.instance import HOURS_PER_MONTH, ChangePolicy
 from optimizer.plan import ChangeUse, Deployment, PeriodChange
-from optimizer.verify.facts import COMMITTED, Facts, differs, fraction
+from optimizer.verify.facts import COMMITTED, Facts, differs, fraction, remembered
 from optimizer.verify.matching import pool_fits
 
 __all__ = ["beside_bill", "change_charges", "changes_rule", "commitments_kept", "starts_rule"]
@@ -23,6 +23,7 @@ BUDGET_TOLERANCE = Fraction(1, 10**6)
 """Relative excess over a limit on changes that a solver's tolerance may leave."""
 
 
+@remembered
 def _starts(facts: Facts) -> Due:
     """Give (before, after, USD per hour, quality) of each change between periods that costs something."""
     counts: dict[tuple[str, str, str], dict[str, int]] = defaultdict(dict)
@@ -166,6 +167,7 @@ def commitments_kept(use: ChangeUse | None) -> dict[tuple[str, str], int]:
     return {} if use is None else {(c.offer, c.option): c.instances for c in use.commitments}
 
 
+@remembered
 def change_charges(facts: Facts) -> dict[Quality, Fraction]:
     """Give what all changes cost, USD per hour, by the quality of their prices."""
     found = {quality: Fraction(0) for quality in Quality}

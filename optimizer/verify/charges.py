@@ -12,7 +12,7 @@ from optimizer.plan import Deployment
 from optimizer.verify.changes import change_charges
 from optimizer.verify.earnings import risk_charges
 from optimizer.verify.energy import busy_usd_per_hour, idle_usd_per_hour
-from optimizer.verify.facts import Facts, differs, fraction
+from optimizer.verify.facts import Facts, differs, fraction, remembered
 from optimizer.verify.matching import offer_fits, pool_fits
 from optimizer.verify.places import storage_price, stored_gib, transfer_usd_per_hour
 
@@ -76,6 +76,7 @@ def _kept(d: Deployment) -> tuple[str, str, str, str, str]:
     return d.model, d.precision, d.compression, d.provider, d.region
 
 
+@remembered
 def _expected(facts: Facts) -> dict[tuple[str, str], tuple[_Due, set[str]]]:
     """Give what routed traffic switches on, by (head, name), with the pools that do."""
     routed = {r.pool for r in facts.plan.routing if r.share > 0} | {r.pool for r in facts.plan.recourse if r.share > 0}
@@ -107,6 +108,7 @@ def switches_rule(facts: Facts) -> Iterator[str]:
             yield f"{key[0]} {key[1]!r} belongs to {sorted(pools)}, the plan says {sorted(s.pools)}"
 
 
+@remembered
 def unit_charges(facts: Facts) -> dict[str, Fraction]:
     """Give what is charged for instances beside rent, by head, USD per hour; for electricity of sites also what load draws."""
     found = {"licence": Fraction(0), "risk": Fraction(0), "power": busy_usd_per_hour(facts)}
@@ -120,11 +122,13 @@ def unit_charges(facts: Facts) -> dict[str, Fraction]:
     return found
 
 
+@remembered
 def instance_usd_per_hour(facts: Facts, offer: str, option: str) -> Fraction:
     """Give what an hour of one instance costs, rent and all that is charged beside it."""
     return fraction(facts.sold[offer, option][1].usd_per_hour) + sum(_beside_rent(facts, offer, option).values(), Fraction(0))
 
 
+@remembered
 def _beside_rent(facts: Facts, label: str, option: str) -> dict[str, Fraction]:
     """Give what is charged beside rent for an hour of one instance, by head."""
     offer = facts.sold[label, option][0]
@@ -147,6 +151,7 @@ def charge_quality(facts: Facts, head: str) -> Quality:
     return worst(entry.quality for entry in entries)
 
 
+@remembered
 def heads(facts: Facts) -> dict[str, Fraction]:
     """Give the whole bill by head, worked out anew, USD per hour."""
     found = {"compute": facts.rent, "transfer": transfer_usd_per_hour(facts), **unit_charges(facts)}

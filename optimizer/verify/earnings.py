@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from optimizer.catalog import Quality
-from optimizer.instance import HOURS_PER_MONTH, BatchWorkload, Revenue, ServingWorkload
-from optimizer.plan import Earning, Unserved
-from optimizer.verify.facts import MONEY_TOLERANCE, Facts, differs, fraction
+from optimizer.instance import HOURS_PER_MONTH, BatchWorkload, Revenue, ServingWorkload, Workload
+from optimizer.plan import Earning, TrainingRun, Unserved
+from optimizer.verify.facts import MONEY_TOLERANCE, Facts, differs, fraction, grouped, remembered
 
 __all__ = ["earnings_rule", "lost_revenue", "penalties", "risk_charges", "unserved_rule", "unserved_share"]
 
@@ -17,24 +17,30 @@ MONTH = Fraction(HOURS_PER_MONTH)
 
 def unserved_share(facts: Facts, workload: str, request_class: str, period: str | None) -> Fraction:
     """Give the share of a class in a period (of a volume, whatever the period) that the plan leaves unserved."""
-    mine = [u for u in facts.plan.unserved if (u.workload, u.request_class) == (workload, request_class)]
+    mine = facts.unserved.get((workload, request_class), ())
     return sum((fraction(u.share) for u in mine if period in (None, u.period)), Fraction(0))
 
 
 def _requests(facts: Facts, u: Unserved) -> Fraction | None:
     """Give all requests of what an entry speaks of, per hour of the month; None where there are none."""
-    workload = facts.workloads.get(u.workload)
-    rate = next((c.rate for c in workload.classes if c.name == u.request_class), None) if workload is not None else None
-    if rate is None or u.period not in facts.month_share:
+    found = facts.class_named.get((u.workload, u.request_class))
+    if found is None or u.period not in facts.month_share:
         return None
     if u.workload in facts.instance.batches:
         return _all_requests(facts, u.workload)
-    return fraction(rate.at(u.period)) * 3600 * facts.month_share[u.period]
+    return fraction(found.rate.at(u.period)) * 3600 * facts.month_share[u.period]
 
 
+@remembered
+def _workloads(facts: Facts) -> dict[str, Workload]:
+    """Give every workload as the instance states it, by name."""
+    return {w.name: w for w in facts.instance.workloads}
+
+
+@remembered
 def _all_requests(facts: Facts, name: str) -> Fraction:
     """Give all requests of a workload per hour of the month."""
-    asked = next(w for w in facts.instance.workloads if w.name == name)
+    asked = _workloads(facts)[name]
     if isinstance(asked, BatchWorkload):
         return fraction(asked.volume_requests) * fraction(asked.window(facts.instance.periods)[0].per_month) / MONTH
     if not isinstance(asked, ServingWorkload):
@@ -72,6 +78,7 @@ def unserved_rule(facts: Facts) -> Iterator[str]:
                 yield f"{u.workload}/{u.request_class} in {u.period}: unserved {name} {float(exact)}, the plan says {told}"
 
 
+@remembered
 def risk_charges(facts: Facts) -> dict[Quality, Fraction]:
     """Give what is paid for unserved requests and expected penalties, USD per hour, by the quality of the figures."""
     found = {quality: Fraction(0) for quality in Quality}
@@ -86,23 +93,31 @@ def risk_charges(facts: Facts) -> dict[Quality, Fraction]:
 
 
 def _penalty(facts: Facts, name: str) -> Fraction:
-    penalty = next(w.penalty for w in facts.instance.workloads if w.name == name)
+    penalty = _workloads(facts)[name].penalty
     return Fraction(0) if penalty is None else fraction(penalty.usd_each) * fraction(penalty.expected_per_month) / MONTH
 
 
+@remembered
 def penalties(facts: Facts) -> Fraction:
     """Give all expected penalties, USD per hour."""
     return sum((_penalty(facts, w.name) for w in facts.instance.workloads), Fraction(0))
 
 
-def lost_revenue(facts: Facts, name: str | None = None) -> Fraction:
-    """Give what unserved requests (of one workload) do not earn, USD per hour."""
-    total = Fraction(0)
+def lost_revenue(facts: Facts) -> Fraction:
+    """Give what unserved requests do not earn, USD per hour."""
+    return sum(_lost_by_workload(facts).values(), Fraction(0))
+
+
+@remembered
+def _lost_by_workload(facts: Facts) -> dict[str, Fraction]:
+    """Give what the unserved requests of each workload do not earn, USD per hour."""
+    found: dict[str, Fraction] = {}
     for u in facts.plan.unserved:
         workload, requests = facts.workloads.get(u.workload), _requests(facts, u)
-        if workload is not None and requests is not None and name in (None, u.workload):
-            total += requests * fraction(u.share) * _each(workload.revenue)
-    return total
+        if workload is not None and requests is not None:
+            lost = requests * fraction(u.share) * _each(workload.revenue)
+            found[u.workload] = found.get(u.workload, Fraction(0)) + lost
+    return found
 
 
 def earnings_rule(facts: Facts) -> Iterator[str]:
@@ -125,25 +140,37 @@ def earnings_rule(facts: Facts) -> Iterator[str]:
             yield f"{float(revenue)} USD/h are earned, a profit of {float(profit)}, the plan tells otherwise"
 
 
+@remembered
 def _revenue(facts: Facts, name: str) -> Fraction:
     """Give what a workload earns with what is served of it, USD per hour."""
-    r = next(w.revenue for w in facts.instance.workloads if w.name == name)
+    r = _workloads(facts)[name].revenue
     if r is None:
         return Fraction(0)
     monthly = fraction(r.subscribers) * fraction(r.usd_per_subscriber_month) + fraction(r.contract_usd_per_month)
-    return _all_requests(facts, name) * _each(r) + monthly / MONTH - lost_revenue(facts, name)
+    return _all_requests(facts, name) * _each(r) + monthly / MONTH - _lost_by_workload(facts).get(name, Fraction(0))
+
+
+@remembered
+def _by_workload(facts: Facts) -> dict[str, list[Unserved]]:
+    return grouped(facts.plan.unserved, lambda u: u.workload)
+
+
+@remembered
+def _by_job(facts: Facts) -> dict[str, list[TrainingRun]]:
+    return grouped(facts.plan.training, lambda run: run.job)
 
 
 def _wrong(facts: Facts, told: Earning) -> Iterator[str]:
     """Compare what a plan tells of one workload's earnings."""
-    name, plan = told.workload, facts.plan
-    own = sum((fraction(w.usd_per_hour) for w in plan.workloads if w.name == name), Fraction(0))
-    routes = [r for r in plan.routing if r.workload == name]
+    name, unserved, runs = told.workload, _by_workload(facts), _by_job(facts)
+    own = sum((fraction(w.usd_per_hour) for w in facts.told.get(name, ())), Fraction(0))
+    routes = facts.routes_of.get(name, ())
     own += sum((fraction(r.transfer_usd_per_hour) * facts.weight(r.period) for r in routes), Fraction(0))
-    own += sum((fraction(run.usd_per_hour) for run in plan.training if run.job == name), Fraction(0))
-    shed = sum((fraction(u.usd_per_hour) for u in plan.unserved if u.workload == name), Fraction(0))
+    own += sum((fraction(run.usd_per_hour) for run in runs.get(name, ())), Fraction(0))
+    shed = sum((fraction(u.usd_per_hour) for u in unserved.get(name, ())), Fraction(0))
     revenue, penalty = _revenue(facts, name), _penalty(facts, name)
-    scale = max(revenue + lost_revenue(facts, name), own + shed + penalty, Fraction(1, 10**6)) * MONEY_TOLERANCE
+    lost = _lost_by_workload(facts).get(name, Fraction(0))
+    scale = max(revenue + lost, own + shed + penalty, Fraction(1, 10**6)) * MONEY_TOLERANCE
     for what, said, exact in (
         ("revenue", told.revenue_usd_per_hour, revenue),
         ("own cost", told.own_usd_per_hour, own),

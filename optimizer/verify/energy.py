@@ -8,7 +8,7 @@ from fractions import Fraction
 from optimizer.catalog import Offer
 from optimizer.instance import HOURS_PER_MONTH, Limit
 from optimizer.plan import LimitUse, TrainingRun
-from optimizer.verify.facts import COMMITTED, Facts, differs, fraction
+from optimizer.verify.facts import COMMITTED, Facts, differs, fraction, remembered
 from optimizer.verify.matching import offer_fits, replica_fits
 
 __all__ = ["busy_usd_per_hour", "cap_failures", "energy_rule", "idle_usd_per_hour"]
@@ -21,9 +21,10 @@ def _place(offer: Offer) -> str:
     return f"{offer.provider}/{offer.region}"
 
 
-def _kw(facts: Facts, offer: Offer) -> Rates | None:
-    """Give what an accelerator of an offer draws at the meter, kW; None where unknown."""
-    site, draw = facts.instance.site_at.get(_place(offer)), facts.instance.draw(_place(offer), offer.accelerator)
+@remembered
+def _kw(facts: Facts, place: str, accelerator: str) -> Rates | None:
+    """Give what an accelerator draws at the meter in a place, kW; None where unknown."""
+    site, draw = facts.instance.site_at.get(place), facts.instance.draw(place, accelerator)
     if draw is None:
         return None
     pue = fraction((facts.instance.policy.rented_pue if site is None else site.pue).value)
@@ -31,23 +32,25 @@ def _kw(facts: Facts, offer: Offer) -> Rates | None:
     return idle * pue / 1000, (active - idle) * pue / 1000
 
 
-def _grams(facts: Facts, offer: Offer) -> Fraction | None:
-    """Give the carbon of a kWh where an offer is, gCO2; None where unknown."""
-    if (site := facts.instance.site_at.get(_place(offer))) is not None:
+@remembered
+def _grams(facts: Facts, place: str) -> Fraction | None:
+    """Give the carbon of a kWh in a place, gCO2; None where unknown."""
+    if (site := facts.instance.site_at.get(place)) is not None:
         return None if site.gco2_per_kwh is None else fraction(site.gco2_per_kwh.value)
-    found = [r.gco2_per_kwh for r in facts.instance.catalogs.regions if r.label == _place(offer)]
+    found = [r.gco2_per_kwh for r in facts.instance.catalogs.regions if r.label == place]
     return fraction(found[0]) if found and found[0] is not None else None
 
 
 def _counted(facts: Facts, offer: Offer, unit: str) -> Rates | None:
     """Give the rates of an offer in kW or gCO2/h; None where unknown."""
-    kw, grams = _kw(facts, offer), Fraction(1) if unit == "kW" else _grams(facts, offer)
+    kw = _kw(facts, _place(offer), offer.accelerator)
+    grams = Fraction(1) if unit == "kW" else _grams(facts, _place(offer))
     return None if kw is None or grams is None else (kw[0] * grams, kw[1] * grams)
 
 
 def _usd(facts: Facts, offer: Offer) -> Rates:
     """Give the electricity of an accelerator of an offer, USD per hour; nothing where it is in the rent."""
-    site, kw = facts.instance.site_at.get(_place(offer)), _kw(facts, offer)
+    site, kw = facts.instance.site_at.get(_place(offer)), _kw(facts, _place(offer), offer.accelerator)
     if site is None or kw is None:
         return Fraction(0), Fraction(0)
     return kw[0] * fraction(site.usd_per_kwh.value), kw[1] * fraction(site.usd_per_kwh.value)
@@ -117,6 +120,7 @@ def energy_rule(facts: Facts) -> Iterator[str]:
             yield f"{_shown(drawn)} {unit} in all, known for {float(known):.6f}; the plan says {told}, for {share}"
 
 
+@remembered
 def _in_all(facts: Facts, unit: str) -> tuple[Fraction, Fraction]:
     """Give the mean of the month where known, and the share of accelerators in instances for which it is."""
     total, known, held = Fraction(0), Fraction(0), Fraction(0)

@@ -7,19 +7,20 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
-from functools import cached_property
-from typing import TypeVar
+from functools import cached_property, lru_cache, update_wrapper
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from optimizer.catalog import Offer, Price
-from optimizer.instance import HOURS_PER_MONTH, Instance, ServingWorkload, TrainingWorkload
+from optimizer.instance import HOURS_PER_MONTH, Instance, RequestClass, ServingWorkload, TrainingWorkload
 from optimizer.performance import Configuration, Performance, ReplicaEstimate, deployed
-from optimizer.plan import Deployment, Plan, Rental, Route, TrainingRun, WorkloadResult
+from optimizer.plan import Deployment, Plan, Rental, Route, TrainingRun, Unserved, WorkloadResult
 from optimizer.verify.prices import Sold, prices_paid
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
+P = ParamSpec("P")
 
-__all__ = ["COMMITTED", "LOAD_TOLERANCE", "MONEY_TOLERANCE", "Facts", "differs", "fraction", "grouped"]
+__all__ = ["COMMITTED", "LOAD_TOLERANCE", "MONEY_TOLERANCE", "Facts", "differs", "fraction", "grouped", "remembered"]
 
 COMMITTED = ("reserved", "owned")
 """Options that are paid for all periods alike."""
@@ -28,8 +29,11 @@ LOAD_TOLERANCE = Fraction(1, 10**9)
 """Relative overload of a pool that rounding of shares may leave."""
 MONEY_TOLERANCE = Fraction(1, 10**9)
 """Relative difference of a reported sum, which binary64 rounds, from the exact one."""
+BUSY_DIGITS = 2**128
+"""Parts in which replicas kept busy are counted: exact ones, added up over a plan, would have denominators as long as it."""
 
 
+@lru_cache(maxsize=2**15)  # most numbers are read by several rules
 def fraction(number: float) -> Fraction:
     """Read a binary64 as the decimal it prints as."""
     return Fraction(repr(number))
@@ -48,6 +52,20 @@ def grouped(members: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
     return dict(found)
 
 
+def remembered(work: Callable[Concatenate[Facts, P], T]) -> Callable[Concatenate[Facts, P], T]:
+    """Let something be worked out once for each plan and arguments; several rules ask for it, none changes it."""
+
+    def once(facts: Facts, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        key = (work, args, *kwargs.items())
+        if key not in facts.kept:
+            facts.kept[key] = work(facts, *args, **kwargs)
+        found: T = facts.kept[key]
+        return found
+
+    update_wrapper(once, work)
+    return once
+
+
 @dataclass(frozen=True)
 class Facts:
     """The instance and the plan, indexed; what is unknown is left out here and told by the rule ``names``."""
@@ -55,7 +73,8 @@ class Facts:
     instance: Instance
     plan: Plan
     plan_in_force: Plan | None = None
-    estimates: dict[tuple[str, Configuration], object] = field(default_factory=dict)
+    estimates: dict[tuple[str, Configuration], ReplicaEstimate | str] = field(default_factory=dict)
+    kept: dict[Hashable, Any] = field(default_factory=dict)
 
     @cached_property
     def performance(self) -> Performance:
@@ -120,11 +139,25 @@ class Facts:
         """Give the workloads that a deployment says it may serve."""
         return [self.workloads[name] for name in d.workloads if name in self.workloads]
 
-    def classes(self, d: Deployment) -> list[tuple[str, str]]:
-        """Give the (workload, class) pairs that a deployment's estimate speaks of, in its order."""
+    def classes(self, d: Deployment) -> dict[tuple[str, str], int]:
+        """Give the (workload, class) pairs that a deployment's estimate speaks of, with the place of each in it."""
         owner = self.owner(d)
-        names = () if owner is None else self.instance.members[owner.name]
-        return [(name, c.name) for name in names for c in self.workloads[name].classes]
+        return {} if owner is None else self._classes_of(owner.name)
+
+    @remembered
+    def _classes_of(self, owner: str) -> dict[tuple[str, str], int]:
+        pairs = [(name, c.name) for name in self.instance.members[owner] for c in self.workloads[name].classes]
+        return {pair: at for at, pair in reversed(list(enumerate(pairs)))}
+
+    @cached_property
+    def class_named(self) -> dict[tuple[str, str], RequestClass]:
+        """Request classes by workload and name."""
+        return {(w.name, c.name): c for w in self.workloads.values() for c in reversed(w.classes)}
+
+    @cached_property
+    def unserved(self) -> dict[tuple[str, str], list[Unserved]]:
+        """What is left unserved, by workload and class."""
+        return grouped(self.plan.unserved, lambda u: (u.workload, u.request_class))
 
     @cached_property
     def sold(self) -> dict[tuple[str, str], tuple[Offer, Price]]:
@@ -138,9 +171,9 @@ class Facts:
 
     @cached_property
     def busy(self) -> dict[tuple[str, str], Fraction]:
-        """Replicas kept busy by (pool, period), where known."""
+        """Replicas kept busy by (pool, period), where known, in whole parts of ``BUSY_DIGITS``."""
         loads = {(pool, t): self.load(pool, t) for pool in self.pools for t in self.month_share}
-        return {key: load for key, load in loads.items() if load is not None}
+        return {key: Fraction(round(load * BUSY_DIGITS), BUSY_DIGITS) for key, load in loads.items() if load is not None}
 
     @cached_property
     def pools(self) -> dict[str, list[Deployment]]:
@@ -181,6 +214,11 @@ class Facts:
         return dict(found)
 
     @cached_property
+    def named_by(self) -> dict[str, frozenset[str]]:
+        """Workloads that any deployment of a pool names."""
+        return {pool: frozenset(name for d in members for name in d.workloads) for pool, members in self.pools.items()}
+
+    @cached_property
     def rentals(self) -> dict[tuple[str, str, str], Rental]:
         """Rentals by (label, option, period)."""
         return {(r.offer, r.option, r.period): r for r in self.plan.rentals}
@@ -204,22 +242,26 @@ class Facts:
                 found.append((d, owner, *sold))
         return found
 
+    @cached_property
+    def configurations(self) -> dict[int, Configuration]:
+        """What each deployment of the plan runs, by the identity of its record."""
+        return {id(d): deployed(d) for d in self.plan.deployments}
+
     def estimate(self, workload: ServingWorkload, d: Deployment) -> ReplicaEstimate | str:
         """Give what a deployment's replica can do for a workload or shared pool, or why it cannot."""
-        c = deployed(d)
-        key = (workload.name, c)
+        key = (workload.name, self.configurations[id(d)])
         if key not in self.estimates:
-            found = self.performance.estimate(workload, c)
+            found = self.performance.estimate(workload, key[1])
             self.estimates[key] = found if isinstance(found, ReplicaEstimate) else f"{found.code}: {found.message}"
-        answer = self.estimates[key]
-        assert isinstance(answer, ReplicaEstimate | str)
-        return answer
+        return self.estimates[key]
 
+    @remembered
     def load(self, pool: str, period: str) -> Fraction | None:
         """Give the replicas' worth of traffic routed to a pool in a period, before the utilization cap; None where unknown."""
         loads = self.loads(pool, period)
         return None if loads is None else sum(loads.values(), Fraction(0))
 
+    @remembered
     def loads(self, pool: str, period: str) -> dict[str, Fraction] | None:
         """Give the load of each workload that is routed to a pool in a period; None where unknown."""
         deployments = self.pools.get(pool, [])
@@ -229,15 +271,13 @@ class Facts:
         estimate = self.estimate(owner, deployments[0])
         if isinstance(estimate, str):
             return None
-        asked = self.classes(deployments[0])
+        asked, rates = self.classes(deployments[0]), estimate.rate_per_s.tolist()
         found: dict[str, Fraction] = {}
         for route in self.routes_to.get((pool, period), ()):
-            key = (route.workload, route.request_class)
-            if key in asked and period in self.month_share:
-                b = asked.index(key)
+            b = asked.get((route.workload, route.request_class))
+            if b is not None and period in self.month_share:
                 demand = fraction(owner.classes[b].rate.at(period)) * fraction(route.share)
-                load = demand / Fraction(float(estimate.rate_per_s[b]))
-                found[route.workload] = found.get(route.workload, Fraction(0)) + load
+                found[route.workload] = found.get(route.workload, Fraction(0)) + demand / Fraction(rates[b])
         return found
 
     def charged(self, pool: str) -> dict[str, Fraction] | None:

@@ -21,12 +21,12 @@ def instance_rule(facts: Facts) -> Iterator[str]:
 def names_rule(facts: Facts) -> Iterator[str]:
     """Every offer, workload, model, period and pool exists, and a pool holds one configuration in one region."""
     periods = {p.name for p in facts.instance.periods}
+    shared = {s.name: tuple(sorted(s.workloads)) for s in facts.instance.shared_pools}
     for d in facts.plan.deployments:
         if (d.offer, d.option) not in facts.sold:
             yield f"{d.pool}: no offer {d.offer!r} with option {d.option!r}"
         elif facts.sold[d.offer, d.option][0].region != d.region or facts.sold[d.offer, d.option][0].provider != d.provider:
             yield f"{d.pool}: {d.offer} is not in {d.provider}/{d.region}"
-        shared = {s.name: tuple(sorted(s.workloads)) for s in facts.instance.shared_pools}
         if d.shared_pool is not None and shared.get(d.shared_pool) != d.workloads:
             yield f"{d.pool}: workloads {list(d.workloads)} are not those of a shared pool {d.shared_pool!r}"
         elif d.shared_pool is None and (len(d.workloads) != 1 or d.workloads[0] not in facts.workloads):

@@ -143,7 +143,7 @@ def _overfull(facts: Facts, struck: _Struck, routes: list[tuple[str, str, str, F
         owner, key = facts.owner(d), (workload, request_class)
         estimate = None if owner is None else facts.estimate(owner, d)
         if owner is not None and isinstance(estimate, ReplicaEstimate) and key in (asked := facts.classes(d)):
-            b = asked.index(key)
+            b = asked[key]
             load[pool] += fraction(owner.classes[b].rate.at(period)) * share / Fraction(float(estimate.rate_per_s[b]))
             concerned |= {pool} if workload in struck.shares else set()
     for pool in sorted(concerned):

@@ -11,7 +11,7 @@ from optimizer.catalog import Option, worst
 from optimizer.instance import AccuracyFloor, Aggregation, ServingWorkload
 from optimizer.plan import Deployment
 from optimizer.verify.earnings import unserved_share
-from optimizer.verify.facts import LOAD_TOLERANCE, Facts, differs, fraction
+from optimizer.verify.facts import LOAD_TOLERANCE, Facts, differs, fraction, remembered
 
 
 def configuration_rule(facts: Facts) -> Iterator[str]:
@@ -109,12 +109,13 @@ def spot_rule(facts: Facts) -> Iterator[str]:
                 yield f"{pool}: {spot} replicas on spot in {period}, at most {workload.max_spot_fraction:.0%} may be"
 
 
+@remembered
 def _cells(facts: Facts) -> dict[tuple[str, str], list[Deployment]]:
     """Deployments by pool and period."""
     found: dict[tuple[str, str], list[Deployment]] = defaultdict(list)
     for d in facts.plan.deployments:
         found[d.pool, d.period].append(d)
-    return found
+    return dict(found)
 
 
 def shares_rule(facts: Facts) -> Iterator[str]:
@@ -125,8 +126,7 @@ def shares_rule(facts: Facts) -> Iterator[str]:
             yield f"{key}: routed {count} times"
     for r in facts.plan.routing:
         sums[r.workload, r.request_class, r.period] += fraction(r.share)
-        owners = {name for d in facts.pools.get(r.pool, ()) for name in d.workloads}
-        if r.workload not in owners:
+        if r.workload not in facts.named_by.get(r.pool, ()):
             yield f"{r.workload}/{r.request_class}: routed to {r.pool!r}, which has no replicas of it"
     for name, workload in facts.workloads.items():
         if name in facts.instance.batches:
@@ -212,12 +212,11 @@ def latency_rule(facts: Facts) -> Iterator[str]:
                 continue
             answer, asked = facts.estimate(owner, members[0]), facts.classes(members[0])
             if not isinstance(answer, str) and (r.workload, r.request_class) in asked:
-                values = answer.latency_ms[asked.index((r.workload, r.request_class))]
+                values = answer.latency_ms[asked[r.workload, r.request_class]].tolist()
                 reached = {(t.quantity, t.statistic): value for t, value in zip(owner.latency, values, strict=True)}
                 for target in workload.latency:
                     key = (r.request_class, r.pool, target.quantity.value, target.statistic)
-                    value = float(reached[target.quantity, target.statistic])
-                    expected[key] = (target.at_most_ms, value, answer.kind.value)
+                    expected[key] = (target.at_most_ms, reached[target.quantity, target.statistic], answer.kind.value)
         given = {(f.request_class, f.pool, f.quantity, f.statistic): (f.target_ms, f.value_ms, f.basis) for f in told.latency}
         for key in expected.keys() | given.keys():
             if not _same_figure(expected.get(key), given.get(key)):
