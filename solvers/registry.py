@@ -1,9 +1,11 @@
 """Finds backends by name without importing those that are not asked for.
 
 Names come from the entry points ``allocate.backends`` of installed packages and from the built-in table, which serves when
-this package runs from a checkout. ``auto`` is the first of the built-in ones that proves itself.
+this package runs from a checkout. ``auto`` is the first of the built-in ones that proves itself, once in a process. Entry
+points are looked through for other names only: that takes longer than a small solve.
 """
 
+import functools
 import importlib
 import importlib.metadata
 from collections.abc import Callable
@@ -55,9 +57,9 @@ def get_backend(name: str = "auto") -> Backend:
     BackendUnavailableError : unknown, or it does not load; for ``auto``: none proves itself, with each one's reason.
     """
     if name == "auto":
-        return _first_proved()
+        return _first_proved(tuple(BUILT_IN.items()))
     family, _, solver = name.partition(":")
-    places = _places()
+    places = BUILT_IN if family in BUILT_IN else _places()
     if family not in places:
         raise BackendUnavailableError(f"no backend {name!r}; known are auto, {', '.join(places)}")
     factory = _load(family, places[family])
@@ -83,9 +85,11 @@ def _availability(name: str) -> Availability:
     return Availability(name, version, None)
 
 
-def _first_proved() -> Backend:
+@functools.cache
+def _first_proved(built_in: tuple[tuple[str, str], ...]) -> Backend:
+    """Give the first that proves itself; what raises is tried again when asked again."""
     reasons = []
-    for name in BUILT_IN:
+    for name, _ in built_in:
         try:
             backend = get_backend(name)
             backend.prove()

@@ -84,6 +84,17 @@ def test_auto_is_the_first_that_proves_itself(monkeypatch):
         get_backend("auto")
 
 
+def test_auto_proves_itself_once_in_a_process(monkeypatch):
+    get_backend("auto")
+    monkeypatch.setattr("solvers.ortools.OrtoolsBackend.prove", None)
+    assert get_backend("auto").name == "ortools"
+
+
+def test_built_in_names_are_not_looked_for_among_entry_points(monkeypatch):
+    monkeypatch.setattr(importlib.metadata, "entry_points", None)
+    assert [get_backend(name).name for name in ("auto", "cbc", "ortools:scip")] == ["ortools", "cbc", "ortools:scip"]
+
+
 def test_a_backend_that_fails_is_listed_with_its_reason(monkeypatch):
     monkeypatch.setitem(registry.BUILT_IN, "ortools", "solvers.ortools:Missing")
     (broken, *_) = available_backends()
