@@ -122,6 +122,22 @@ def test_a_binary_that_hangs_is_killed_at_the_limit_with_its_children(fake, monk
     assert gone(int((tmp_path / "child").read_text()))
 
 
+def test_an_old_kernel_only_makes_the_end_of_a_child_known_later(fake, monkeypatch):
+    """Without ``pidfd_open`` a child is looked at now and then; one that ends, hangs or fails is treated the same."""
+
+    def refuse(pid):
+        raise OSError("not implemented")
+
+    monkeypatch.setattr(os, "pidfd_open", refuse, raising=False)
+    assert CbcBackend().solve(model([1], [(1.5, [1], INF)])).objective == 2.0
+    monkeypatch.setattr(cbc, "GRACE_S", 0.2)
+    monkeypatch.setattr(process, "GENTLE_S", 0.2)
+    hanging = fake("sleep 60").solve(model([1], [(1, [1], INF)]), SolveOptions(time_limit_s=0.3))
+    assert hanging.limit is Limit.TIME
+    with pytest.raises(BackendCrashedError, match="code 3"):
+        fake("exit 3").solve(model([1], [(1, [1], INF)]))
+
+
 def test_a_binary_that_hangs_heeds_cancel(fake, monkeypatch):
     monkeypatch.setattr(process, "GENTLE_S", 0.2)
     cancel = threading.Event()
