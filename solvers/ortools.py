@@ -11,8 +11,9 @@ Where it runs: SCIP, GLOP, PDLP and CP-SAT heed an interrupter and run in a thre
 callbacks and prints debugging lines to stdout, so it runs in a child process, which can be killed and whose improving
 solutions and log are read from files. Small models are first given to HiGHS in this process for ``IN_PROCESS_SECONDS`` with
 the C library's stdout turned away (``quiet``), since most of them need less than a child's start, and so is any model that may
-take no longer; one that needs more starts again in a child, with the same answer as if it had been there from the start. A call
-costs about 1 ms in this process, and 0.1 s in a child.
+take no longer; middling ones for ``TRY_SECONDS``, about what a child's start takes, so that trying costs no more than it may
+save. One that needs more starts again in a child, with the same answer as if it had been there from the start. A call costs
+about 1 ms in this process, and 0.1 s in a child.
 """
 
 import contextlib
@@ -42,6 +43,9 @@ from solvers.solution import Limit, Solution, Termination
 
 IN_PROCESS_NONZEROS = 1_000
 IN_PROCESS_SECONDS = 1.0
+TRY_NONZEROS = 20_000
+TRY_SECONDS = 0.2
+TINY_NONZEROS = 1_000  # for which HiGHS's feasibility jump, 10 ms however small the model, takes longer than all the rest
 SMALL_SECONDS = 3.0  # the same for models said to be small, of which there are many
 GRACE_S = 5.0  # past its own time limit before a sub-solver is stopped from outside
 POLL_S = 0.05
@@ -189,11 +193,18 @@ class Run:
         if SUB_SOLVERS[self.key].interruptible:
             return self.in_process(limit)
         short = limit is not None and limit <= (SMALL_SECONDS if self.options.small else IN_PROCESS_SECONDS)
-        if (short or self.model.n_nonzeros <= IN_PROCESS_NONZEROS) and self.options.threads == 1 and can_silence():
-            claim = self.in_process(limit if short else IN_PROCESS_SECONDS if limit is None else min(limit, IN_PROCESS_SECONDS))
+        here = limit if short else self.here_s(limit)
+        if here != 0 and self.options.threads == 1 and can_silence():
+            claim = self.in_process(here)
             if short or claim.limit is not Limit.TIME or (limit is not None and self.seconds() >= limit) or self.cancelled():
                 return claim
         return self.in_child(None if limit is None else max(0.01, limit - self.seconds()))
+
+    def here_s(self, limit: float | None) -> float:
+        """Seconds HiGHS is given in this process before a child is started."""
+        size = self.model.n_nonzeros
+        most = IN_PROCESS_SECONDS if size <= IN_PROCESS_NONZEROS else TRY_SECONDS if size <= TRY_NONZEROS else 0.0
+        return most if limit is None else min(limit, most)
 
     def seconds(self) -> float:
         """Seconds since the call began."""
@@ -377,7 +388,10 @@ def _error(text: str) -> BackendCrashedError | BackendUnavailableError:
 def _request(model: Model, options: SolveOptions, key: str, limit: float | None, files: bool = False) -> Any:
     core = _protos()
     kind = getattr(core.parameters, SUB_SOLVERS[key].proto)
-    request = core.rpc.SolveRequest(solver_type=kind, model=_model(model), parameters=_parameters(options, key, limit, files))
+    parameters = _parameters(options, key, limit, files)
+    if key == "highs" and model.n_nonzeros <= TINY_NONZEROS:
+        parameters.highs.bool_options["mip_heuristic_run_feasibility_jump"] = False
+    request = core.rpc.SolveRequest(solver_type=kind, model=_model(model), parameters=parameters)
     start = usable_start(model, options)
     if start is not None and model.integer.any():
         hint = request.model_parameters.solution_hints.add().variable_values

@@ -94,11 +94,16 @@ def test_what_highs_fails_on_scip_answers():
     assert "kError" in solution.message
 
 
+def children_only(monkeypatch):
+    monkeypatch.setattr(ortools, "IN_PROCESS_NONZEROS", 0)
+    monkeypatch.setattr(ortools, "IN_PROCESS_SECONDS", 0.0)
+    monkeypatch.setattr(ortools, "TRY_NONZEROS", 0)
+
+
 def test_a_child_gives_the_answer_of_this_process(monkeypatch):
     m, options = planning(1, options=15, classes=6), SolveOptions(relative_gap=1e-3, seed=3)
     here = OrtoolsBackend("highs").solve(m, options)
-    monkeypatch.setattr(ortools, "IN_PROCESS_NONZEROS", 0)
-    monkeypatch.setattr(ortools, "IN_PROCESS_SECONDS", 0.0)
+    children_only(monkeypatch)
     there = OrtoolsBackend("highs").solve(m, options)
     assert here.values.tolist() == there.values.tolist()
     assert here.dual_bound == there.dual_bound
@@ -112,14 +117,40 @@ def test_a_small_solve_starts_no_child(monkeypatch):
     assert OrtoolsBackend().solve(model([1], [(1.5, [1], INF)])).objective == 2.0
 
 
+def test_a_middling_model_that_is_soon_solved_starts_no_child(monkeypatch):
+    """100 covers of 20 whole columns each: 2,000 non-zeros, two of each at the least price of 1."""
+    rows = [(2, [float(k == row) for k in range(100) for _ in range(20)], INF) for row in range(100)]
+    m = model([1.0 + j % 20 for j in range(2000)], rows)
+    monkeypatch.setattr(ortools, "run_child", None)
+    monkeypatch.setattr(ortools, "TRY_SECONDS", 20.0)  # on a machine however busy
+    assert ortools.IN_PROCESS_NONZEROS < m.n_nonzeros <= ortools.TRY_NONZEROS
+    assert OrtoolsBackend().solve(m).objective == 200.0
+
+
+def test_a_middling_model_that_takes_longer_than_the_try_goes_on_in_a_child(monkeypatch):
+    run, deadlines = ortools.run_child, list[float]()
+
+    def noted(*args, deadline_s, **others):
+        deadlines.append(deadline_s)
+        return run(*args, deadline_s=deadline_s, **others)
+
+    hard = planning(8)
+    assert ortools.IN_PROCESS_NONZEROS < hard.n_nonzeros <= ortools.TRY_NONZEROS
+    monkeypatch.setattr(ortools, "run_child", noted)
+    solution = OrtoolsBackend().solve(hard, SolveOptions(time_limit_s=3.0, relative_gap=0.0))
+    assert len(deadlines) == 1
+    assert deadlines[0] <= 3.0 - ortools.TRY_SECONDS + ortools.GRACE_S
+    assert solution.limit is Limit.TIME
+    assert solution.values is not None
+
+
 def test_more_threads_need_a_child(monkeypatch):
     monkeypatch.setattr(ortools.Run, "in_process", None)
     assert OrtoolsBackend().solve(model([1], [(1.5, [1], INF)]), SolveOptions(threads=2)).objective == 2.0
 
 
 def test_a_child_that_dies_is_a_crash(monkeypatch):
-    monkeypatch.setattr(ortools, "IN_PROCESS_NONZEROS", 0)
-    monkeypatch.setattr(ortools, "IN_PROCESS_SECONDS", 0.0)
+    children_only(monkeypatch)
     monkeypatch.setattr(ortools, "_CHILD", "print('last words', flush=True); import os; os.kill(os.getpid(), 9)")
     with pytest.raises(BackendCrashedError, match="exit code -9") as caught:
         OrtoolsBackend("highs").solve(model([1], [(1.5, [1], INF)]))
@@ -131,8 +162,7 @@ def test_a_child_that_hangs_is_killed_and_what_it_left_is_used(monkeypatch):
     left = "Objective 4\\n# Columns 1\\n4\\nObjective 3\\n# Colu"
     line = " R       0       0         0   0.00%   1.5            4               62.5%        0      0      0         1     0.0s"
     code = f"open('improving', 'w').write('{left}'); print('{line}', flush=True); import time; time.sleep(60)"
-    monkeypatch.setattr(ortools, "IN_PROCESS_NONZEROS", 0)
-    monkeypatch.setattr(ortools, "IN_PROCESS_SECONDS", 0.0)
+    children_only(monkeypatch)
     monkeypatch.setattr(ortools, "GRACE_S", 0.3)
     monkeypatch.setattr(ortools, "_CHILD", code)
     monkeypatch.setattr(ortools.Run, "scale", 1.0)
