@@ -20,7 +20,7 @@ import numpy as np
 from optimizer.catalog import LoadKind, Profile, worst
 from optimizer.instance import LatencyTarget, RequestClass
 from optimizer.performance.figures import Answer, Kind, Question, Rejection, RejectionCode, ReplicaEstimate
-from optimizer.performance.profiles import Configuration, configuration_of, is_same_shape
+from optimizer.performance.profiles import Configuration, configuration_of, is_same_shape, same_shapes
 
 __all__ = ["Held", "accepted", "held_answers", "held_rates", "percentile_of", "refusal"]
 
@@ -73,12 +73,13 @@ def _class_by_class(
     """
     rows = [p for p in profiles if p.load.kind in KINDS and isinstance(answers[system_of(p)], Rejection)]
     alone = [replace(question, classes=(c,)) for c in question.classes]
+    wanted = [(c.input_tokens, c.output_tokens) for c in question.classes]
     found: dict[Configuration, Answer] = {}
     for group in _groups(rows, lambda p: (system_of(p), p.load.kind)).values():
         at = _groups(group, lambda p: (p.input_tokens, p.output_tokens))
-        each = []
-        for one, lengths in zip(alone, ((c.input_tokens, c.output_tokens) for c in question.classes), strict=True):
-            near = [p for measured, mine in at.items() if is_same_shape(measured, lengths) for p in mine]
+        same, each = same_shapes(at, wanted), list[Held | None]()
+        for one, lengths in zip(alone, wanted, strict=True):
+            near = [p for measured in same[lengths] for p in at[measured]]
             each.append(_median([a for p in near if isinstance(a := accepted(one, p), Held)]))
         held = [row for row in each if row is not None]
         if len(held) == len(each):

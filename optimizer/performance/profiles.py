@@ -34,10 +34,12 @@ __all__ = [
     "curves_by_configuration",
     "is_same_shape",
     "nearest_curve",
+    "same_shapes",
 ]
 
 FloatArray = npt.NDArray[np.float64]
 Shape = tuple[int, int]
+Lengths = tuple[int | None, int | None]
 """Input and output tokens of a request."""
 
 SHAPE_TOLERANCE = 0.15
@@ -179,16 +181,35 @@ def central_times_ms(profile: Profile) -> tuple[float, float] | None:
     return None if ttft is None or tpot is None else (ttft, tpot)
 
 
-def is_same_shape(measured: tuple[int | None, int | None], wanted: tuple[int | None, int | None]) -> bool:
+def is_same_shape(measured: Lengths, wanted: Lengths) -> bool:
     """Tell whether two pairs of lengths are the same shape: both known and within the tolerance, or both unknown.
 
     >>> is_same_shape((1024, 1024), (1100, 950)), is_same_shape((1024, 1024), (1024, 8192)), is_same_shape((None, 8), (8, 8))
     (True, False, False)
     """
-    return all(
-        (a is None and b is None) or (a is not None and b is not None and abs(log(a / b)) <= _LOG_TOLERANCE)
-        for a, b in zip(measured, wanted, strict=True)
-    )
+    return _is_same_length(measured[0], wanted[0]) and _is_same_length(measured[1], wanted[1])
+
+
+def _is_same_length(a: int | None, b: int | None) -> bool:
+    return a is b is None or (a is not None and b is not None and abs(log(a / b)) <= _LOG_TOLERANCE)
+
+
+def same_shapes(measured: Iterable[Lengths], wanted: Iterable[Lengths]) -> dict[Lengths, list[Lengths]]:
+    """Give, for each pair of lengths wanted, the measured pairs of the same shape, in their order.
+
+    Lengths are compared once each, so that many pairs cost little.
+
+    >>> same_shapes([(64, 8), (64, 99), (70, 8)], [(66, 8), (66, None)])
+    {(66, 8): [(64, 8), (70, 8)], (66, None): []}
+    """
+    pairs, wanted = list(measured), list(wanted)
+    rows: dict[int | None, list[int]] = defaultdict(list)
+    for n, (i, _) in enumerate(pairs):
+        rows[i].append(n)
+    outputs = {o for _, o in pairs}
+    near = {i: sorted(n for m in rows if _is_same_length(m, i) for n in rows[m]) for i in {i for i, _ in wanted}}
+    alike = {o: {m for m in outputs if _is_same_length(m, o)} for o in {o for _, o in wanted}}
+    return {(i, o): [pairs[n] for n in near[i] if pairs[n][1] in alike[o]] for i, o in wanted}
 
 
 def _curve(shape: Shape, points: Sequence[tuple[Profile, float, float]]) -> Curve:

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optimizer.catalog import Latency, Layout, Load, LoadKind, Profile, Quality, Quantity
-from optimizer.performance.profiles import Curve, central_times_ms, curve_at_shape, curves_by_configuration
+from optimizer.performance.profiles import (
+    Curve,
+    central_times_ms,
+    curve_at_shape,
+    curves_by_configuration,
+    is_same_shape,
+    same_shapes,
+)
 
 
 def point(concurrency: float, ttft_ms: float, tpot_ms: float, statistic: str = "central", **changes: Any) -> Profile:
@@ -152,3 +159,12 @@ def test_interpolated_times_stay_within_those_of_the_corners(shape: tuple[int, i
         stack = np.stack([c.ttft_ms for c in corners])
         assert (found[0].ttft_ms >= stack.min(axis=0) * (1 - 1e-9)).all()
         assert (found[0].ttft_ms <= stack.max(axis=0) * (1 + 1e-9)).all()
+
+
+LENGTHS = st.tuples(*[st.one_of(st.none(), st.integers(90, 140))] * 2)
+
+
+@given(st.lists(LENGTHS), st.lists(LENGTHS))
+def test_shapes_looked_for_together_are_those_looked_for_one_by_one(measured, wanted):
+    expected = {one: [m for m in measured if is_same_shape(m, one)] for one in wanted}
+    assert same_shapes(measured, wanted) == expected
