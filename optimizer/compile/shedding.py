@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from optimizer.compile.candidates import CandidateTable
 from optimizer.costs.revenue import usd_per_served_request
-from optimizer.instance import HOURS_PER_MONTH, BatchWorkload, Instance
+from optimizer.instance import HOURS_PER_MONTH, BatchWorkload, Instance, ServingWorkload
 
 __all__ = ["ShedColumns", "requests_per_hour", "shed_columns"]
 
@@ -41,12 +41,13 @@ class ShedColumns:
 def requests_per_hour(instance: Instance, workload: str, request_class: str, period: str) -> Fraction:
     """Give the requests of a class in a period, or of a volume in all, per hour of the month."""
     months = Fraction(HOURS_PER_MONTH)
-    (asked,) = (w for w in instance.workloads if w.name == workload)
+    asked = instance.named[workload]
     if isinstance(asked, BatchWorkload):
         first = asked.window(instance.periods)[0]
         return Fraction(repr(asked.volume_requests)) * Fraction(repr(first.per_month)) / months
     (found,) = (p for p in instance.periods if p.name == period)
-    (rate,) = (c.rate.at(period) for w in instance.demands if w.name == workload for c in w.classes if c.name == request_class)
+    assert isinstance(asked, ServingWorkload)
+    (rate,) = (c.rate.at(period) for c in asked.classes if c.name == request_class)
     return Fraction(repr(rate)) * 3600 * Fraction(repr(found.hours)) * Fraction(repr(found.per_month)) / months
 
 

@@ -49,8 +49,8 @@ def decode(
     _refuse_planless(solution)
     choice = choice_of(compiled, solution)
     table, told = compiled.candidates, Results(compiled, choice)
-    deployments, rentals, training = told.deployments(), told.rentals(), training_of(told)
-    switches, heads = told.switches(), told.heads()
+    deployments, rentals, training = told.deployments, told.rentals, training_of(told)
+    switches, heads = told.switches, told.heads
     usd_per_hour, limits = float(sum(heads.values())), told.limits()
     energy, objective_usd = told.drawn.in_all(), float(sum(heads.values()) + told.beside_bill)
     routing = told.routing()
@@ -156,7 +156,7 @@ def _quality_shares(told: Results, deployments: Sequence[Deployment], usd_per_ho
     """
     weight = dict(zip((p.name for p in told.table.instance.periods), map(float, told.month_share), strict=True))
     cost = {quality: sum(d.usd_per_hour * weight[d.period] for d in deployments if d.quality is quality) for quality in Quality}
-    for r in told.rentals():
+    for r in told.rentals:
         cost[r.price_quality] += r.usd_per_hour * weight[r.period] * (r.accelerators_used == 0)
     for run in training_of(told):
         cost[run.quality] += run.usd_per_hour

@@ -9,6 +9,7 @@ them breaks is said beside it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ __all__ = ["baselines_of"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 SIXTEEN_BIT = ("bf16", "fp16")
 
 
@@ -43,28 +45,52 @@ class _Single:
     busy: float
 
 
+@dataclass(frozen=True, eq=False)
+class _Alone:
+    """What a workload that has every limit to itself chooses by."""
+
+    table: CandidateTable
+    switches: SwitchTable
+    starts: StartPrices
+
+    @cached_property
+    def most(self) -> tuple[Floats, Floats]:
+        """Give the accelerators and instances that limits on offers alone leave of each offer, infinite without one."""
+        accelerators, instances = np.full((2, len(self.table.offers)), np.inf)
+        for number, limit in enumerate(self.table.instance.all_limits):
+            mine = self.table.offers.limited[number]
+            if limit.max_accelerators is not None and not limit.match.speaks_of_replicas:
+                accelerators[mine] = np.minimum(accelerators[mine], limit.max_accelerators)
+            if limit.max_instances is not None and not limit.match.speaks_of_replicas:
+                instances[mine] = np.minimum(instances[mine], limit.max_instances)
+        return accelerators, instances
+
+    @cached_property
+    def telling(self) -> list[tuple[int, float, float]]:
+        """Give (number, most accelerators, most instances) of the limits that tell replicas apart."""
+        limits = [(n, x) for n, x in enumerate(self.table.instance.all_limits) if x.match.speaks_of_replicas]
+        bounds = [(n, x.max_accelerators, x.max_instances) for n, x in limits]
+        return [(n, np.inf if a is None else a, np.inf if i is None else i) for n, a, i in bounds]
+
+
 def baselines_of(compiled: Compiled, usd_per_hour: float) -> Baselines:
     """Give both baselines beside the plan's cost, USD per hour."""
     table, switches, starts = compiled.candidates, compiled.columns.switches, compiled.columns.changes.starts
     plain = [c.precision in SIXTEEN_BIT and c.compression == "none" for c in table.forms]
     sixteen = np.array(plain, dtype=bool)[table.form]
     every = compiled.needed_alone  # what is dominated on its accelerator is no cheaper alone
-    good = [_cheapest(table, switches, starts, w, every) for w in range(len(table.workloads))]
-    usual = [_cheapest(table, switches, starts, w, sixteen) or good[w] for w in range(len(table.workloads))]
+    alone = _Alone(table, switches, starts)
+    good = [_cheapest(alone, w, every) for w in range(len(table.workloads))]
+    usual = [_cheapest(alone, w, sixteen) or good[w] for w in range(len(table.workloads))]
     return Baselines(
         good_practice=_baseline(compiled, good, _cheapest_ways(compiled, every=True), usd_per_hour),
         usual_practice=_baseline(compiled, usual, _cheapest_ways(compiled, every=False), usd_per_hour),
     )
 
 
-def _cheapest(
-    table: CandidateTable,
-    switches: SwitchTable,
-    starts: StartPrices,
-    workload: int,
-    among: np.ndarray[tuple[int], np.dtype[np.bool_]],
-) -> _Single | None:
+def _cheapest(alone: _Alone, workload: int, among: Bools) -> _Single | None:
     """Give a workload's cheapest single on-demand type within the limits it has to itself; ties go to the first in order."""
+    table = alone.table
     offers, floor, moved = table.offers, table.workloads[workload].accuracy, _transfer(table, workload)
     usable = np.flatnonzero(table.allowed[workload] & offers.on_demand & np.isfinite(moved)[offers.region])
     begin, end = np.searchsorted(table.workload, [workload, workload + 1])
@@ -75,9 +101,10 @@ def _cheapest(
     if not len(row):
         return None
     candidate, offer = mine[row], usable[at]
-    load = np.array([_even(table, workload, x) for x in table.load[mine] @ table.shape[workload]])
+    load = table.load[mine] @ table.shape[workload]
+    load = np.array([_even(x) for x in load]) if table.batch[workload] else load
     each = np.where(load > 0, np.maximum(np.ceil(load - 1e-9), 1), 0).astype(np.int64)
-    for n, k in enumerate(mine.tolist()):
+    for n, k in enumerate(mine.tolist() if table.curves else ()):
         if (curve := table.curves.get(k)) is not None:
             erlangs = load[n] * table.instance.policy.utilization_cap
             each[n] = np.maximum(each[n], [curve.needed(busy) if busy > 0 else 0 for busy in erlangs.tolist()])
@@ -85,22 +112,22 @@ def _cheapest(
     rented = -(-each[row] * size[:, None] // offers.size[offer][:, None])
     instances = rented.max(axis=1)
     rent = rent_usd_per_hour(offers.usd_per_hour[offer], rented @ table.hours_share) + moved[offers.region[offer]]
-    if len(starts):
+    if len(alone.starts):
         groups = [(int(k), np.flatnonzero(row == n)) for n, k in enumerate(mine)]
         for n, (k, pairs) in enumerate(groups):
-            rent[pairs] += started_usd_per_hour(table, starts, k, offer[pairs], each[n])
-    alone, busy = rent + _switched(switches, candidate, offers.region[offer]), load.max(axis=1)[row] * size
+            rent[pairs] += started_usd_per_hour(table, alone.starts, k, offer[pairs], each[n])
+    whole, busy = rent + _switched(alone.switches, candidate, offers.region[offer]), load.max(axis=1)[row] * size
     busy = busy * table.instance.policy.utilization_cap
-    within = _within_limits(table, candidate, offer, instances, replicas[row] * size)
+    within = _within_limits(alone, candidate, offer, instances, replicas[row] * size)
     for cap in offers.caps:
         drawn = _drawn(table, cap, offer, instances, replicas[row] * size, busy)
         within &= ~table.limited[cap.number, candidate] | (drawn <= cap.most)
-    alone = np.where(within, alone, np.inf)
-    n = int(np.argmin(alone))
-    if not np.isfinite(alone[n]):
+    whole = np.where(within, whole, np.inf)
+    n = int(np.argmin(whole))
+    if not np.isfinite(whole[n]):
         return None
     counts = int(replicas[row[n]]), int(instances[n]), float(busy[n])
-    return _Single(float(rent[n]), float(alone[n]), int(candidate[n]), int(offer[n]), *counts)
+    return _Single(float(rent[n]), float(whole[n]), int(candidate[n]), int(offer[n]), *counts)
 
 
 def _transfer(table: CandidateTable, workload: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -137,12 +164,8 @@ def _cheapest_ways(compiled: Compiled, *, every: bool) -> dict[str, int]:
     return found
 
 
-def _even(
-    table: CandidateTable, workload: int, load: np.ndarray[tuple[int], np.dtype[np.float64]]
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _even(load: Floats) -> Floats:
     """Spread a volume evenly over its window; ``load`` is what all of it would need in each period."""
-    if not table.batch[workload]:
-        return load
     rate = float(np.sum(np.where(load > 0, 1.0 / np.where(load > 0, load, 1.0), 0.0)))
     return np.where(load > 0, 1.0 / rate, 0.0)
 
@@ -158,23 +181,14 @@ def _switched(
     return total
 
 
-def _within_limits(
-    table: CandidateTable,
-    candidate: np.ndarray[tuple[int], np.dtype[np.int64]],
-    offer: np.ndarray[tuple[int], np.dtype[np.int64]],
-    instances: np.ndarray[tuple[int], np.dtype[np.int64]],
-    accelerators: np.ndarray[tuple[int], np.dtype[np.int64]],
-) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _within_limits(alone: _Alone, candidate: Ints, offer: Ints, instances: Ints, accelerators: Ints) -> Bools:
     """Say which (candidate, offer) pairs break no limit by themselves; shape (n_pairs,)."""
-    fits = np.ones(len(offer), dtype=bool)
-    for number in np.flatnonzero(table.offers.limited[:, np.unique(offer)].any(axis=1)):
-        limit, counted = table.instance.all_limits[number], table.offers.limited[number, offer] & table.limited[number, candidate]
-        used = accelerators if limit.match.speaks_of_replicas else instances * table.offers.size[offer]
-        if limit.max_accelerators is not None:
-            fits &= ~counted | (used <= limit.max_accelerators)
-        if limit.max_instances is not None:
-            fits &= ~counted | (instances <= limit.max_instances)
-    return fits
+    table, (most_accelerators, most_instances) = alone.table, alone.most
+    fits = (instances * table.offers.size[offer] <= most_accelerators[offer]) & (instances <= most_instances[offer])
+    for number, accelerators_allowed, instances_allowed in alone.telling:
+        counted = table.offers.limited[number, offer] & table.limited[number, candidate]
+        fits &= ~counted | ((accelerators <= accelerators_allowed) & (instances <= instances_allowed))
+    return np.asarray(fits)
 
 
 def _drawn(table: CandidateTable, cap: Cap, offer: Ints, instances: Ints, accelerators: Ints, busy: Floats) -> Floats:
@@ -223,8 +237,10 @@ def _told(table: CandidateTable, single: _Single) -> str:
 def _broken(compiled: Compiled, singles: list[_Single], ways: list[int]) -> list[str]:
     """Name the limits that the workloads, each within them alone, break together."""
     table, runs, broken = compiled.candidates, compiled.columns.training, list[str]()
+    offer, candidate = (np.array([getattr(s, of) for s in singles], dtype=np.int64) for of in ("offer", "candidate"))
     for number, limit in enumerate(table.instance.all_limits):
-        mine = [s for s in singles if table.offers.limited[number, s.offer] and table.limited[number, s.candidate]]
+        counted = table.offers.limited[number, offer] & table.limited[number, candidate]
+        mine = [singles[n] for n in np.flatnonzero(counted).tolist()]
         jobs = [(int(runs.instances[n]), int(table.offers.size[runs.offer[n]])) for n in ways if runs.limited[number, n]]
         accelerators = sum(n * size for n, size in [*((s.instances, int(table.offers.size[s.offer])) for s in mine), *jobs])
         instances = sum(s.instances for s in mine) + sum(n for n, _ in jobs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -49,17 +50,22 @@ def earnings_of(
 ) -> tuple[Earning, ...]:
     """Tell what each workload earns and costs that states revenue, shedding or a penalty."""
     share = {p.name: Fraction(repr(p.hours)) * Fraction(repr(p.per_month)) / Fraction(HOURS_PER_MONTH) for p in instance.periods}
+    lost_of, cost_of = defaultdict[str, list[Unserved]](list), {x.name: Fraction(repr(x.usd_per_hour)) for x in workloads}
+    for x in unserved:
+        lost_of[x.workload].append(x)
+    own_of = defaultdict[str, Fraction](Fraction, cost_of)
+    for r in routing:
+        if r.transfer_usd_per_hour:
+            own_of[r.workload] += Fraction(repr(r.transfer_usd_per_hour)) * share[r.period]
+    for run in training:
+        own_of[run.job] += Fraction(repr(run.usd_per_hour))
     found = []
     for w in sorted(instance.workloads, key=lambda w: w.name):
         if w.revenue is None and w.shedding is None and w.penalty is None:
             continue
-        lost = [x for x in unserved if x.workload == w.name]
+        lost, own = lost_of[w.name], own_of[w.name]
         revenue = Fraction(repr(_all_served(instance, w))) - sum(Fraction(repr(x.lost_revenue_usd_per_hour)) for x in lost)
         revenue = max(revenue, Fraction(0))  # both are rounded
-        own = sum((Fraction(repr(x.usd_per_hour)) for x in workloads if x.name == w.name), Fraction(0))
-        routes = [r for r in routing if r.workload == w.name]
-        own += sum((Fraction(repr(r.transfer_usd_per_hour)) * share[r.period] for r in routes), Fraction(0))
-        own += sum((Fraction(repr(run.usd_per_hour)) for run in training if run.job == w.name), Fraction(0))
         shed = sum((Fraction(repr(x.usd_per_hour)) for x in lost), Fraction(0))
         breaches = Fraction(0)
         if w.penalty is not None:

@@ -66,7 +66,7 @@ class Drawn:
         on = energy.idle_kw[place] * columns.replica_size * whole
         return np.asarray(self.choice.replicas * (on + energy.busy_kw[place] * (busy / np.maximum(count, 1.0))[cell]))
 
-    @property
+    @cached_property
     def replica_gco2_per_hour(self) -> FloatArray:
         """Give what each replica column emits; NaN where unknown."""
         offers = self.compiled.candidates.offers

@@ -5,6 +5,8 @@ Where neither is possible, one more replica is added.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import numpy.typing as npt
 
@@ -27,6 +29,33 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
 
+class Places:
+    """Routing columns by their cell and by their class, ascending; sorted when first asked for: most plans need no mending."""
+
+    def __init__(self, cell: IntArray, key: IntArray) -> None:
+        self._cell, self._key = cell, key
+
+    @cached_property
+    def _by_cell(self) -> tuple[IntArray, IntArray]:
+        order = np.argsort(self._cell, kind="stable")
+        return order, self._cell[order]
+
+    @cached_property
+    def _by_key(self) -> tuple[IntArray, IntArray]:
+        order = np.argsort(self._key, kind="stable")
+        return order, self._key[order]
+
+    def in_cell(self, c: int) -> IntArray:
+        """Give the columns of a cell."""
+        order, ascending = self._by_cell
+        return order[slice(*np.searchsorted(ascending, [c, c + 1]))]
+
+    def of_class(self, key: int) -> IntArray:
+        """Give the columns of a class."""
+        order, ascending = self._by_key
+        return order[slice(*np.searchsorted(ascending, [key, key + 1]))]
+
+
 def used(compiled: Compiled, replicas: IntArray) -> IntArray:
     """Count the accelerators that replicas use, per offer and period."""
     columns, offers = compiled.columns, compiled.candidates.offers
@@ -47,8 +76,9 @@ def balanced(compiled: Compiled, replicas: IntArray, shares: FloatArray, served:
         raise AllocationError("a class with demand is routed nowhere in the solver's answer")
     shares = shares * (served[key] / np.maximum(total[key], SMALLEST_SHARE))
     used = np.bincount(cell, weights=load * shares, minlength=len(room)).astype(np.float64)
+    places = Places(cell, key)
     for c in np.flatnonzero(used > room * (1 + OVERLOAD_TOLERANCE)):
-        unload(int(c), cell, key, load, shares, used, room)
+        unload(int(c), cell, key, load, shares, used, room, places)
     for c in np.flatnonzero(used > room * (1 + OVERLOAD_TOLERANCE)):
         add_replica(compiled, int(c), replicas)
     return shares
@@ -65,11 +95,23 @@ def queued(compiled: Compiled, room: FloatArray) -> FloatArray:
 
 
 def unload(
-    c: int, cell: IntArray, key: IntArray, load: FloatArray, shares: FloatArray, used: FloatArray, room: FloatArray
+    c: int,
+    cell: IntArray,
+    key: IntArray,
+    load: FloatArray,
+    shares: FloatArray,
+    used: FloatArray,
+    room: FloatArray,
+    places: Places | None = None,
 ) -> None:
-    """Move the excess of cell ``c``, class by class, to cells of the same class with room; changes shares and used."""
-    for mine in np.flatnonzero((cell == c) & (shares > 0)):
-        for other in np.flatnonzero((key == key[mine]) & (cell != c) & (room[cell] > 0)):
+    """Move the excess of cell ``c``, class by class, to cells of the same class with room; changes shares and used.
+
+    ``places`` are those of the columns, for a caller that unloads several cells.
+    """
+    places = Places(cell, key) if places is None else places
+    here = places.in_cell(c)
+    for mine in here[shares[here] > 0]:
+        for other in _elsewhere(places.of_class(int(key[mine])), c, cell, room):
             excess, slack = used[c] - room[c], room[cell[other]] - used[cell[other]]
             if excess <= 0:
                 return
@@ -80,22 +122,35 @@ def unload(
                 used[c] -= moved * load[mine]
                 used[cell[other]] += moved * load[other]
     if used[c] > room[c]:
-        _swap(c, cell, key, load, shares, used, room)
+        _swap(c, cell, key, load, shares, used, room, places)
+
+
+def _elsewhere(columns: IntArray, c: int, cell: IntArray, room: FloatArray) -> IntArray:
+    """Give those of some columns that are in other cells with room."""
+    return np.asarray(columns[(cell[columns] != c) & (room[cell[columns]] > 0)])
 
 
 def _swap(
-    c: int, cell: IntArray, key: IntArray, load: FloatArray, shares: FloatArray, used: FloatArray, room: FloatArray
+    c: int,
+    cell: IntArray,
+    key: IntArray,
+    load: FloatArray,
+    shares: FloatArray,
+    used: FloatArray,
+    room: FloatArray,
+    places: Places,
 ) -> None:
     """Let cell ``c`` and a full one change places: traffic for other traffic that loads the full one alike, and ``c`` less.
 
     A solver's plan of many classes fills several cells to the brim at once, though the same replicas could carry all with room.
     """
-    here = np.flatnonzero(cell == c)
+    here = places.in_cell(c)
     of_key = dict(zip(key[here].tolist(), here.tolist(), strict=True))
     best, chosen = 0.0, None
     for mine in here[shares[here] > 0]:
-        for other in np.flatnonzero((key == key[mine]) & (cell != c) & (room[cell] > 0)):
-            for back in np.flatnonzero((cell == cell[other]) & (shares > 0)):
+        for other in _elsewhere(places.of_class(int(key[mine])), c, cell, room):
+            there = places.in_cell(int(cell[other]))
+            for back in there[shares[there] > 0]:
                 again = of_key.get(int(key[back]))
                 if again is not None and load[back] > 0:
                     each = load[other] / load[back]

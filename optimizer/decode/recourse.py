@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from optimizer.compile import Compiled
 from optimizer.compile.queues import erlangs_of
-from optimizer.decode.mending import OVERLOAD_TOLERANCE, SHARE_UNIT, SMALLEST_SHARE, unload
+from optimizer.decode.mending import OVERLOAD_TOLERANCE, SHARE_UNIT, SMALLEST_SHARE, Places, unload
 from optimizer.errors import AllocationError
 
 __all__ = ["recourse_of", "struck"]
@@ -50,7 +50,7 @@ def recourse_of(compiled: Compiled, values: FloatArray, replicas: IntArray, rout
     shares = np.where((values >= SMALLEST_SHARE) & matters, np.clip(values, 0.0, 1.0), 0.0)
     demands = int(columns.routing_demand.max()) + 1
     _, key = np.unique(losses.event[losses.route_cell] * demands + columns.routing_demand[losses.route], return_inverse=True)
-    wanted = _wanted(compiled, unserved)
+    wanted, places = _wanted(compiled, unserved), Places(losses.route_cell, key)
     for _ in range(MOST_MENDED):
         room = _room(compiled, replicas, routed)
         mended = np.where(room[losses.route_cell] > 0, shares, 0.0)
@@ -61,7 +61,7 @@ def recourse_of(compiled: Compiled, values: FloatArray, replicas: IntArray, rout
         load = columns.routing_load[losses.route]
         used = np.bincount(losses.route_cell, weights=load * mended, minlength=len(room)).astype(np.float64)
         for c in np.flatnonzero(used > room * (1 + OVERLOAD_TOLERANCE)):
-            unload(int(c), losses.route_cell, key, load, mended, used, room)
+            unload(int(c), losses.route_cell, key, load, mended, used, room, places)
         over = np.flatnonzero(used > room * (1 + OVERLOAD_TOLERANCE))
         if not len(over):
             return _exact(mended, wanted, key, matters)

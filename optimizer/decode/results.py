@@ -41,7 +41,8 @@ class Results(Told):
     def workloads(self, deployments: Sequence[Deployment], limits: Sequence[LimitUse]) -> tuple[WorkloadResult, ...]:
         """Tell each workload's requirements against what it gets."""
         columns, table, cap = self.compiled.columns, self.table, self.table.instance.policy.utilization_cap
-        binding = [at for at, x in enumerate(table.instance.all_limits) if x.name in {x.name for x in limits if x.binding}]
+        tight = {x.name for x in limits if x.binding}
+        binding = [at for at, x in enumerate(table.instance.all_limits) if x.name in tight]
         weight = dict(zip((p.name for p in table.instance.periods), map(float, self.month_share), strict=True))
         routed, load = np.flatnonzero(self.choice.shares), replicas_busy(self.compiled, self.choice)
         routed = routed[np.argsort(columns.routing_workload[routed], kind="stable")]
@@ -115,8 +116,7 @@ class Results(Told):
         places = zip(columns.routing_pool[routed].tolist(), columns.routing_class[routed].tolist(), strict=True)
         for pool, b in dict.fromkeys(places):
             k = int(columns.pool_candidate[pool])
-            owner = int(table.workload[k])
-            estimate = table.options[owner].estimate(int(table.option_row[k]))
+            owner, estimate = int(table.workload[k]), self.estimate(k)
             place = {(t.quantity, t.statistic): at for at, t in enumerate(table.owners[owner].latency)}
             found += [
                 LatencyFigure(
@@ -173,7 +173,7 @@ class Results(Told):
         table, columns, offers = self.table, self.compiled.columns, self.table.offers
         least = float((offers.usd_per_hour / offers.size).min()) * HOURS_PER_MONTH * float(table.hours_share.min())
         if match == Match():
-            return float(sum(self.heads().values()) * Fraction(HOURS_PER_MONTH)), least
+            return float(sum(self.heads.values()) * Fraction(HOURS_PER_MONTH)), least
         counted, price = offers.limited[number], offers.usd_per_hour
         loaded = offers.placed(number)[columns.routing_place]
         loaded &= table.limited[number, columns.pool_candidate[columns.routing_pool]]

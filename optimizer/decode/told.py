@@ -18,6 +18,7 @@ from optimizer.decode.earnings import unserved_of
 from optimizer.decode.energy import Drawn, known
 from optimizer.decode.mending import SHARE_UNIT
 from optimizer.instance import HOURS_PER_MONTH, Recourse
+from optimizer.performance import ReplicaEstimate
 from optimizer.plan import (
     ChangeUse,
     Deployment,
@@ -48,12 +49,30 @@ class Told:
         """Give what the choice draws."""
         return Drawn(self.compiled, self.choice)
 
+    @cached_property
+    def _pool_names(self) -> dict[int, str]:
+        return {}
+
     def pool_name(self, pool: int) -> str:
         """Name a pool: workload, configuration, region; unique and stable under the order of the input."""
-        table, k = self.table, int(self.compiled.columns.pool_candidate[pool])
-        region = table.offers.regions[self.compiled.columns.pool_region[pool]]
-        return f"{table.owners[table.workload[k]].name}: {table.configuration(k).label} in {region}"
+        if pool not in self._pool_names:
+            table, k = self.table, int(self.compiled.columns.pool_candidate[pool])
+            region = table.offers.regions[self.compiled.columns.pool_region[pool]]
+            self._pool_names[pool] = f"{table.owners[table.workload[k]].name}: {table.configuration(k).label} in {region}"
+        return self._pool_names[pool]
 
+    @cached_property
+    def _estimates(self) -> dict[int, ReplicaEstimate]:
+        return {}
+
+    def estimate(self, k: int) -> ReplicaEstimate:
+        """Give what a replica of a candidate does, with its evidence."""
+        if k not in self._estimates:
+            options = self.table.options[int(self.table.workload[k])]
+            self._estimates[k] = options.estimate(int(self.table.option_row[k]))
+        return self._estimates[k]
+
+    @cached_property
     def deployments(self) -> tuple[Deployment, ...]:
         """Tell each replica column that is used."""
         return tuple(self._deployment(int(j)) for j in np.flatnonzero(self.choice.replicas))
@@ -65,7 +84,7 @@ class Told:
         c, owner = table.configuration(k), table.owners[table.workload[k]]
         taken = int(self.choice.replicas[j]) * c.accelerators
         rent = Fraction(repr(offers.prices[o].usd_per_hour)) * int(self.choice.instances[o, t])
-        estimate = table.options[table.workload[k]].estimate(int(table.option_row[k]))
+        estimate = self.estimate(k)
         return Deployment(
             pool=self.pool_name(pool),
             workloads=table.instance.members[owner.name],
@@ -97,6 +116,7 @@ class Told:
             basis=estimate.basis,
         )
 
+    @cached_property
     def rentals(self) -> tuple[Rental, ...]:
         """Tell each offer that is rented, period by period."""
         return tuple(self._rental(int(o), int(t)) for o, t in np.argwhere(self.choice.instances))
@@ -121,7 +141,7 @@ class Told:
             price_rules=price.rules if isinstance(price, RuledPrice) else (),
         )
 
-    @property
+    @cached_property
     def month_share(self) -> list[Fraction]:
         """Give each period's share of a month of 730 hours, exactly."""
         periods = self.table.instance.periods
@@ -151,13 +171,14 @@ class Told:
         monthly = Fraction(repr(runs.jobs[runs.runs[n].job].runs_per_month))
         return Fraction(repr(runs.runs[n].hours)) * monthly / Fraction(HOURS_PER_MONTH)
 
-    @property
+    @cached_property
     def paid_by_use(self) -> list[tuple[int, int, Fraction]]:
         """Give (way, offer, mean instances over the month) of the training jobs that are paid by use."""
         runs, committed = self.compiled.columns.training, self.table.offers.committed
         mine = [(int(n), runs.runs[n].offer) for n in self.choice.ways]
         return [(n, o, runs.runs[n].instances * self.run_hours(n)) for n, o in mine if not committed[o]]
 
+    @cached_property
     def switches(self) -> tuple[SwitchUse, ...]:
         """Tell each switch that routed traffic or a training job turns on, with the pools and jobs that do."""
         columns = self.compiled.columns
@@ -213,22 +234,24 @@ class Told:
             found += Fraction(repr(self.change.saving_asked_usd_per_hour))
         return found
 
+    @cached_property
     def heads(self) -> dict[str, Fraction]:
         """Add up the bill exactly, by head, USD per hour."""
-        heads = {"compute": Fraction(0), **self.unit_charges()}
+        heads = {"compute": Fraction(0), **self.unit_charges}
         for o, t in np.argwhere(self.choice.instances):
             price = Fraction(repr(self.table.offers.prices[o].usd_per_hour))
             heads["compute"] += price * int(self.choice.instances[o, t]) * self.month_share[t]
         for n, _, _ in self.paid_by_use:
             heads["compute"] += self.run_rent(n)
         heads["transfer"] = self.answers_usd_per_hour
-        for s in self.switches():
+        for s in self.switches:
             heads[s.head] = heads.get(s.head, Fraction(0)) + Fraction(repr(s.usd_per_hour))
         heads["setup"] = sum((Fraction(repr(c.usd_per_hour)) for c in self.changes), heads.get("setup", Fraction(0)))
         heads["risk"] += sum((Fraction(repr(x.usd_per_hour)) for x in self.unserved), Fraction(0))
         heads["risk"] += sum((usd for usd, _ in self.penalties), Fraction(0))
         return heads
 
+    @cached_property
     def unit_charges(self) -> dict[str, Fraction]:
         """Add up what is charged for each instance beside its rent; the head power also holds what load draws at sites."""
         rates = {head: rate for head, rate in self.table.offers.heads.items() if head != "compute"}
@@ -254,7 +277,7 @@ class Told:
         """Add up everything beside rent by its quality; unit charges are as good as the worst of their rates."""
         instance = self.table.instance
         found = {quality: Fraction(0) for quality in Quality}
-        for s in self.switches():
+        for s in self.switches:
             found[s.quality] += Fraction(repr(s.usd_per_hour))
         for c in self.changes:
             found[c.quality] += Fraction(repr(c.usd_per_hour))
@@ -264,7 +287,7 @@ class Told:
             found[quality] += usd
         units = {"licence": [x.quality for x in instance.licences], "risk": [x.quality for x in instance.interruptions]}
         units["power"] = [instance.power_quality]
-        for head, usd in self.unit_charges().items():
+        for head, usd in self.unit_charges.items():
             found[worst(units[head])] += usd
         found[worst(x.quality for x in instance.routes)] += self.answers_usd_per_hour
         return found

@@ -103,6 +103,11 @@ class Instance(Record):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
     @cached_property
+    def named(self) -> Mapping[str, Workload]:
+        """Give the workloads by name."""
+        return {w.name: w for w in self.workloads}
+
+    @cached_property
     def demands(self) -> tuple[ServingWorkload, ...]:
         """Give every workload as a serving one, batches as their volume, in order of name."""
         found = [w.as_serving(self.periods) if isinstance(w, BatchWorkload) else w for w in self.workloads]

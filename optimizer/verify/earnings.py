@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from optimizer.catalog import Quality
-from optimizer.instance import HOURS_PER_MONTH, BatchWorkload, Revenue, ServingWorkload, Workload
+from optimizer.instance import HOURS_PER_MONTH, BatchWorkload, Revenue, ServingWorkload
 from optimizer.plan import Earning, TrainingRun, Unserved
 from optimizer.verify.facts import MONEY_TOLERANCE, Facts, differs, fraction, grouped, remembered
 
@@ -32,15 +32,9 @@ def _requests(facts: Facts, u: Unserved) -> Fraction | None:
 
 
 @remembered
-def _workloads(facts: Facts) -> dict[str, Workload]:
-    """Give every workload as the instance states it, by name."""
-    return {w.name: w for w in facts.instance.workloads}
-
-
-@remembered
 def _all_requests(facts: Facts, name: str) -> Fraction:
     """Give all requests of a workload per hour of the month."""
-    asked = _workloads(facts)[name]
+    asked = facts.instance.named[name]
     if isinstance(asked, BatchWorkload):
         return fraction(asked.volume_requests) * fraction(asked.window(facts.instance.periods)[0].per_month) / MONTH
     if not isinstance(asked, ServingWorkload):
@@ -93,7 +87,7 @@ def risk_charges(facts: Facts) -> dict[Quality, Fraction]:
 
 
 def _penalty(facts: Facts, name: str) -> Fraction:
-    penalty = _workloads(facts)[name].penalty
+    penalty = facts.instance.named[name].penalty
     return Fraction(0) if penalty is None else fraction(penalty.usd_each) * fraction(penalty.expected_per_month) / MONTH
 
 
@@ -143,7 +137,7 @@ def earnings_rule(facts: Facts) -> Iterator[str]:
 @remembered
 def _revenue(facts: Facts, name: str) -> Fraction:
     """Give what a workload earns with what is served of it, USD per hour."""
-    r = _workloads(facts)[name].revenue
+    r = facts.instance.named[name].revenue
     if r is None:
         return Fraction(0)
     monthly = fraction(r.subscribers) * fraction(r.usd_per_subscriber_month) + fraction(r.contract_usd_per_month)
