@@ -304,11 +304,12 @@ def _bisected(weights: _Weights, holds: Callable[[FloatArray], npt.NDArray[np.bo
     """Give the largest rates at which something holds that holds at all lower ones."""
     low, high = np.full(len(weights.size), LEAST_LOG_RATE), weights.log_limit.copy()
     for _ in range(MOST_ITERATIONS):
+        open_still = high - low >= RATE_TOLERANCE  # a chain that is done stays: its answer does not hang on its neighbours
+        if not open_still.any():
+            break
         middle = (low + high) / 2.0
         held = holds(middle)
-        low, high = np.where(held, middle, low), np.where(held, high, middle)
-        if (high - low).max(initial=0.0) < RATE_TOLERANCE:
-            break
+        low, high = np.where(held & open_still, middle, low), np.where(held | ~open_still, high, middle)
     rates: FloatArray = np.exp(low)
     return rates
 
