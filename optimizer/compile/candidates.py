@@ -77,8 +77,8 @@ class CandidateTable:
     the share of the peak in each period; ``class_workload`` and ``class_number`` (n_owners, n_classes) say whose class it is and
     which of that workload's; ``hours_share`` is (n_periods,), each period's share of the month; ``allowed`` is
     (n_owners, n_offers); ``transfer`` is (n_owners, n_classes, n_regions): what sending the answers to all of a class's peak
-    costs from a region, USD per hour, infinite where the class may not be served. Where only portions of a question are looked at,
-    ``among`` holds the pairs that may be rented, ``candidate · n_offers + offer``, ascending, and ``judged`` counts what all
+    costs from a region, USD per hour, infinite where the class may not be served. Where only portions of a question are looked
+    at, ``among`` holds the pairs that may be rented, ``candidate · n_offers + offer``, ascending, and ``judged`` counts what all
     candidates came to.
     """
 
@@ -200,7 +200,7 @@ class CandidateTable:
 
 @dataclass(frozen=True, eq=False)
 class Unjudged:
-    """What a candidate table says of its owners before any configuration is looked at; ``rates`` (n_owners, n_classes, n_periods)."""
+    """What a table says of its owners before any configuration is looked at; ``rates`` is (n_owners, n_classes, n_periods)."""
 
     instance: Instance
     performance: Performance
@@ -258,7 +258,7 @@ def candidate_table(instance: Instance) -> CandidateTable:
     """
     base = unjudged(instance)
     owners, judge = base.owners, Judge(instance, base.offers)
-    options = tuple(base.performance.options(owner) for owner in owners)
+    options = tuple(base.performance.options_of(owners))
     floor = {w.name: w.accuracy for w in instance.demands}
     floors = [[floor[name] for name in instance.members[owner.name]] for owner in owners]
     verdicts = [judge.verdict(*judged) for judged in zip(options, floors, base.allowed, strict=True)]

@@ -10,9 +10,10 @@ is cited.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from itertools import count
 
 from optimizer.catalog import Accelerator, Layout, Model, Profile, Variant, worst
 from optimizer.instance import BatchWorkload, Instance, ServingWorkload, TrainingWorkload
@@ -32,12 +33,13 @@ from optimizer.performance.figures import (
     transferred,
 )
 from optimizer.performance.held import KINDS, held_answers
+from optimizer.performance.lengths import Length, classes_of, lengths_at
 from optimizer.performance.modelled import configurations_of, not_supported
 from optimizer.performance.profiles import Configuration, Curve, Shape, configuration_of, curves_by_configuration
 from optimizer.performance.roofline import Roofline
 from optimizer.performance.service import service_answers, service_times
-from optimizer.performance.serving import measured_answers, modelled_answers, roofline_source, sources_of
-from optimizer.performance.sheets import Column, Sheet, classes_of, columns_at, sheet_of
+from optimizer.performance.serving import alike, measured_answers, modelled_answers, roofline_source, sources_of
+from optimizer.performance.sheets import Sheet, sheet_of
 from optimizer.performance.slowed import UNCHANGED, Slowdown, sliced, slowdown_of
 from optimizer.performance.variants import base_of, carriage, forms_of, place_of
 
@@ -74,9 +76,29 @@ class Performance:
 
     def options(self, workload: AnyWorkload) -> OptionTable:
         """Give every configuration of the workload's model, kept or rejected, in a fixed order."""
-        question, model = self._question(workload)
-        slowed = self._slowed.get(workload.name, UNCHANGED)
-        whole = self._whole(question, model, slowed)
+        return self.options_of([workload])[0]
+
+    def options_of(self, workloads: Sequence[AnyWorkload]) -> list[OptionTable]:
+        """Give the options of each of some workloads; those of one model are worked out together."""
+        asked = [(*self._question(w), self._slowed.get(w.name, UNCHANGED)) for w in workloads]
+        found, by_sheet = dict[int, OptionTable](), defaultdict[int, list[int]](list)
+        sheets = [self._sheet(*each) for each in asked]
+        for number, (each, sheet) in enumerate(zip(asked, sheets, strict=True)):
+            if sheet is None:
+                found[number] = self._whole(*each)
+            else:
+                by_sheet[id(sheet)].append(number)
+        for mine in by_sheet.values():
+            if (sheet := sheets[mine[0]]) is not None:
+                reasons = [partial(self._refused, *asked[number]) for number in mine]
+                found.update(zip(mine, sheet.tables([asked[number][0] for number in mine], reasons), strict=True))
+        return [self._with_cut(found[number], *each) for number, each in enumerate(asked)]
+
+    def _refused(self, question: Question, model: Model, slowed: Slowdown) -> tuple[tuple[Configuration, Rejection], ...]:
+        return self._whole(question, model, slowed).rejected
+
+    def _with_cut(self, whole: OptionTable, question: Question, model: Model, slowed: Slowdown) -> OptionTable:
+        """Add the replicas of one accelerator in the slots of each pattern."""
         cut = [self._cut(question, model, sliced(pattern, slowed)) for pattern in self._patterns.values()]
         return joined([whole, *cut]) if cut else whole
 
@@ -88,14 +110,9 @@ class Performance:
         return table_of(((slot.of_configuration(c), slot.of_answer(a, model, accelerator)) for c, a in alone), question)
 
     def _whole(self, question: Question, model: Model, slowed: Slowdown) -> OptionTable:
-        """Give the replicas of whole accelerators."""
-
-        def answers() -> OptionTable:
-            found = self._answers(slowed.of_question(question), model, tuple(self._catalog.values())).items()
-            return table_of(((c, slowed.of_answer(a, model, self._catalog[c.accelerator])) for c, a in found), question)
-
-        sheet = self._sheet(question, model, slowed)
-        return answers() if sheet is None else sheet.table(question, lambda: answers().rejected)
+        """Give the replicas of whole accelerators, each answered alone."""
+        found = self._answers(slowed.of_question(question), model, tuple(self._catalog.values())).items()
+        return table_of(((c, slowed.of_answer(a, model, self._catalog[c.accelerator])) for c, a in found), question)
 
     def estimate(self, workload: AnyWorkload, configuration: Configuration) -> ReplicaEstimate | Rejection:
         """Give one configuration's estimate or rejection, by the same path as ``options``."""
@@ -140,14 +157,16 @@ class Performance:
         settled: Answers = {c: PREVIEW for c in curves if c not in usable}
         settled |= {c: why for c, why in refused.items() if place_of(c) not in measured} | held_answers(question, held)
 
-        memory: dict[Hashable, Any] = {}
+        rows_alike, measured_by, numbers = alike(usable), list(usable.values()), count()
 
-        def work_out(asked: Question, shapes: Sequence[Shape]) -> list[Column]:
-            mine, mixed = replace(asked, classes=classes_of(shapes)), asked.is_mixed
-            return columns_at(mine, usable, unmeasured, model, self._catalog, self._roofline, together=mixed, memory=memory)
+        def work_out(asked: Question, shapes: Sequence[Shape]) -> list[Length]:
+            mine = replace(asked, classes=classes_of(shapes))
+            return lengths_at(mine, numbers, usable, rows_alike, unmeasured, model, self._catalog, self._roofline)
 
-        sources = [*(sources_of(f) for f in usable.values()), *[roofline_source(model)] * len(unmeasured)]
-        return sheet_of(model, [*usable, *unmeasured], settled, sources, self._catalog, work_out)
+        def source(row: int) -> str:
+            return sources_of(measured_by[row]) if row < len(measured_by) else roofline_source(model)
+
+        return sheet_of(model, [*usable, *unmeasured], settled, source, self._catalog, work_out)
 
     def curves(self, workload: ServingWorkload, configuration: Configuration) -> tuple[ClassCurve, ...] | None:
         """Give the curves behind a derived or modelled estimate, one a class; None where it rests on none.

@@ -9,27 +9,29 @@ largest rate of any measured point of the same shape, however few there are. Rat
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from optimizer.catalog import Accelerator, Model, Quality, worst
-from optimizer.performance.chain import bearable, chains, largest_rates, most_known
+from optimizer.performance.chain import Chains, bearable, chains, largest_rates, most_known
 from optimizer.performance.figures import Answer, Kind, Question, Rejection, RejectionCode, ReplicaEstimate
 from optimizer.performance.modelled import CONCURRENCIES, Anchor, anchored, predicted, requests_in_memory
 from optimizer.performance.profiles import MIN_CONCURRENCIES, Configuration, Curve, Shape, curves_at_shape, nearest_curve
 from optimizer.performance.roofline import Roofline
 
 __all__ = [
+    "Group",
     "Results",
+    "alike",
+    "batches",
     "measured_answers",
-    "measured_results",
+    "measured_groups",
     "modelled_answers",
-    "modelled_results",
+    "modelled_groups",
     "roofline_source",
     "sources_of",
 ]
@@ -38,8 +40,6 @@ FloatArray = npt.NDArray[np.float64]
 _Places = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], FloatArray, FloatArray]
 """Rows, columns, concurrencies, and TTFT and TPOT (ms), shape (2, n_places, n_concurrencies)."""
 
-MOST_REMEMBERED = 20_000
-"""Lengths of requests for which interpolated curves are kept, times groups of configurations measured alike."""
 BATCH = 256
 """Chains solved together: few enough for their states to stay in a core's cache."""
 
@@ -62,33 +62,39 @@ class Results:
         blank = [[Quality.MEASURED] * shape[1] for _ in range(count)]
         return cls(np.full(shape, np.nan), times, times.copy(), blank, [[""] * shape[1] for _ in range(count)])
 
-    def solve(self, question: Question, groups: Sequence[_Group], *, together: bool) -> None:
+    def solve(self, question: Question, groups: Sequence[Group], *, together: bool) -> None:
         """Fill the places of groups of chains with their rates; classes served together bear in flight what all of them bear."""
         outputs, size = np.array([o for _, o in question.shapes], dtype=np.float64), np.full(self.rate_per_s.shape, np.inf)
         for group in groups:
-            size[group.where] = np.minimum(most_known(group.grid, *group.times_ms), group.most)
+            size[group.where] = group.size
         if together:
             size[:] = size.min(axis=1, keepdims=True)
-        batches = []
+        solved = []
         for group in groups:
-            limits = size[group.where]
-            order = np.argsort(limits, kind="stable")  # chains of like length together waste the fewest states
-            for places in np.split(order, range(BATCH, len(order), BATCH)):
-                at = group.where[0][places], group.where[1][places]
-                ttft, tpot = group.times_ms[0][places], group.times_ms[1][places]
-                batches.append((at, ttft[:, 0], chains(group.grid, ttft, tpot, outputs[at[1]], limits[places])))
+            rows, classes = group.where
+            for places, given in batches(group.grid, *group.times_ms, outputs[classes], size[group.where]):
+                solved.append(((rows[places], classes[places]), group.times_ms[0][places, 0], given))
         borne = np.full(self.reached_ms.shape, np.inf)
-        for at, _, found in batches if together else ():
-            borne[at] = bearable(found, question.targets, question.spread_factor)
+        for at, _, given in solved if together else ():
+            borne[at] = bearable(given, question.targets, question.spread_factor)
         borne = borne.min(axis=1, initial=np.inf)
-        for at, first, found in batches:
-            rates = largest_rates(found, question.targets, question.spread_factor, borne[at[0]] if together else None)
+        for at, first, given in solved:
+            rates = largest_rates(given, question.targets, question.spread_factor, borne[at[0]] if together else None)
             self.rate_per_s[at] = np.where(np.isfinite(first), rates.per_s * question.units_per_request[at[1]], np.nan)
             self.reached_ms[at], self.lightest_ms[at] = rates.reached_ms, rates.lightest_ms
 
 
+def batches(
+    grid: FloatArray, ttft_ms: FloatArray, tpot_ms: FloatArray, output_tokens: FloatArray, size: FloatArray
+) -> Iterator[tuple[npt.NDArray[np.intp], Chains]]:
+    """Build chains of at most ``size`` in flight from times on one grid, a batch at a time: the places, and their chains."""
+    order = np.argsort(size, kind="stable")  # chains of like length together waste the fewest states
+    for places in np.split(order, range(BATCH, len(order), BATCH)):
+        yield places, chains(grid, ttft_ms[places], tpot_ms[places], output_tokens[places], size[places])
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class _Group:
+class Group:
     """Chains on one grid of concurrencies: their places (rows, classes), TTFT and TPOT (n_places, n_concurrencies) and limits."""
 
     where: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
@@ -96,47 +102,42 @@ class _Group:
     times_ms: tuple[FloatArray, FloatArray]
     most: FloatArray | float = np.inf
 
+    @property
+    def size(self) -> FloatArray:
+        """Give the most requests in flight of each chain alone: what was measured, and what memory holds."""
+        return np.minimum(most_known(self.grid, *self.times_ms), self.most)
+
 
 def measured_answers(
     question: Question, curves: Mapping[Configuration, Sequence[Curve]], roofline: Roofline
 ) -> dict[Configuration, Answer]:
     """Answer for every configuration with closed-loop points."""
-    results = measured_results(question, curves, roofline, together=question.is_mixed)
+    results, groups = measured_groups(question, curves, roofline)
+    results.solve(question, groups, together=question.is_mixed)
     return {
         configuration: _answer(question, results, row, configuration, sources_of(mine))
         for row, (configuration, mine) in enumerate(curves.items())
     }
 
 
-def measured_results(
+def measured_groups(
     question: Question,
     curves: Mapping[Configuration, Sequence[Curve]],
     roofline: Roofline,
-    *,
-    together: bool = False,
-    memory: dict[Hashable, Any] | None = None,
-) -> Results:
-    """Give what every configuration with closed-loop points does with each class.
+    rows_alike: Sequence[Sequence[int]] | None = None,
+) -> tuple[Results, list[Group]]:
+    """Give the chains of every configuration with closed-loop points for each class, and what stands behind them.
 
-    Configurations measured alike (at the same lengths and concurrencies) are worked out together. ``memory`` keeps, for these
-    curves, what does not hang on the question.
+    Configurations measured alike (``alike``) are worked out together.
     """
-    memory = {} if memory is None else memory
-    if len(memory) > MOST_REMEMBERED:
-        memory.clear()
     results, fewest = Results.empty(question, len(curves)), MIN_CONCURRENCIES if question.targets else 1
     configurations = list(curves)
-    if "alike" not in memory:
-        memory["alike"] = _alike(curves)
     by_grid: dict[bytes, list[_Places]] = defaultdict(list)
     anchors: list[tuple[int, int, Anchor]] = []
-    for rows in memory["alike"]:
+    for rows in alike(curves) if rows_alike is None else rows_alike:
         group = [curves[configurations[row]] for row in rows]
         for column, shape in enumerate(question.shapes):
-            key = rows[0], shape, fewest
-            if key not in memory:
-                memory[key] = curves_at_shape(group, *shape, fewest=fewest)
-            match = memory[key]
+            match = curves_at_shape(group, *shape, fewest=fewest)
             if match is None:
                 anchors += [
                     (r, column, Anchor(configurations[r], nearest_curve(m, shape), shape))
@@ -153,14 +154,13 @@ def measured_results(
     for places in by_grid.values():
         where = np.concatenate([p[0] for p in places]), np.concatenate([p[1] for p in places])
         times = np.concatenate([p[3] for p in places], axis=1)
-        groups.append(_Group(where, places[0][2], (times[0], times[1])))
+        groups.append(Group(where, places[0][2], (times[0], times[1])))
     if anchors:
         groups.append(_anchor(results, anchors, roofline))
-    results.solve(question, groups, together=together)
-    return results
+    return results, groups
 
 
-def _alike(curves: Mapping[Configuration, Sequence[Curve]]) -> list[list[int]]:
+def alike(curves: Mapping[Configuration, Sequence[Curve]]) -> list[list[int]]:
     """Group the rows that were measured at the same lengths and concurrencies, as well."""
     found = defaultdict[Hashable, list[int]](list)
     for row, mine in enumerate(curves.values()):
@@ -168,7 +168,7 @@ def _alike(curves: Mapping[Configuration, Sequence[Curve]]) -> list[list[int]]:
     return list(found.values())
 
 
-def _anchor(results: Results, anchors: Sequence[tuple[int, int, Anchor]], roofline: Roofline) -> _Group:
+def _anchor(results: Results, anchors: Sequence[tuple[int, int, Anchor]], roofline: Roofline) -> Group:
     """Give chains on the roofline for (row, column) places, anchored to the nearest measured shape of each configuration."""
     times = anchored(roofline, [anchor for _, _, anchor in anchors])
     for (row, column, anchor), quality in zip(anchors, times.quality, strict=True):
@@ -176,7 +176,7 @@ def _anchor(results: Results, anchors: Sequence[tuple[int, int, Anchor]], roofli
         results.basis[row][column] = _roofline_words(anchor.nearest)
     where = np.array([row for row, _, _ in anchors]), np.array([column for _, column, _ in anchors])
     safe_ttft, safe_tpot = times.safe_ms()
-    return _Group(where, CONCURRENCIES, (safe_ttft[:, 0], safe_tpot[:, 0]))
+    return Group(where, CONCURRENCIES, (safe_ttft[:, 0], safe_tpot[:, 0]))
 
 
 def modelled_answers(
@@ -194,28 +194,27 @@ def modelled_answers(
     answers: dict[Configuration, Answer] = {configurations[row]: why for row, why in refused.items()}
     rows = [row for row in range(len(configurations)) if row not in refused]
     kept = [configurations[row] for row in rows]
-    results = modelled_results(question, kept, most[rows], roofline, together=question.is_mixed)
+    results, groups = modelled_groups(question, kept, most[rows], roofline)
+    results.solve(question, groups, together=question.is_mixed)
     source = roofline_source(model)
     return answers | {c: _answer(question, results, row, c, source) for row, c in enumerate(kept)}
 
 
-def modelled_results(
-    question: Question, configurations: Sequence[Configuration], most: FloatArray, roofline: Roofline, *, together: bool = False
-) -> Results:
-    """Give what the roofline says of each class; NaN where ``most``, the requests that fit into memory, is below one."""
+def modelled_groups(
+    question: Question, configurations: Sequence[Configuration], most: FloatArray, roofline: Roofline
+) -> tuple[Results, list[Group]]:
+    """Give the chains of the roofline for each class, but where ``most``, the requests that fit into memory, is below one."""
     results = Results.empty(question, len(configurations))
     if not configurations:
-        return results
+        return results, []
     times = predicted(roofline, configurations, question.shapes)
     for row, quality in enumerate(times.quality):
         results.quality[row][:] = [worst([Quality.MODELLED, quality])] * len(question.classes)
         results.basis[row][:] = [_roofline_words(None)] * len(question.classes)
-    rows, classes = np.nonzero(~(most < 1))
-    where = rows, classes
+    where = np.nonzero(~(most < 1))
     safe_ttft, safe_tpot = (safe[where] for safe in times.safe_ms())
     limit = np.where(np.isfinite(most), most, np.inf)[where]
-    results.solve(question, [_Group(where, CONCURRENCIES, (safe_ttft, safe_tpot), limit)], together=together)
-    return results
+    return results, [Group((where[0], where[1]), CONCURRENCIES, (safe_ttft, safe_tpot), limit)]
 
 
 def roofline_source(model: Model) -> str:

@@ -1,8 +1,8 @@
 """What many workloads of one model share: its configurations, which of them take the figures of others, and rates by length.
 
-A sheet lists every configuration of a model once. Each request length is worked out once for all of them (lengths that share
-replicas under targets: each company of lengths once), so that a workload costs a few array operations. It answers exactly as the
-path of single answers (``options``), which alone words a rejection.
+A sheet lists every configuration of a model once. Each request length is worked out once for all of them, and each chain of
+those that share replicas once (``lengths``), so that a workload costs a few array operations. It answers exactly as the path of
+single answers (``options``), which alone words a rejection.
 """
 
 from __future__ import annotations
@@ -11,21 +11,17 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from optimizer.catalog import Accelerator, Model, Quality
-from optimizer.instance import Rate, RequestClass
 from optimizer.performance.figures import Answer, Kind, OptionTable, Question, Rejection, RejectionCode, ReplicaEstimate
-from optimizer.performance.modelled import requests_in_memory
-from optimizer.performance.profiles import Configuration, Curve, Shape
-from optimizer.performance.roofline import Roofline
-from optimizer.performance.serving import measured_results, modelled_results
+from optimizer.performance.lengths import Length, Solved
+from optimizer.performance.profiles import Configuration, Shape
 from optimizer.performance.variants import base_of, carriage, place_of
 
-__all__ = ["Carried", "Column", "Sheet", "classes_of", "columns_at", "sheet_of"]
+__all__ = ["Carried", "Sheet", "sheet_of"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -33,22 +29,12 @@ Reasons = Callable[[], tuple[tuple[Configuration, Rejection], ...]]
 
 CODES = tuple(RejectionCode)
 KEPT = -1
-MOST_COLUMNS = 4096
-"""Request lengths remembered for each model and set of targets; the ones not used for longest are forgotten first."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Column:
-    """What each configuration with figures of its own does with requests of one length; first axis (n_rows,).
-
-    ``rate_per_s`` is in requests/s, NaN where nothing is known; ``does_not_fit`` says where memory holds no request.
-    """
-
-    rate_per_s: FloatArray
-    reached_ms: FloatArray
-    quality: npt.NDArray[np.int8]
-    does_not_fit: npt.NDArray[np.bool_]
-    basis: tuple[str, ...]
+MOST_LENGTHS = 256
+"""Request lengths remembered for each model, targets or none; the ones not used for longest are forgotten first."""
+MOST_TARGETS = 64
+"""Sets of targets for which chains are remembered for each model, as lengths."""
+TOGETHER = 32
+"""Workloads of a model whose chains are solved together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +60,11 @@ class Sheet:
     code: IntArray
     carried: Mapping[int, Carried]
     listed: npt.NDArray[np.bool_]
-    sources: tuple[str, ...]
+    source: Callable[[int], str]
     engines: tuple[bool, ...]
-    work_out: Callable[[Question, Sequence[Shape]], Sequence[Column]]
-    columns: dict[object, OrderedDict[Shape, Column]] = field(default_factory=dict)
+    work_out: Callable[[Question, Sequence[Shape]], Sequence[Length]]
+    lengths: OrderedDict[tuple[bool, Shape], Length] = field(default_factory=OrderedDict)
+    solved: OrderedDict[Hashable, Solved] = field(default_factory=OrderedDict)
 
     @cached_property
     def place(self) -> Mapping[Configuration, int]:
@@ -103,17 +90,64 @@ class Sheet:
             steps.append((entry, parent, np.array([c.factor for _, c in mine]), np.array([c.quality.rank for _, c in mine])))
         return steps
 
-    def table(self, question: Question, reasons: Reasons) -> OptionTable:
-        """Answer a question for every entry; ``reasons`` words the rejections where somebody asks."""
-        columns = self._columns(question)
-        rate = np.stack([c.rate_per_s for c in columns], axis=1) * question.units_per_request
-        rank = np.stack([c.quality for c in columns], axis=1).max(axis=1).astype(np.int64)
+    def tables(self, questions: Sequence[Question], reasons: Sequence[Reasons]) -> list[OptionTable]:
+        """Answer questions for every entry; ``reasons`` word the rejections where somebody asks.
+
+        Questions of the same targets are worked out together.
+        """
+        found: dict[int, OptionTable] = {}
+        alike = defaultdict[Hashable, list[int]](list)
+        for number, question in enumerate(questions):
+            alike[_targets_of(question)].append(number)
+        for mine in alike.values():
+            for some in (mine[at : at + TOGETHER] for at in range(0, len(mine), TOGETHER)):
+                lengths = [self._lengths(questions[number]) for number in some]
+                rates, _ = self._solved(questions[some[0]]).of(lengths, self._rows)
+                ends = np.cumsum([len(company) for company in lengths])
+                for number, company, rate in zip(some, lengths, np.split(rates, ends[:-1]), strict=True):
+                    found[number] = self._table(questions[number], company, rate.T, reasons[number])
+                self._forget()
+        return [found[number] for number in range(len(questions))]
+
+    @cached_property
+    def _rows(self) -> IntArray:
+        return np.arange(len(self.engines))
+
+    def _lengths(self, question: Question) -> list[Length]:
+        """Give the length of each class, remembered."""
+        keys = [(bool(question.targets), shape) for shape in question.shapes]
+        missing = [key for key in dict.fromkeys(keys) if key not in self.lengths]
+        if missing:
+            self.lengths.update(zip(missing, self.work_out(question, [shape for _, shape in missing]), strict=True))
+        for key in keys:
+            self.lengths.move_to_end(key)
+        return [self.lengths[key] for key in keys]
+
+    def _solved(self, question: Question) -> Solved:
+        """Give the chains that were solved for a question's targets."""
+        key = _targets_of(question)
+        if key not in self.solved:
+            self.solved[key] = Solved(question.targets, question.spread_factor, together=question.is_mixed)
+        self.solved.move_to_end(key)
+        return self.solved[key]
+
+    def _forget(self) -> None:
+        """Forget what was not used for longest, where it is too much."""
+        while len(self.lengths) > MOST_LENGTHS:
+            self.lengths.popitem(last=False)
+        while len(self.solved) > MOST_TARGETS:
+            self.solved.popitem(last=False)
+
+    def _table(self, question: Question, lengths: Sequence[Length], per_s: FloatArray, reasons: Reasons) -> OptionTable:
+        """Answer a question by what each row carries, shape (n_rows, n_classes)."""
+        rate = per_s * question.units_per_request
+        rank = np.stack([length.rank for length in lengths], axis=1).max(axis=1).astype(np.int64)
         if question.targets:
             rank = np.maximum(rank, Quality.DERIVED.rank)
         unknown = np.where(self.engines, CODES.index(RejectionCode.SHAPE), CODES.index(RejectionCode.NO_FIGURE))
         own = np.where((rate <= 0).any(axis=1), CODES.index(RejectionCode.LATENCY), KEPT)
         own = np.where(np.isnan(rate).any(axis=1), unknown, own)
-        does_not_fit = np.any([c.does_not_fit for c in columns], axis=0)
+        does_not_fit = np.any([length.does_not_fit for length in lengths], axis=0)
         own = np.where(does_not_fit, CODES.index(RejectionCode.MEMORY), own)
         return self._laid_out(question, rate, rank, own, reasons)
 
@@ -146,44 +180,30 @@ class Sheet:
 
     def _estimate(self, question: Question, entry: int, rate: FloatArray, quality: Quality) -> ReplicaEstimate:
         """Give what stands behind an entry's rate: the same as the path of single answers gives."""
-        words, configuration, columns = [], self.entries[entry], self._columns(question)
+        words, configuration, lengths = [], self.entries[entry], self._lengths(question)
         carried = entry in self.carried
         while entry in self.carried:
             words.append(self.carried[entry].because)
             entry = self.carried[entry].parent
         row = int(self.row[entry])
+        _, reached_ms = self._solved(question).of([lengths], np.array([row]))
+        self._forget()
         kind = Kind.DERIVED if question.targets else Kind.THROUGHPUT
         return ReplicaEstimate(
             configuration=configuration,
             rate_per_s=rate,
-            latency_ms=np.stack([column.reached_ms[row] for column in columns]),
+            latency_ms=reached_ms[:, 0],
             quality=quality,
             kind=Kind.MODELLED if carried or quality.rank >= Quality.MODELLED.rank else kind,
-            basis=": ".join([*words, "; ".join(dict.fromkeys(column.basis[row] for column in columns))]),
-            source=self.sources[row],
+            basis=": ".join([*words, "; ".join(dict.fromkeys(length.basis[row] for length in lengths))]),
+            source=self.source(row),
         )
-
-    def _columns(self, question: Question) -> list[Column]:
-        """Give the column of each class, remembered by what decides it."""
-        shapes = question.shapes
-        together = tuple(dict.fromkeys(shapes)) if question.is_mixed else ()  # worked out together, and again in other company
-        known = self.columns.setdefault((question.targets, question.spread_factor, together), OrderedDict())
-        missing = [shape for shape in dict.fromkeys(shapes) if shape not in known]
-        known.update(zip(missing, self.work_out(question, missing) if missing else (), strict=True))
-        found = [known[shape] for shape in shapes]
-        for shape in dict.fromkeys(shapes):
-            known.move_to_end(shape)
-        while len(known) > MOST_COLUMNS:
-            known.popitem(last=False)
-        while len(self.columns) > MOST_COLUMNS:
-            self.columns.pop(next(iter(self.columns)))
-        return found
 
     def estimate(self, question: Question, configuration: Configuration) -> ReplicaEstimate | None:
         """Give one configuration's estimate; None where it has none."""
         if configuration not in self.place:
             return None
-        table = self.table(question, tuple)
+        table = self.tables([question], [tuple])[0]
         row = np.searchsorted(table.form, self.place[configuration])
         return table.estimate(int(row)) if row < len(table.form) and table.form[row] == self.place[configuration] else None
 
@@ -192,9 +212,9 @@ def sheet_of(
     model: Model,
     rows: Sequence[Configuration],
     settled: Mapping[Configuration, Answer],
-    sources: Sequence[str],
+    source: Callable[[int], str],
     catalog: Mapping[str, Accelerator],
-    work_out: Callable[[Question, Sequence[Shape]], Sequence[Column]],
+    work_out: Callable[[Question, Sequence[Shape]], Sequence[Length]],
 ) -> Sheet:
     """List the configurations of a model: ``rows`` with figures of their own, those ``settled``, those that take theirs."""
     row = dict(zip(rows, range(len(rows)), strict=True))
@@ -223,41 +243,12 @@ def sheet_of(
         code=np.array([code.get(c, KEPT) for c in place], dtype=np.int64),
         carried=carried,
         listed=np.array([c.engine is not None or c.variant in listed for c in place], dtype=bool),
-        sources=tuple(sources),
+        source=source,
         engines=tuple(c.engine is not None for c in rows),
         work_out=work_out,
     )
 
 
-def classes_of(shapes: Sequence[Shape]) -> tuple[RequestClass, ...]:
-    """Give classes of some lengths, counted in requests."""
-    return tuple(RequestClass(name="x", input_tokens=i, output_tokens=o, rate=Rate(value=0.0)) for i, o in shapes)
-
-
-def columns_at(
-    question: Question,
-    curves: Mapping[Configuration, Sequence[Curve]],
-    unmeasured: Sequence[Configuration],
-    model: Model,
-    catalog: Mapping[str, Accelerator],
-    roofline: Roofline,
-    *,
-    together: bool,
-    memory: dict[Hashable, Any],
-) -> list[Column]:
-    """Work out each class of a question, whose classes are counted in requests, for the measured and then the other rows."""
-    most, _ = requests_in_memory(model, unmeasured, question.shapes, [catalog[c.accelerator] for c in unmeasured])
-    parts = (
-        measured_results(question, curves, roofline, together=together, memory=memory),
-        modelled_results(question, unmeasured, most, roofline, together=together),
-    )
-    rate, reached = (np.concatenate([getattr(p, name) for p in parts]) for name in ("rate_per_s", "reached_ms"))
-    quality = np.array([[q.rank for q in row] for p in parts for row in p.quality], dtype=np.int8).reshape(rate.shape)
-    basis = [row for p in parts for row in p.basis]
-    does_not_fit = np.concatenate([np.zeros((len(curves), len(question.classes)), dtype=bool), most < 1])
-    return [
-        Column(
-            rate[:, b].copy(), reached[:, b].copy(), quality[:, b].copy(), does_not_fit[:, b].copy(), tuple(r[b] for r in basis)
-        )
-        for b in range(len(question.classes))
-    ]
+def _targets_of(question: Question) -> Hashable:
+    """Give what chains hang on beside lengths."""
+    return question.targets, question.spread_factor, question.is_mixed

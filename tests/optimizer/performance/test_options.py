@@ -23,7 +23,17 @@ from optimizer.catalog import (
     Variant,
 )
 from optimizer.instance import Catalogs, Instance, LatencyTarget, Policy, Rate, RequestClass, ServingWorkload, Stated
-from optimizer.performance import Configuration, Kind, OptionTable, Performance, Rejection, RejectionCode, ReplicaEstimate
+from optimizer.performance import (
+    Configuration,
+    Kind,
+    OptionTable,
+    Performance,
+    Rejection,
+    RejectionCode,
+    ReplicaEstimate,
+    lengths,
+    sheets,
+)
 from optimizer.performance.figures import table_of
 from optimizer.performance.roofline import Points, Predictions
 from optimizer.read import load_instance, shipped_folder
@@ -326,3 +336,29 @@ def test_a_sheet_answers_like_the_path_that_words_every_reason(where: str) -> No
             assert (e.quality, e.kind, e.basis, e.source) == (other.quality, other.kind, other.basis, other.source)
             np.testing.assert_array_equal(e.rate_per_s, other.rate_per_s)
             np.testing.assert_array_equal(e.latency_ms, other.latency_ms)
+
+
+@pytest.mark.parametrize("statistic", ["p95", "mean"])
+def test_what_was_worked_out_for_others_and_forgotten_changes_no_answer(statistic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six workloads of two models at once, twice, with hardly any memory; each alone, asked first thing, is answered the same."""
+    document = synthetic_document(6, 3)
+    for number, workload in enumerate(document["workloads"]):
+        workload["model"] = document["workloads"][number % 2]["model"]
+        workload["latency"] = document["workloads"][number % 2]["latency"] if number < 4 else []
+        tight = [{**target, "statistic": statistic, "at_most_ms": target["at_most_ms"] / 4} for target in workload["latency"]]
+        workload["latency"], workload["classes"] = tight, workload["classes"][number // 2 :]
+    instance = Instance.model_validate_json(json.dumps(document))
+    for name, most in (("MOST_LENGTHS", 3), ("MOST_TARGETS", 1), ("TOGETHER", 2)):
+        monkeypatch.setattr(sheets, name, most)
+    monkeypatch.setattr(lengths, "MOST_CHAINS", 100)
+    able = Performance(instance)
+    able.options_of(instance.demands)
+    for workload, table in zip(instance.demands, able.options_of(instance.demands), strict=True):
+        alone = Performance(instance).options(workload)
+        np.testing.assert_array_equal(table.form, alone.form)
+        np.testing.assert_array_equal(table.rate_per_s, alone.rate_per_s)
+        assert table.refused == alone.refused
+        for row in range(0, len(table.form), 150):
+            mine, its = table.estimate(row), alone.estimate(row)
+            assert (mine.basis, mine.quality, mine.source) == (its.basis, its.quality, its.source)
+            np.testing.assert_array_equal(mine.latency_ms, its.latency_ms)
