@@ -295,10 +295,13 @@ def _compressed(
         key, values = key[order], values[order]
         first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
         key, values = key[first], np.add.reduceat(values, first)
-    kept = values != 0
-    key, values = key[kept], values[kept]
-    start = np.searchsorted(key, np.arange(m + 1, dtype=np.int64) * n)
-    return start.astype(np.int64), key % max(n, 1), values
+        rows, columns = np.divmod(key, n)
+    del key
+    if not values.all():
+        kept = values != 0
+        rows, columns, values = rows[kept], columns[kept], values[kept]
+    start = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(np.bincount(rows, minlength=m))])
+    return start, columns, values
 
 
 def _few(index: AnyArray, most: int = 3) -> str:
@@ -322,14 +325,14 @@ def _size_problems(model: Model) -> list[str]:
         return ["row_start: must rise from 0 to the number of entries"]
     if k and (model.column.min() < 0 or model.column.max() >= n):
         return [f"column: outside 0 to {n - 1}"]
-    if np.any(np.diff(model.row * n + model.column) <= 0):
-        return ["column: must ascend inside each row, without repeats"]
-    return []
+    falls = model.column[1:] <= model.column[:-1]
+    begins = model.row_start[(model.row_start > 0) & (model.row_start < k)]
+    falls[begins - 1] = False  # from the last entry of a row to the first of another
+    return ["column: must ascend inside each row, without repeats"] if falls.any() else []
 
 
 def _number_problems(model: Model) -> list[str]:
     """Every number that is not finite, out of range or crossed, all together."""
-    size = np.abs(model.value)
     infinite = (np.abs(model.lower) == np.inf) | (np.abs(model.upper) == np.inf)
     c, r = model.column_label, model.row_label
     checks: list[tuple[str, AnyArray, Callable[[int], str]]] = [
@@ -348,7 +351,7 @@ def _number_problems(model: Model) -> list[str]:
             _beyond(model.value, LARGEST_COEFFICIENT),
             lambda k: _place(model, k),
         ),
-        (f"coefficient is below {SMALLEST_COEFFICIENT:g} in size", size < SMALLEST_COEFFICIENT, lambda k: _place(model, k)),
+        (f"coefficient is below {SMALLEST_COEFFICIENT:g} in size", _within(model.value), lambda k: _place(model, k)),
     ]
     problems = [f"{text}: {_named(np.flatnonzero(bad), label)}" for text, bad, label in checks if bad.any()]
     if not np.isfinite(model.objective_offset):
@@ -357,7 +360,11 @@ def _number_problems(model: Model) -> list[str]:
 
 
 def _beyond(x: FloatArray, limit: float = LARGEST_FINITE) -> BoolArray:
-    return np.asarray(np.isfinite(x) & (np.abs(x) > limit))
+    return np.asarray(np.isfinite(x) & ((x > limit) | (x < -limit)))
+
+
+def _within(x: FloatArray, limit: float = SMALLEST_COEFFICIENT) -> BoolArray:
+    return np.asarray((x < limit) & (x > -limit))
 
 
 def _named(index: IntArray, label: Callable[[int], str], most: int = 3) -> str:

@@ -89,27 +89,30 @@ def compile_table(table: CandidateTable, plan_in_force: Plan | None = None, *, d
     switches, changes, training = switch_table(table), Changes.of(table, plan_in_force), training_table(table)
     dominated_by = dominated_candidates(table, switches, changes) if dominance else np.full(len(table), -1, dtype=np.int64)
     columns = columns_of(table, switches, changes, training, np.flatnonzero(dominated_by < 0), dominance=dominance)
-    rows, cost = stacked(family(table, columns) for family in ROW_FAMILIES), objective(table, columns)
+    rows = stacked((family(table, columns) for family in ROW_FAMILIES), len(columns.upper))
+    cost = objective(table, columns)
     dominated_runs = dominated_ways(columns, rows, cost) if dominance else np.zeros(len(training), dtype=bool)
-    upper = columns.upper.copy()
-    upper[columns.first_training + np.flatnonzero(dominated_runs)] = 0.0
+    upper = columns.upper
+    if dominated_runs.any():
+        upper = upper.copy()
+        upper[columns.first_training + np.flatnonzero(dominated_runs)] = 0.0
     try:
-        model = Model.from_triplets(
+        model = Model(
             objective=cost,
             lower=columns.lower,
             upper=upper,
             integer=columns.integer,
-            row=rows.row,
+            row_start=rows.row_start,
             column=rows.column,
             value=rows.value,
             row_lower=rows.lower,
             row_upper=rows.upper,
             column_labels=columns.labels,
-            row_labels=rows.labels,
-            row_groups=rows.groups,
+            row_labels=rows.names.labels,
+            row_groups=rows.names.groups,
             name=table.instance.name,
         )
     except ModelError as error:
         problems = [Problem(None, "", problem, "") for problem in error.problems]
         raise InvalidInputError("the instance holds numbers too large or too far apart for any solver", problems) from error
-    return Compiled(table.instance, table, dominated_by, dominated_runs, columns, model, rows.label)
+    return Compiled(table.instance, table, dominated_by, dominated_runs, columns, model, rows.names.label)

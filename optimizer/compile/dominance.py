@@ -433,12 +433,16 @@ def dominated_ways(columns: Columns, rows: Rows, cost: npt.NDArray[np.float64]) 
     the first stays.
     """
     first, runs = columns.first_training, columns.training
-    mine = np.flatnonzero((rows.column >= first) & (rows.column < first + len(runs)))
     dominated = np.zeros(len(runs), dtype=bool)
+    if not len(runs):
+        return dominated
+    mine = np.flatnonzero((rows.column >= first) & (rows.column < first + len(runs)))
+    row = np.searchsorted(rows.row_start, mine, side="right") - 1
     for job in range(len(runs.jobs)):
         ways = np.flatnonzero(runs.job == job)
-        entries = mine[runs.job[rows.column[mine] - first] == job]
-        numbers, at = np.unique(rows.row[entries], return_inverse=True)
+        its = runs.job[rows.column[mine] - first] == job
+        entries = mine[its]
+        numbers, at = np.unique(row[its], return_inverse=True)
         taken = np.zeros((len(ways), len(numbers)))
         taken[np.searchsorted(ways, rows.column[entries] - first), at.reshape(-1)] = rows.value[entries]
         limited = [taken[:, np.isfinite(rows.upper[numbers])], -taken[:, np.isfinite(rows.lower[numbers])]]

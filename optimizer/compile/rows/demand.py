@@ -27,7 +27,7 @@ def demand_rows(table: CandidateTable, columns: Columns) -> RowBlock:
 
     Over all t for a volume. The unserved share u is there only where the workload states ``shedding``.
     """
-    keys, row = np.unique(columns.routing_demand, return_inverse=True)
+    keys, row = _numbered(columns.routing_demand)
     shed = np.arange(len(columns.shed))
     return RowBlock(
         group="demand",
@@ -42,13 +42,17 @@ def demand_rows(table: CandidateTable, columns: Columns) -> RowBlock:
 
 def capacity_rows(table: CandidateTable, columns: Columns) -> RowBlock:
     """capacity[p, t]:  Σ_b load[p, b, t] · f[p, b, t] ≤ Σ_o n[p, o, t]   where load = rate / (μ · utilization_cap) replicas."""
-    cells, row = np.unique(np.concatenate([columns.routing_cell, columns.replica_cell]), return_inverse=True)
-    routed = len(columns.routing_pool)
+    routed, replicas = len(columns.routing_pool), len(columns.replica_pool)
+    cells, row = _numbered(np.concatenate([columns.replica_cell, columns.routing_cell]))
+    column = np.arange(replicas + routed)
+    column[replicas:] += columns.first_routing - replicas
+    value = np.full(len(column), -1.0)
+    value[replicas:] = columns.routing_load
     return RowBlock(
         group="capacity",
         row=row,
-        column=np.concatenate([columns.first_routing + np.arange(routed), np.arange(len(columns.replica_pool))]),
-        value=np.concatenate([columns.routing_load, -np.ones(len(columns.replica_pool))]),
+        column=column,
+        value=value,
         lower=np.full(len(cells), -np.inf),
         upper=np.zeros(len(cells)),
         name=lambda r: cell_name(table, columns, int(cells[r])),
@@ -61,21 +65,31 @@ def switching_rows(table: CandidateTable, columns: Columns) -> RowBlock:
     No class is routed to a pool without a replica. Where load ≥ 1 the capacity row already says more. The coefficient 1 is the
     tightest there is: f ≤ 1 ≤ n as soon as the pool exists; no big-M is needed.
     """
-    routed = np.flatnonzero(columns.routing_load < 1.0)
+    routed = np.flatnonzero(columns.routing_load < 1.0).astype(np.int32)
     cell = columns.routing_cell[routed]
-    start = np.searchsorted(columns.replica_cell, cell, side="left")  # replica columns come ordered by cell
-    count = np.searchsorted(columns.replica_cell, cell, side="right") - start
-    rows = np.arange(len(routed))
-    offset = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
+    of_cell = np.bincount(columns.replica_cell, minlength=int(cell.max(initial=-1)) + 1)  # replica columns come by cell
+    count = of_cell[cell] + 1  # the replicas' columns, then the class's own
+    end = np.cumsum(count)
+    column = np.arange(int(count.sum())) + np.repeat((np.cumsum(of_cell) - of_cell)[cell] - (end - count), count)
+    column[end - 1] = columns.first_routing + routed
+    value = np.full(len(column), -1.0)
+    value[end - 1] = 1.0
     return RowBlock(
         group="switch",
-        row=np.concatenate([rows, np.repeat(rows, count)]),
-        column=np.concatenate([columns.first_routing + routed, np.repeat(start, count) + offset]),
-        value=np.concatenate([np.ones(len(rows)), -np.ones(int(count.sum()))]),
-        lower=np.full(len(rows), -np.inf),
-        upper=np.zeros(len(rows)),
-        name=lambda r: f"{cell_name(table, columns, int(cell[r]))},{columns.routing_class[routed[r]]}",
+        row=np.repeat(np.arange(len(routed)), count),
+        column=column,
+        value=value,
+        lower=np.full(len(routed), -np.inf),
+        upper=np.zeros(len(routed)),
+        name=lambda r: _routed_name(table, columns, int(routed[r])),
     )
+
+
+def _numbered(keys: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Give the different keys, ascending, and which is whose; keys are small, so that no sorting is needed."""
+    there = np.zeros(int(keys.max(initial=-1)) + 1, dtype=bool)
+    there[keys] = True
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[keys]
 
 
 def use_rows(table: CandidateTable, columns: Columns) -> RowBlock:
@@ -151,6 +165,12 @@ def cell_name(table: CandidateTable, columns: Columns, cell: int) -> str:
     k = columns.pool_candidate[pool]
     name = f"{table.owners[table.workload[k]].name},{table.configuration(k).label}"
     return f"{name},{table.offers.regions[columns.pool_region[pool]]}{_when(table, period)}"
+
+
+def _routed_name(table: CandidateTable, columns: Columns, j: int) -> str:
+    """Name the pool, period and class of a routing column for people."""
+    cell = int(columns.routing_pool[j] * columns.n_periods + columns.routing_period[j])
+    return f"{cell_name(table, columns, cell)},{columns.routing_class[j]}"
 
 
 def _when(table: CandidateTable, period: int) -> str:
