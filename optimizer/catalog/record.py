@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import cached_property
+from operator import attrgetter
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -40,13 +42,10 @@ class Quality(StrEnum):
     MODELLED = "modelled"
     ASSUMED = "assumed"
 
-    @property
+    @cached_property
     def rank(self) -> int:
         """Give 0 for the best quality, 4 for the worst."""
-        return _ORDER.index(self)
-
-
-_ORDER = list(Quality)
+        return list(Quality).index(self)
 
 
 def worst(qualities: Iterable[Quality]) -> Quality:
@@ -55,4 +54,4 @@ def worst(qualities: Iterable[Quality]) -> Quality:
     >>> worst([Quality.MEASURED, Quality.MODELLED, Quality.DERIVED])
     <Quality.MODELLED: 'modelled'>
     """
-    return max(qualities, key=lambda quality: quality.rank, default=Quality.MEASURED)
+    return max(qualities, key=attrgetter("rank"), default=Quality.MEASURED)

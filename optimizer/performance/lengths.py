@@ -149,17 +149,40 @@ class Solved:
         if len(self._rates.keys) > MOST_CHAINS or len(self._levels) > MOST_LEVELS // 2:
             self._forget()
         asked = _Asked.of(companies, rows)
-        size, of_class, borne = asked.size, asked.length, None
+        size, of_class, borne, here = asked.size, asked.length, None, (asked.length[:, None], np.arange(len(rows)))
         if self._together:
             begin = np.cumsum([0, *(len(c) for c in companies[:-1])])
             of_class = np.repeat(np.arange(len(companies)), [len(c) for c in companies])
             size = np.minimum.reduceat(size[asked.length], begin, axis=0)
-            each = self._remembered(self._borne, asked, self._level(size[:, :, None])[of_class], size[of_class], None, np.inf)
+            level = self._level(_told(size, None))[of_class]
+            each = self._remembered(self._borne, asked, here, level, size[of_class], None, np.inf)
             borne = np.minimum.reduceat(each, begin, axis=0)
-        told = size[:, :, None] if borne is None else np.concatenate([size[:, :, None], borne], axis=2)
-        level, all_borne = self._level(told)[of_class], None if borne is None else borne[of_class]
-        found = self._remembered(self._rates, asked, level, size[of_class], all_borne, np.nan)
+        level, all_borne = self._level(_told(size, borne))[of_class], None if borne is None else borne[of_class]
+        found = self._remembered(self._rates, asked, here, level, size[of_class], all_borne, np.nan)
         return found[:, :, 0], found[:, :, 1:]
+
+    def of_some(
+        self, companies: Sequence[Sequence[Length]], rows: Sequence[Sequence[int]]
+    ) -> list[tuple[FloatArray, FloatArray]]:
+        """Give the same of some rows of each company alone, company by company: (n_rows, n_classes) and the times."""
+        if len(self._rates.keys) > MOST_CHAINS or len(self._levels) > MOST_LEVELS // 2:
+            self._forget()
+        asked = _Asked.of(companies, np.arange(len(companies[0][0].size)))
+        row = np.concatenate([np.repeat(mine, len(c)) for c, mine in zip(companies, rows, strict=True)])
+        each = zip(np.split(asked.length, np.cumsum([len(c) for c in companies])[:-1]), rows, strict=True)
+        place = np.concatenate([np.tile(mine, len(of)) for mine, of in each])
+        count = np.array([len(c) for c, mine in zip(companies, rows, strict=True) for _ in mine])
+        group, size, borne = np.repeat(np.arange(len(count)), count), asked.size[place, row], None
+        if self._together:
+            first = np.cumsum(count) - count
+            size = np.minimum.reduceat(size, first)[group]
+            bearing = self._remembered(self._borne, asked, (place, row), self._level(_told(size, None)), size, None, np.inf)
+            borne = np.minimum.reduceat(bearing, first, axis=0)[group]
+        found = self._remembered(self._rates, asked, (place, row), self._level(_told(size, borne)), size, borne, np.nan)
+        ends = np.cumsum([len(c) * len(mine) for c, mine in zip(companies, rows, strict=True)])[:-1]
+        blocks = zip(np.split(found, ends), rows, strict=True)
+        shaped = [block.reshape(len(mine), -1, found.shape[1]) for block, mine in blocks]
+        return [(block[:, :, 0], block[:, :, 1:]) for block in shaped]
 
     def _level(self, told: FloatArray) -> IntArray:
         """Give a number to what is told of each place, shape (..., width): one for all places of which the same is told."""
@@ -169,26 +192,34 @@ class Solved:
         return np.array(numbers, dtype=np.int64)[which.reshape(told.shape[:-1])]
 
     def _remembered(
-        self, memory: _Memory, asked: _Asked, level: IntArray, size: FloatArray, borne: FloatArray | None, unknown: float
+        self,
+        memory: _Memory,
+        asked: _Asked,
+        where: tuple[IntArray, IntArray],
+        level: IntArray,
+        size: FloatArray,
+        borne: FloatArray | None,
+        unknown: float,
     ) -> FloatArray:
-        """Give what a memory holds of each class and row, shape (n_classes, n_rows, width); what it lacks is solved first."""
-        chain = asked.numbers[asked.length][:, None] * asked.n_rows + asked.rows
-        there = asked.grid[asked.length] != NO_GRID
+        """Give what a memory holds of the lengths and rows ``where``, shape (..., width); what it lacks is solved first."""
+        length, row = np.broadcast_arrays(*where)
+        chain, there = asked.numbers[where[0]] * asked.n_rows + asked.rows[where[1]], asked.grid[where] != NO_GRID
         keys, first = np.unique((chain * MOST_LEVELS + level)[there], return_index=True)
         new = memory.missing(keys)
         if new.any():
-            b, r = (index[first[new]] for index in np.nonzero(there))
-            memory.add(keys[new], self._solve(memory, asked, b, r, size[b, r], None if borne is None else borne[b, r]))
+            mine = tuple(index[first[new]] for index in np.nonzero(there))
+            bounds = size[mine], None if borne is None else borne[mine]
+            memory.add(keys[new], self._solve(memory, asked, length[mine], row[mine], *bounds))
         found = np.full((*there.shape, memory.values.shape[1]), unknown)
         found[there] = memory.at((chain * MOST_LEVELS + level)[there])
         return found
 
     def _solve(
-        self, memory: _Memory, asked: _Asked, b: IntArray, r: IntArray, size: FloatArray, borne: FloatArray | None
+        self, memory: _Memory, asked: _Asked, length: IntArray, r: IntArray, size: FloatArray, borne: FloatArray | None
     ) -> FloatArray:
-        """Solve the chains of classes ``b`` on rows ``r``: what they bear in flight, or their rates and times reached."""
-        length, row, outputs = asked.length[b], asked.rows[r], np.array([x.output_tokens for x in asked.lengths])
-        found = np.empty((len(b), memory.values.shape[1]))
+        """Solve the chains of lengths on rows ``r``: what they bear in flight, or their rates and times reached."""
+        row, outputs = asked.rows[r], np.array([x.output_tokens for x in asked.lengths])
+        found = np.empty((len(length), memory.values.shape[1]))
         for number, grid in enumerate(asked.grids):
             mine = np.flatnonzero(asked.grid[length, r] == number)
             ttft, tpot = (asked.times_ms[length[mine], quantity, row[mine], : len(grid)] for quantity in (0, 1))
@@ -201,6 +232,11 @@ class Solved:
                 found[at, 0] = np.where(np.isfinite(ttft[places, 0]), rates.per_s, np.nan)
                 found[at, 1:] = rates.reached_ms
         return found
+
+
+def _told(size: FloatArray, borne: FloatArray | None) -> FloatArray:
+    """Give what chains hang on beside their length and row: the most in flight, and what their company bears."""
+    return size[..., None] if borne is None else np.concatenate([size[..., None], borne], axis=-1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -114,16 +114,31 @@ class Performance:
         found = self._answers(slowed.of_question(question), model, tuple(self._catalog.values())).items()
         return table_of(((c, slowed.of_answer(a, model, self._catalog[c.accelerator])) for c, a in found), question)
 
+    def estimates(self, asked: Sequence[tuple[AnyWorkload, Configuration]]) -> list[ReplicaEstimate | Rejection]:
+        """Give the estimate or rejection of one configuration for each workload; those of one model are worked out together."""
+        found, by_sheet = dict[int, ReplicaEstimate](), defaultdict[int, list[tuple[int, Sheet, Question]]](list)
+        for number, (workload, configuration) in enumerate(asked):
+            question, model = self._question(workload)
+            slowed = self._slowdown(workload, configuration)
+            sheet = None if slowed is None else self._sheet(question, model, slowed)
+            if sheet is not None:
+                by_sheet[id(sheet)].append((number, sheet, question))
+        for mine in by_sheet.values():
+            answers = mine[0][1].estimates([(q, replace(asked[number][1], pattern=None, slots=1)) for number, _, q in mine])
+            found.update((n, answer) for (n, _, _), answer in zip(mine, answers, strict=True) if answer is not None)
+        return [found[n] if n in found else self._alone(*one) for n, one in enumerate(asked)]
+
     def estimate(self, workload: AnyWorkload, configuration: Configuration) -> ReplicaEstimate | Rejection:
         """Give one configuration's estimate or rejection, by the same path as ``options``."""
+        return self.estimates([(workload, configuration)])[0]
+
+    def _alone(self, workload: AnyWorkload, configuration: Configuration) -> ReplicaEstimate | Rejection:
+        """Give one configuration's estimate or rejection where no sheet gives an estimate."""
         question, model = self._question(workload)
         slowed = self._slowdown(workload, configuration)
         if slowed is None:
             return Rejection(RejectionCode.NO_FIGURE, f"no pattern {configuration.pattern!r} of so many slots")
         configuration = replace(configuration, pattern=None, slots=1)
-        sheet = self._sheet(question, model, slowed)
-        if sheet is not None and (found := sheet.estimate(question, configuration)) is not None:
-            return found
         accelerator = self._accelerators.get(configuration.accelerator)
         if accelerator is None:
             return Rejection(RejectionCode.NO_FIGURE, f"no accelerator {configuration.accelerator!r} in the catalog")

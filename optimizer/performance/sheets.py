@@ -8,7 +8,7 @@ single answers (``options``), which alone words a rejection.
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -141,15 +141,24 @@ class Sheet:
     def _table(self, question: Question, lengths: Sequence[Length], per_s: FloatArray, reasons: Reasons) -> OptionTable:
         """Answer a question by what each row carries, shape (n_rows, n_classes)."""
         rate = per_s * question.units_per_request
-        rank = np.stack([length.rank for length in lengths], axis=1).max(axis=1).astype(np.int64)
+        return self._laid_out(question, rate, *self._judged(question, lengths, rate, self._rows), reasons)
+
+    def _judged(
+        self, question: Question, lengths: Sequence[Length], rate: FloatArray, rows: IntArray
+    ) -> tuple[IntArray, IntArray]:
+        """Give the rank of the quality of some rows, and what each comes to; shapes (n_rows,)."""
+        rank = np.stack([length.rank[rows] for length in lengths], axis=1).max(axis=1).astype(np.int64)
         if question.targets:
             rank = np.maximum(rank, Quality.DERIVED.rank)
-        unknown = np.where(self.engines, CODES.index(RejectionCode.SHAPE), CODES.index(RejectionCode.NO_FIGURE))
         own = np.where((rate <= 0).any(axis=1), CODES.index(RejectionCode.LATENCY), KEPT)
-        own = np.where(np.isnan(rate).any(axis=1), unknown, own)
-        does_not_fit = np.any([length.does_not_fit for length in lengths], axis=0)
-        own = np.where(does_not_fit, CODES.index(RejectionCode.MEMORY), own)
-        return self._laid_out(question, rate, rank, own, reasons)
+        own = np.where(np.isnan(rate).any(axis=1), self._unknown[rows], own)
+        does_not_fit = np.any([length.does_not_fit[rows] for length in lengths], axis=0)
+        return rank, np.where(does_not_fit, CODES.index(RejectionCode.MEMORY), own)
+
+    @cached_property
+    def _unknown(self) -> IntArray:
+        """Give what each row comes to where nothing is known."""
+        return np.where(self.engines, CODES.index(RejectionCode.SHAPE), CODES.index(RejectionCode.NO_FIGURE))
 
     def _laid_out(self, question: Question, rate: FloatArray, rank: IntArray, own: IntArray, reasons: Reasons) -> OptionTable:
         """Lay the rows out as entries and let the others take theirs from these."""
@@ -180,32 +189,74 @@ class Sheet:
 
     def _estimate(self, question: Question, entry: int, rate: FloatArray, quality: Quality) -> ReplicaEstimate:
         """Give what stands behind an entry's rate: the same as the path of single answers gives."""
-        words, configuration, lengths = [], self.entries[entry], self._lengths(question)
-        carried = entry in self.carried
-        while entry in self.carried:
-            words.append(self.carried[entry].because)
-            entry = self.carried[entry].parent
-        row = int(self.row[entry])
-        _, reached_ms = self._solved(question).of([lengths], np.array([row]))
+        lengths, line = self._lengths(question), self._line(entry)
+        ((_, reached_ms),) = self._solved(question).of_some([lengths], [[int(self.row[line[-1]])]])
         self._forget()
-        kind = Kind.DERIVED if question.targets else Kind.THROUGHPUT
+        return self._told(question, lengths, line, rate, reached_ms[0], quality)
+
+    def _line(self, entry: int) -> list[int]:
+        """Give an entry and those that its figures are carried from, up to the one that has them of its own."""
+        line = [entry]
+        while line[-1] in self.carried:
+            line.append(self.carried[line[-1]].parent)
+        return line
+
+    def _told(
+        self,
+        question: Question,
+        lengths: Sequence[Length],
+        line: Sequence[int],
+        rate: FloatArray,
+        reached_ms: FloatArray,
+        quality: Quality,
+    ) -> ReplicaEstimate:
+        row, kind = int(self.row[line[-1]]), Kind.DERIVED if question.targets else Kind.THROUGHPUT
+        words = [self.carried[entry].because for entry in line[:-1]]
         return ReplicaEstimate(
-            configuration=configuration,
+            configuration=self.entries[line[0]],
             rate_per_s=rate,
-            latency_ms=reached_ms[:, 0],
+            latency_ms=reached_ms,
             quality=quality,
-            kind=Kind.MODELLED if carried or quality.rank >= Quality.MODELLED.rank else kind,
+            kind=Kind.MODELLED if len(line) > 1 or quality.rank >= Quality.MODELLED.rank else kind,
             basis=": ".join([*words, "; ".join(dict.fromkeys(length.basis[row] for length in lengths))]),
             source=self.source(row),
         )
 
+    def estimates(self, asked: Sequence[tuple[Question, Configuration]]) -> list[ReplicaEstimate | None]:
+        """Give the estimate of one configuration for each question, as their tables do; None where it has none."""
+        found, alike = list[ReplicaEstimate | None]([None] * len(asked)), defaultdict[Hashable, list[int]](list)
+        lines = [self._line(self.place[c]) if c in self.place else [] for _, c in asked]
+        for number, ((question, _), line) in enumerate(zip(asked, lines, strict=True)):
+            if line and self.listed[line[0]] and self.row[line[-1]] >= 0 and (self.code[line] == KEPT).all():
+                alike[_targets_of(question)].append(number)
+        for mine in alike.values():
+            for some in (mine[at : at + TOGETHER] for at in range(0, len(mine), TOGETHER)):
+                questions, those = [asked[number][0] for number in some], [lines[number] for number in some]
+                for number, estimate in zip(some, self._few(questions, those), strict=True):
+                    found[number] = estimate
+        return found
+
+    def _few(self, questions: Sequence[Question], lines: Sequence[Sequence[int]]) -> Iterator[ReplicaEstimate | None]:
+        """Yield the estimate of one entry, told with its line, for each of some questions of the same targets."""
+        rivals = [[r for e in line[:-1] for r in self.carried[e].rivals if self.row[r] >= 0] for line in lines]
+        rows = [self.row[[line[-1], *others]].tolist() for line, others in zip(lines, rivals, strict=True)]
+        companies = [self._lengths(question) for question in questions]
+        solved = self._solved(questions[0]).of_some(companies, rows)
+        self._forget()
+        for question, lengths, line, mine, (per_s, reached_ms) in zip(questions, companies, lines, rows, solved, strict=True):
+            rate = per_s * question.units_per_request
+            ranks, codes = self._judged(question, lengths, rate, np.array(mine))
+            carried = [self.carried[entry] for entry in line[:-1]]
+            rank = max([int(ranks[0]), *(c.quality.rank for c in carried)])
+            quality, own = list(Quality)[rank], rate[0]
+            for c in reversed(carried):
+                own = own * c.factor
+            is_kept = codes[0] == KEPT and not (codes[1:] == KEPT).any() and quality in question.allowed_quality
+            yield self._told(question, lengths, line, own, reached_ms[0], quality) if is_kept else None
+
     def estimate(self, question: Question, configuration: Configuration) -> ReplicaEstimate | None:
         """Give one configuration's estimate; None where it has none."""
-        if configuration not in self.place:
-            return None
-        table = self.tables([question], [tuple])[0]
-        row = np.searchsorted(table.form, self.place[configuration])
-        return table.estimate(int(row)) if row < len(table.form) and table.form[row] == self.place[configuration] else None
+        return self.estimates([(question, configuration)])[0]
 
 
 def sheet_of(

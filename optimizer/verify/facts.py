@@ -73,7 +73,6 @@ class Facts:
     instance: Instance
     plan: Plan
     plan_in_force: Plan | None = None
-    estimates: dict[tuple[str, Configuration], ReplicaEstimate | str] = field(default_factory=dict)
     kept: dict[Hashable, Any] = field(default_factory=dict)
 
     @cached_property
@@ -247,13 +246,19 @@ class Facts:
         """What each deployment of the plan runs, by the identity of its record."""
         return {id(d): deployed(d) for d in self.plan.deployments}
 
+    @cached_property
+    def estimates(self) -> dict[tuple[str, Configuration], ReplicaEstimate | str]:
+        """What each configuration in the plan can do for its owner, or why it cannot."""
+        asked = {}
+        for d in self.plan.deployments:
+            if (owner := self.owner(d)) is not None:
+                asked[owner.name, self.configurations[id(d)]] = owner
+        found = zip(asked, self.performance.estimates([(owner, c) for (_, c), owner in asked.items()]), strict=True)
+        return {key: e if isinstance(e, ReplicaEstimate) else f"{e.code}: {e.message}" for key, e in found}
+
     def estimate(self, workload: ServingWorkload, d: Deployment) -> ReplicaEstimate | str:
         """Give what a deployment's replica can do for a workload or shared pool, or why it cannot."""
-        key = (workload.name, self.configurations[id(d)])
-        if key not in self.estimates:
-            found = self.performance.estimate(workload, key[1])
-            self.estimates[key] = found if isinstance(found, ReplicaEstimate) else f"{found.code}: {found.message}"
-        return self.estimates[key]
+        return self.estimates[workload.name, self.configurations[id(d)]]
 
     @remembered
     def load(self, pool: str, period: str) -> Fraction | None:

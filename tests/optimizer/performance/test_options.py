@@ -362,3 +362,40 @@ def test_what_was_worked_out_for_others_and_forgotten_changes_no_answer(statisti
             mine, its = table.estimate(row), alone.estimate(row)
             assert (mine.basis, mine.quality, mine.source) == (its.basis, its.quality, its.source)
             np.testing.assert_array_equal(mine.latency_ms, its.latency_ms)
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_form_measured_elsewhere_keeps_others_from_being_carried_over_only_where_it_serves(slow: bool) -> None:
+    """The sparse form was measured under another engine: that of vllm is carried over only where the measured one is too slow."""
+    rival = points([90.0] * 3, [500.0 if slow else 9.0] * 3, engine="trtllm", precision="fp8", compression="2:4")
+    workload = asking(("tpot", "p90", 50.0))
+    able = performance(workload, [*points([100.0] * 3, [10.0] * 3, precision="fp8"), *rival])
+    carried = Configuration("llm", "fp8", "2:4", "gpu", 1, "vllm", None, Layout())
+    assert (carried in able.options(workload).configurations) is slow
+    assert isinstance(able.estimate(workload, carried), ReplicaEstimate) is slow
+
+
+def test_configurations_asked_for_together_are_answered_as_in_the_tables_of_their_workloads() -> None:
+    """Classes alone and in company, with bounds on percentiles and means and without, kept and rejected, in any order."""
+    document = synthetic_document(6, 3)
+    for number, workload in enumerate(document["workloads"]):
+        workload["model"] = document["workloads"][number % 2]["model"]
+        targets = [{**t, "statistic": "mean" if number < 2 else "p90"} for t in document["workloads"][number % 2]["latency"]]
+        workload["latency"], workload["classes"] = targets if number < 5 else [], workload["classes"][: 1 + number % 3]
+    instance = Instance.model_validate_json(json.dumps(document))
+    asked, expected = list[tuple[ServingWorkload, Configuration]](), list[ReplicaEstimate | Rejection]()
+    for workload, table in zip(instance.demands, Performance(instance).options_of(instance.demands), strict=True):
+        rows = range(0, len(table.form), 40)
+        rejected = table.rejected[::100]
+        asked += [(workload, c) for c in (*(table.configurations[row] for row in rows), *(c for c, _ in rejected))]
+        expected += [*(table.estimate(row) for row in rows), *(why for _, why in rejected)]
+    order = np.random.default_rng(1).permutation(len(asked))
+    answers = Performance(instance).estimates([asked[n] for n in order])
+    for answer, wanted in zip(answers, (expected[n] for n in order), strict=True):
+        if isinstance(wanted, Rejection) or isinstance(answer, Rejection):
+            assert answer == wanted
+            continue
+        told = ("configuration", "quality", "kind", "basis", "source")
+        assert [getattr(answer, name) for name in told] == [getattr(wanted, name) for name in told]
+        np.testing.assert_array_equal(answer.rate_per_s, wanted.rate_per_s)
+        np.testing.assert_array_equal(answer.latency_ms, wanted.latency_ms)
