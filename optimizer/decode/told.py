@@ -63,7 +63,14 @@ class Told:
 
     @cached_property
     def _estimates(self) -> dict[int, ReplicaEstimate]:
-        return {}
+        """Give the estimates of all candidates in use that are worked out together the cheaper."""
+        columns, table = self.compiled.columns, self.table
+        used = columns.replica_pool[self.choice.replicas > 0], columns.routing_pool[self.choice.shares > 0]
+        candidates = np.unique(columns.pool_candidate[np.concatenate(used)]).tolist()
+        mine = [k for k in candidates if table.options[int(table.workload[k])].is_of_sheet]
+        asked = [(table.owners[int(table.workload[k])], table.configuration(k)) for k in mine]
+        answers = zip(mine, table.performance.estimates(asked), strict=True)
+        return {k: answer for k, answer in answers if isinstance(answer, ReplicaEstimate)}
 
     def estimate(self, k: int) -> ReplicaEstimate:
         """Give what a replica of a candidate does, with its evidence."""

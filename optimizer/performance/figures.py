@@ -138,6 +138,7 @@ class OptionTable:
     rank : shape (n_configurations,), the rank of each one's quality
     refused : how many were rejected, by code
     queues : the queue of each row that has one
+    is_of_sheet : estimates are worked out when asked for, cheaper for many workloads together (``Performance.estimates``)
     """
 
     forms: tuple[Configuration, ...]
@@ -148,6 +149,7 @@ class OptionTable:
     estimate: Callable[[int], ReplicaEstimate]
     reasons: Callable[[], tuple[tuple[Configuration, Rejection], ...]]
     queues: Mapping[int, Queue] = field(default_factory=dict)
+    is_of_sheet: bool = False
 
     @cached_property
     def configurations(self) -> tuple[Configuration, ...]:

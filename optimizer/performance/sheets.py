@@ -185,6 +185,7 @@ class Sheet:
             refused={CODES[c]: int(n) for c, n in enumerate(refused) if n},
             estimate=lambda n: self._estimate(question, int(kept[n]), chosen[n], list(Quality)[best[n]]),
             reasons=reasons,
+            is_of_sheet=True,
         )
 
     def _estimate(self, question: Question, entry: int, rate: FloatArray, quality: Quality) -> ReplicaEstimate:
