@@ -123,6 +123,8 @@ class CandidateTable:
     @cached_property
     def queues(self) -> dict[int, Queue]:
         """Give the queue of each candidate whose load is bounded by one."""
+        if not any(table.queues for table in self.options):
+            return {}
         rows = (self.options[int(w)].queues for w in self.workload)
         at = zip(rows, self.option_row.tolist(), strict=True)
         return {k: queues[row] for k, (queues, row) in enumerate(at) if row in queues}

@@ -212,9 +212,13 @@ class Columns:
     @property
     def routing_load(self) -> npt.NDArray[np.float64]:
         """Give the replicas that each routing column takes when its share is 1."""
-        load = self.table.load[self.pool_candidate[self.routing_pool], self.routing_class]
-        shape = self.table.shape[self.pool_workload[self.routing_pool], self.routing_class, self.routing_period]
-        return np.asarray(np.maximum(load * shape, SMALLEST_LOAD))
+        return self.load_of(np.arange(len(self.routing_pool)))
+
+    def load_of(self, routed: IntArray) -> npt.NDArray[np.float64]:
+        """Give the replicas that some routing columns take when their share is 1."""
+        pool, request_class = self.routing_pool[routed], self.routing_class[routed]
+        shape = self.table.shape[self.pool_workload[pool], request_class, self.routing_period[routed]]
+        return np.asarray(np.maximum(self.table.load[self.pool_candidate[pool], request_class] * shape, SMALLEST_LOAD))
 
     @property
     def routing_usd_per_hour(self) -> npt.NDArray[np.float64]:
@@ -339,7 +343,7 @@ def columns_of(
     upper += [np.ones(len(switch) + len(training) + len(routing[0]))]
     starting = start_steps(table, changes.starts, pool[pair], candidate, offer[pair], period)
     moving = move_steps(table, changes.in_force, held, period)
-    shed, lot = shed_columns(table, _asked(table, owner, routing)), table.offers.lot[commit]
+    shed, lot = shed_columns(table, lambda: _asked(table, owner, routing)), table.offers.lot[commit]
     queues = QueueColumns.of_replicas(table.curves, pools[0], len(table.hours_share), pool[pair], period, count)
     losses = event_columns(table, pools, (pool[pair], offer[pair], period), count, routing)
     upper += [starting.upper(upper[0]), moving.upper(upper[0]), shed.upper, np.ones(int(changes.saving_usd_per_hour > 0))]
@@ -427,8 +431,8 @@ def _asked(table: CandidateTable, owner: IntArray, routing: tuple[IntArray, ...]
 
 def _demand(table: CandidateTable, workload: IntArray, request_class: IntArray, period: IntArray) -> IntArray:
     """Give (workload, class, period) as one number; a volume has one for all periods."""
-    number = workload * table.load.shape[1] + request_class
-    return np.asarray(number * len(table.hours_share) + np.where(table.batch[workload], 0, period))
+    number = (workload * table.load.shape[1] + request_class) * len(table.hours_share)
+    return np.asarray(number + (np.where(table.batch[workload], 0, period) if table.batch.any() else period))
 
 
 def _shared(

@@ -228,13 +228,12 @@ def _undominated(
     unit_price = offers.usd_per_hour / np.maximum(offers.size, 1)
     keep = np.ones(len(offers), dtype=bool)
     for accelerator in np.unique(offers.accelerator[offer]):
-        here = offer[offers.accelerator[offer] == accelerator]
-        rows = np.unique(here)
-        users = np.unique(candidate[offers.accelerator[offer] == accelerator])
-        uses = np.zeros((len(users), len(rows)), dtype=np.int64)
-        mine = offers.accelerator[offer] == accelerator
-        uses[np.searchsorted(users, candidate[mine]), np.searchsorted(rows, offer[mine])] = 1
-        replaces = (uses.T @ (1 - uses)).T == 0  # [p, o]: nobody who uses o may not use p
+        mine = np.flatnonzero(offers.accelerator[offer] == accelerator)
+        here = offer[mine]
+        (rows, row), (users, user) = (np.unique(x, return_inverse=True) for x in (here, candidate[mine]))
+        uses = np.zeros((len(users), len(rows)))  # whole numbers, as floats, whose products are quick
+        uses[user, row] = 1.0
+        replaces = (uses.T @ (1.0 - uses)).T == 0  # [p, o]: nobody who uses o may not use p
         replaces &= ~shared[rows][None, :]
         replaces &= unit_price[rows][:, None] <= unit_price[rows][None, :]
         replaces &= offers.size[rows][None, :] % offers.size[rows][:, None] == 0
@@ -306,12 +305,15 @@ def crowded_pairs(
     takes[:, [] if changes.in_force is None else changes.in_force.offers] = False
     for counted in offers.limited:
         takes &= ~counted[:, None] | counted[None, :]
-    shared, moves = size < offers.size[offer], np.zeros(len(offer), dtype=bool)
-    pairs = np.sort(candidate * len(offers) + offer)
-    for p in np.unique(offer[size == offers.size[offer]]):
-        there = np.flatnonzero(takes[p, offer] & shared & (size == offers.size[p]))
-        wanted = candidate[there] * len(offers) + p
-        moves[there] |= pairs[np.searchsorted(pairs, wanted).clip(max=len(pairs) - 1)] == wanted
+    shared, moves, there = size < offers.size[offer], np.zeros(len(offer), dtype=bool), np.zeros(len(table), dtype=bool)
+    order = np.argsort(offer.astype(np.min_scalar_type(len(offers))), kind="stable")
+    of_offer = np.split(order, np.searchsorted(offer[order], np.arange(1, len(offers))))
+    for p in np.unique(offer[size == offers.size[offer]]).tolist():
+        there[candidate[of_offer[p]]] = True
+        for o in np.flatnonzero(takes[p] & (offers.size > offers.size[p])).tolist():
+            mine = of_offer[o][size[of_offer[o]] == offers.size[p]]
+            moves[mine] |= there[candidate[mine]]
+        there[candidate[of_offer[p]]] = False
     moves &= ~insured(table)[table.workload[candidate]]
     stuck = np.zeros(len(offers), dtype=bool)
     stuck[offer[shared & ~moves]] = True

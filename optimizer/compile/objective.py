@@ -54,5 +54,7 @@ def bill(table: CandidateTable, columns: Columns) -> npt.NDArray[np.float64]:
 
 def busy_usd_per_hour(table: CandidateTable, columns: Columns) -> npt.NDArray[np.float64]:
     """Give the electricity that load costs at sites, beyond idle draw, of each routing column when its share is 1."""
+    if not table.offers.energy.busy_usd_per_hour.any():
+        return np.zeros(len(columns.routing_pool))
     drawn = table.offers.energy.busy_usd_per_hour[columns.routing_place] * columns.routing_busy
     return np.asarray(drawn * table.hours_share[columns.routing_period])

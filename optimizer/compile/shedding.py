@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -51,11 +52,11 @@ def requests_per_hour(instance: Instance, workload: str, request_class: str, per
     return Fraction(repr(rate)) * 3600 * Fraction(repr(found.hours)) * Fraction(repr(found.per_month)) / months
 
 
-def shed_columns(table: CandidateTable, demand: IntArray) -> ShedColumns:
-    """Lay out the columns for the demands, given as in ``Columns.routing_demand``, of which some may be left unserved."""
+def shed_columns(table: CandidateTable, demand: Callable[[], IntArray]) -> ShedColumns:
+    """Lay out the columns for the demands, as ``Columns.routing_demand`` gives them, of which some may be left unserved."""
     width, periods = table.load.shape[1], len(table.hours_share)
     allowed = np.array([w.shedding is not None for w in table.workloads], dtype=bool)
-    keys = np.unique(demand)
+    keys = np.unique(demand()) if allowed.any() else np.zeros(0, dtype=np.int64)
     keys = keys[allowed[keys // (width * periods)]] if len(keys) else keys
     penalty, lost, upper = np.zeros(len(keys)), np.zeros(len(keys)), np.zeros(len(keys))
     for at, key in enumerate(keys.tolist()):

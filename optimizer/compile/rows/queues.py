@@ -28,7 +28,7 @@ def staff_rows(table: CandidateTable, columns: Columns) -> RowBlock:
         group="staff",
         row=np.concatenate([row, line_row, line_row]),
         column=np.concatenate([columns.first_routing + routed, first + count + at, first + at]),
-        value=np.concatenate([columns.routing_load[routed] * cap, -slope, -intercept]),
+        value=np.concatenate([columns.load_of(routed) * cap, -slope, -intercept]),
         lower=np.full(len(keys), -np.inf),
         upper=np.zeros(len(keys)),
         name=lambda r: f"{cell_name(table, columns, int(keys[r] // width))},{keys[r] % width}",
@@ -86,6 +86,8 @@ def range_rows(table: CandidateTable, columns: Columns) -> RowBlock:
 
 def _matched(of: npt.NDArray[np.int64], cells: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Give (place, row) of everything that stands in a cell of a row; several rows may be of one cell, which ascend."""
+    if not len(cells):
+        return cells, cells
     order = np.argsort(of, kind="stable")
     start, end = np.searchsorted(of[order], cells, side="left"), np.searchsorted(of[order], cells, side="right")
     row = np.repeat(np.arange(len(cells)), end - start)

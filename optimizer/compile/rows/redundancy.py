@@ -64,7 +64,7 @@ def left_rows(table: CandidateTable, columns: Columns) -> RowBlock:
     Classes b are insured, classes b' of other members of a shared pool are not and stay; k replicas are lost where they are the
     pool's own.
     """
-    events, load = columns.losses, columns.routing_load
+    events = columns.losses
     victim = events.victim
     return RowBlock(
         group="left",
@@ -78,7 +78,11 @@ def left_rows(table: CandidateTable, columns: Columns) -> RowBlock:
             ]
         ),
         value=np.concatenate(
-            [load[events.route], load[events.kept], events.replicas_lost[victim].astype(np.float64), -np.ones(len(events.left))]
+            [
+                *map(columns.load_of, (events.route, events.kept)),
+                events.replicas_lost[victim].astype(np.float64),
+                -np.ones(len(events.left)),
+            ]
         ),
         lower=np.full(len(events.pool), -np.inf),
         upper=np.zeros(len(events.pool)),
@@ -132,13 +136,13 @@ def lost_rows(table: CandidateTable, columns: Columns) -> RowBlock:
     The row ``staff`` of the servers that an event leaves.
     """
     events, cap = columns.losses, table.instance.policy.utilization_cap
-    pieces, load = events.pieces, columns.routing_load * cap
+    pieces = events.pieces
     at, budget, slope, intercept = pieces.lines
     width = int(budget.max(initial=0)) + 1
     keys, line_row = np.unique(pieces.cell[at] * width + budget, return_inverse=True)
     cell = np.concatenate([events.route_cell, events.kept_cell])
     column = np.concatenate([columns.first_recourse + np.arange(len(events.route)), columns.first_routing + events.kept])
-    value = load[np.concatenate([events.route, events.kept])]
+    value = columns.load_of(np.concatenate([events.route, events.kept])) * cap
     row, which = np.nonzero((keys // width)[:, None] == cell[None, :])
     first, count = columns.first_loss + len(events.victim), len(pieces.cell)
     return RowBlock(
