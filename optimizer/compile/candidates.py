@@ -327,7 +327,9 @@ def _refuse_hopeless(instance: Instance, runs: Sequence[bool], reasons: Callable
 
 def _refuse_homeless(table: CandidateTable) -> None:
     """Raise when a class may not be served in any region where some candidate of its workload fits an offer that it may use."""
-    candidate, offer = rentable_pairs(table, np.arange(len(table)))
+    what = np.stack([table.workload, table.accelerator, table.size])
+    alike = np.concatenate([[False], (what[:, 1:] == what[:, :-1]).all(axis=0)]) if len(table) else np.zeros(0, dtype=bool)
+    candidate, offer = rentable_pairs(table, np.flatnonzero(~alike))  # only what differs in where it may run
     regions = max(len(table.offers.regions), 1)
     owner, region = np.divmod(np.unique(table.workload[candidate] * regions + table.offers.region[offer]), regions)
     homed, problems = np.zeros((len(table.workloads), table.load.shape[1]), dtype=bool), []
@@ -396,12 +398,16 @@ def _laid_out(
     owner, load = np.repeat(np.arange(len(counts)), counts), np.zeros((sum(counts), classes))
     starts = np.cumsum([0, *counts])
     for number, (table, verdict) in enumerate(zip(options, verdicts, strict=True)):
-        width = table.rate_per_s.shape[1]
-        mine = base.demand[number, :width] / (table.rate_per_s[verdict.rows] * cap)
+        rate = table.rate_per_s[verdict.rows]
+        width = rate.shape[1]
+        mine = base.demand[number, :width] / (rate * cap)
         load[starts[number] : starts[number + 1], :width] = np.where(mine > 0, np.maximum(mine, SMALLEST_LOAD), 0.0)
     form = np.concatenate([nothing, *(v.place for v in verdicts)])
     _, _, member = _whose(instance, classes)
-    kept = [v.accuracy[:, member[number]] for number, v in enumerate(verdicts)]
+    accuracy = np.concatenate([np.zeros(0), *(v.accuracy.min(axis=1) for v in verdicts)])
+    kept = np.broadcast_to(accuracy[:, None], load.shape)
+    if len(base.owners) > len(instance.demands):  # some are shared, by workloads whose floors may be of different metrics
+        kept = np.concatenate([np.zeros((0, classes)), *(v.accuracy[:, member[n]] for n, v in enumerate(verdicts))])
     names = {name: i for i, name in enumerate(base.offers.accelerators)}
     taken = [float(c.accelerators) for c in forms]
     cards = np.array([names.get(instance.accelerators[c.accelerator].name, -1) for c in forms], dtype=np.int64)
@@ -413,8 +419,8 @@ def _laid_out(
         "rank": np.concatenate([nothing, *(t.rank[v.rows] for t, v in zip(options, verdicts, strict=True))]),
         "accelerator": cards[form],
         "size": np.array(taken, dtype=np.float64 if any(c.slots > 1 for c in forms) else np.int64)[form],
-        "accuracy": np.concatenate([np.zeros(0), *(v.accuracy.min(axis=1) for v in verdicts)]),
-        "kept": np.concatenate([np.zeros((0, classes)), *kept]),
+        "accuracy": accuracy,
+        "kept": kept,
         "load": load,
     }
 

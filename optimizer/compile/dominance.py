@@ -97,9 +97,9 @@ class _Served:
 def _averaged_accuracy(table: CandidateTable) -> npt.NDArray[np.float64]:
     """Give what candidates keep where it is averaged, else 1; shape (n_candidates, n_classes), or 1 where no pool is shared."""
     averaged = [w.accuracy is not None and w.accuracy.aggregation is Aggregation.TRAFFIC_WEIGHTED for w in table.workloads]
-    counts = np.array(averaged, dtype=bool)[table.class_workload[table.workload]]
-    found = np.where(counts, table.kept, 1.0)
-    return found if len(table.owners) > len(table.workloads) else found[:, :1]
+    width = table.kept.shape[1] if len(table.owners) > len(table.workloads) else 1
+    counts = np.array(averaged, dtype=bool)[table.class_workload[:, :width][table.workload]]
+    return np.where(counts, table.kept[:, :width], 1.0)
 
 
 def _words(has: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:

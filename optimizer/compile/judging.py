@@ -103,8 +103,17 @@ class Judge:
         return any(size % count == 0 for size in self._sizes(self.instance.accelerators[accelerator].name, allowed))
 
     def _sizes(self, name: str, allowed: npt.NDArray[np.bool_]) -> set[int]:
-        mine = [i for i, accelerator in enumerate(self.offers.accelerators) if accelerator == name]
-        return set(self.offers.size[allowed & np.isin(self.offers.accelerator, mine)].tolist())
+        """Give the sizes of an accelerator's instances among the allowed offers."""
+        offers = self.offers
+
+        def by_name() -> dict[str, set[int]]:
+            found: dict[str, set[int]] = {accelerator: set() for accelerator in offers.accelerators}
+            for accelerator, size in zip(offers.accelerator[allowed].tolist(), offers.size[allowed].tolist(), strict=True):
+                found[offers.accelerators[accelerator]].add(size)
+            return found
+
+        sizes: dict[str, set[int]] = self._once(("sizes", allowed.tobytes()), by_name)
+        return sizes.get(name, set())
 
     def refusals(
         self, table: OptionTable, floors: Sequence[AccuracyFloor | None], allowed: npt.NDArray[np.bool_]

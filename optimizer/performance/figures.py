@@ -134,7 +134,7 @@ class OptionTable:
     ----------
     forms : the configurations that this table and others of the model choose from
     form : shape (n_configurations,), the place among ``forms`` of each kept one
-    rate_per_s : shape (n_configurations, n_classes)
+    rates : gives ``rate_per_s``, shape (n_configurations, n_classes), which may be made of fewer numbers when it is asked for
     rank : shape (n_configurations,), the rank of each one's quality
     refused : how many were rejected, by code
     queues : the queue of each row that has one
@@ -143,13 +143,18 @@ class OptionTable:
 
     forms: tuple[Configuration, ...]
     form: npt.NDArray[np.int64]
-    rate_per_s: FloatArray
+    rates: Callable[[], FloatArray]
     rank: npt.NDArray[np.int64]
     refused: Mapping[RejectionCode, int]
     estimate: Callable[[int], ReplicaEstimate]
     reasons: Callable[[], tuple[tuple[Configuration, Rejection], ...]]
     queues: Mapping[int, Queue] = field(default_factory=dict)
     is_of_sheet: bool = False
+
+    @property
+    def rate_per_s(self) -> FloatArray:
+        """Give the largest rate of each class on each kept configuration, shape (n_configurations, n_classes)."""
+        return self.rates()
 
     @cached_property
     def configurations(self) -> tuple[Configuration, ...]:
@@ -248,10 +253,11 @@ def table_of(answers: Iterable[tuple[Configuration, Answer]], question: Question
             rejected.append((configuration, verdict))
         else:
             kept.append(verdict)
+    rate_per_s = np.array([e.rate_per_s for e in kept], dtype=np.float64).reshape(len(kept), len(question.classes))
     return OptionTable(
         forms=tuple(e.configuration for e in kept),
         form=np.arange(len(kept)),
-        rate_per_s=np.array([e.rate_per_s for e in kept], dtype=np.float64).reshape(len(kept), len(question.classes)),
+        rates=lambda: rate_per_s,
         rank=np.array([e.quality.rank for e in kept], dtype=np.int64),
         refused=Counter(why.code for _, why in rejected),
         estimate=kept.__getitem__,
@@ -272,7 +278,7 @@ def joined(tables: Sequence[OptionTable]) -> OptionTable:
     return OptionTable(
         forms=tuple(form for t in tables for form in t.forms),
         form=np.concatenate([t.form + first for t, first in zip(tables, forms, strict=False)]),
-        rate_per_s=np.concatenate([t.rate_per_s for t in tables]),
+        rates=lambda: np.concatenate([t.rate_per_s for t in tables]),
         rank=np.concatenate([t.rank for t in tables]),
         refused=sum((Counter(t.refused) for t in tables), Counter()),
         estimate=estimate,

@@ -94,9 +94,9 @@ def lengths_at(
             number=next(numbers),
             output_tokens=float(question.shapes[b][1]),
             grids=grids,
-            grid=grid[b],
-            times_ms=times[b],
-            size=size[b],
+            grid=grid[b].copy(),
+            times_ms=times[b].copy(),  # each length on its own: others may be forgotten
+            size=size[b].copy(),
             rank=rank[:, b].copy(),
             does_not_fit=does_not_fit[:, b].copy(),
             basis=tuple(row[b] for row in basis),

@@ -33,6 +33,8 @@ MOST_LENGTHS = 256
 """Request lengths remembered for each model, targets or none; the ones not used for longest are forgotten first."""
 MOST_TARGETS = 64
 """Sets of targets for which chains are remembered for each model, as lengths."""
+MOST_KEPT = 4096
+"""Selections of entries that workloads share, remembered for each model; beyond it all of them are forgotten."""
 TOGETHER = 32
 """Workloads of a model whose chains are solved together."""
 
@@ -46,6 +48,16 @@ class Carried:
     quality: Quality
     because: str
     rivals: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    """Entries that are kept, shape (n_kept,), ranks of their quality, the rows they stand on, and how many are refused why."""
+
+    entry: IntArray
+    rows: IntArray
+    rank: IntArray
+    refused: Mapping[RejectionCode, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +77,7 @@ class Sheet:
     work_out: Callable[[Question, Sequence[Shape]], Sequence[Length]]
     lengths: OrderedDict[tuple[bool, Shape], Length] = field(default_factory=OrderedDict)
     solved: OrderedDict[Hashable, Solved] = field(default_factory=OrderedDict)
+    kept: dict[Hashable, _Kept] = field(default_factory=dict)
 
     @cached_property
     def place(self) -> Mapping[Configuration, int]:
@@ -141,7 +154,18 @@ class Sheet:
     def _table(self, question: Question, lengths: Sequence[Length], per_s: FloatArray, reasons: Reasons) -> OptionTable:
         """Answer a question by what each row carries, shape (n_rows, n_classes)."""
         rate = per_s * question.units_per_request
-        return self._laid_out(question, rate, *self._judged(question, lengths, rate, self._rows), reasons)
+        kept = self._kept(question, *self._judged(question, lengths, rate, self._rows))
+        chosen = rate[kept.rows]
+        return OptionTable(
+            forms=self.entries,
+            form=kept.entry,
+            rates=lambda: self._carried_to(kept, chosen),
+            rank=kept.rank,
+            refused=kept.refused,
+            estimate=lambda n: self._estimate(question, int(kept.entry[n]), list(Quality)[kept.rank[n]]),
+            reasons=reasons,
+            is_of_sheet=True,
+        )
 
     def _judged(
         self, question: Question, lengths: Sequence[Length], rate: FloatArray, rows: IntArray
@@ -160,39 +184,50 @@ class Sheet:
         """Give what each row comes to where nothing is known."""
         return np.where(self.engines, CODES.index(RejectionCode.SHAPE), CODES.index(RejectionCode.NO_FIGURE))
 
-    def _laid_out(self, question: Question, rate: FloatArray, rank: IntArray, own: IntArray, reasons: Reasons) -> OptionTable:
-        """Lay the rows out as entries and let the others take theirs from these."""
+    def _kept(self, question: Question, rank: IntArray, own: IntArray) -> _Kept:
+        """Give what is left of the entries where rows are of some quality and refused for some reason; once for all alike."""
+        allowed = [quality in question.allowed_quality for quality in Quality]
+        key = tuple(allowed), rank.tobytes(), own.tobytes()
+        if key not in self.kept:
+            if len(self.kept) > MOST_KEPT:
+                self.kept.clear()
+            self.kept[key] = self._laid_out(np.array(allowed), rank, own)
+        return self.kept[key]
+
+    def _laid_out(self, allowed: npt.NDArray[np.bool_], rank: IntArray, own: IntArray) -> _Kept:
+        """Lay the rows out as entries and let the others follow these."""
         direct = self.row >= 0
-        rates, ranks, code = np.full((len(self.entries), rate.shape[1]), np.nan), np.zeros_like(self.row), self.code.copy()
-        rates[direct], ranks[direct], code[direct] = rate[self.row[direct]], rank[self.row[direct]], own[self.row[direct]]
+        root, ranks, code = self.row.copy(), np.zeros_like(self.row), self.code.copy()
+        ranks[direct], code[direct] = rank[self.row[direct]], own[self.row[direct]]
         there = np.ones(len(self.entries), dtype=bool)
         there[self._rivalry[0][code[self._rivalry[1]] == KEPT]] = False
-        for at, parent, factor, quality in self._steps:
+        for at, parent, _, quality in self._steps:
             there[at] &= there[parent]
-            rates[at], ranks[at] = rates[parent] * factor[:, None], np.maximum(ranks[parent], quality)
+            root[at], ranks[at] = root[parent], np.maximum(ranks[parent], quality)
             code[at] = np.where(self.code[at] == KEPT, code[parent], self.code[at])
-        allowed = np.array([quality in question.allowed_quality for quality in Quality])
         code = np.where((code == KEPT) & ~allowed[ranks], CODES.index(RejectionCode.QUALITY), code)
         there &= self.listed
         kept = np.flatnonzero(there & (code == KEPT))
-        chosen, best = rates[kept], ranks[kept]
         refused = np.bincount(code[there & (code != KEPT)], minlength=len(CODES))
-        return OptionTable(
-            forms=self.entries,
-            form=kept,
-            rate_per_s=chosen,
-            rank=best,
-            refused={CODES[c]: int(n) for c, n in enumerate(refused) if n},
-            estimate=lambda n: self._estimate(question, int(kept[n]), chosen[n], list(Quality)[best[n]]),
-            reasons=reasons,
-            is_of_sheet=True,
-        )
+        told = {CODES[c]: int(n) for c, n in enumerate(refused) if n}
+        return _Kept(kept, np.unique(root[kept]), ranks[kept], told)
 
-    def _estimate(self, question: Question, entry: int, rate: FloatArray, quality: Quality) -> ReplicaEstimate:
+    def _carried_to(self, kept: _Kept, chosen: FloatArray) -> FloatArray:
+        """Give the rates of what is kept, from those of the rows that it stands on."""
+        direct, classes = self.row >= 0, chosen.shape[1]
+        own, rates = (np.full((count, classes), np.nan) for count in (len(self.engines), len(self.entries)))
+        own[kept.rows] = chosen
+        rates[direct] = own[self.row[direct]]
+        for at, parent, factor, _ in self._steps:
+            rates[at] = rates[parent] * factor[:, None]
+        return rates[kept.entry]
+
+    def _estimate(self, question: Question, entry: int, quality: Quality) -> ReplicaEstimate:
         """Give what stands behind an entry's rate: the same as the path of single answers gives."""
         lengths, line = self._lengths(question), self._line(entry)
-        ((_, reached_ms),) = self._solved(question).of_some([lengths], [[int(self.row[line[-1]])]])
+        ((per_s, reached_ms),) = self._solved(question).of_some([lengths], [[int(self.row[line[-1]])]])
         self._forget()
+        rate = self._carried_along(line, per_s[0] * question.units_per_request)
         return self._told(question, lengths, line, rate, reached_ms[0], quality)
 
     def _line(self, entry: int) -> list[int]:
@@ -201,6 +236,12 @@ class Sheet:
         while line[-1] in self.carried:
             line.append(self.carried[line[-1]].parent)
         return line
+
+    def _carried_along(self, line: Sequence[int], rate: FloatArray) -> FloatArray:
+        """Give the rates of an entry, from those of the last in its line."""
+        for entry in reversed(line[:-1]):
+            rate = rate * self.carried[entry].factor
+        return rate
 
     def _told(
         self,
@@ -247,11 +288,8 @@ class Sheet:
         for question, lengths, line, mine, (per_s, reached_ms) in zip(questions, companies, lines, rows, solved, strict=True):
             rate = per_s * question.units_per_request
             ranks, codes = self._judged(question, lengths, rate, np.array(mine))
-            carried = [self.carried[entry] for entry in line[:-1]]
-            rank = max([int(ranks[0]), *(c.quality.rank for c in carried)])
-            quality, own = list(Quality)[rank], rate[0]
-            for c in reversed(carried):
-                own = own * c.factor
+            rank = max([int(ranks[0]), *(self.carried[entry].quality.rank for entry in line[:-1])])
+            quality, own = list(Quality)[rank], self._carried_along(line, rate[0])
             is_kept = codes[0] == KEPT and not (codes[1:] == KEPT).any() and quality in question.allowed_quality
             yield self._told(question, lengths, line, own, reached_ms[0], quality) if is_kept else None
 
