@@ -6,8 +6,8 @@ no pool carries more than it may. Workloads that are told nothing for a loss kee
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import ChainMap, defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -15,7 +15,7 @@ from optimizer.instance import Aggregation, Loss, Recourse
 from optimizer.performance import ReplicaEstimate
 from optimizer.plan import Deployment, Route
 from optimizer.verify.earnings import unserved_share
-from optimizer.verify.facts import LOAD_TOLERANCE, Facts, fraction
+from optimizer.verify.facts import LOAD_TOLERANCE, Facts, fraction, grouped, remembered
 from optimizer.verify.places import route_usd_per_hour
 from optimizer.verify.queues import waits_kept
 from optimizer.verify.service import average_kept, kept_of
@@ -23,6 +23,8 @@ from optimizer.verify.service import average_kept, kept_of
 __all__ = ["redundancy_rule"]
 
 Key = tuple[Loss, str, int]
+Routed = list[tuple[str, str, str, Fraction]]
+"""(workload, class, pool, share)."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class _Struck:
 
     key: Key
     shares: dict[str, float]
-    left: dict[tuple[str, str], int]
+    left: Mapping[tuple[str, str], int]
 
     @property
     def label(self) -> str:
@@ -68,15 +70,22 @@ def _losses(facts: Facts) -> Iterator[_Struck]:
             if set(d.workloads) & shares.keys():
                 names |= _names(facts, kind, d)
         for name in sorted(names):
-            left: dict[tuple[str, str], int] = defaultdict(int)
-            for d in facts.plan.deployments:
-                left[d.pool, d.period] += d.replicas * (kind is Loss.REPLICAS or name not in _names(facts, kind, d))
             if kind is not Loss.REPLICAS:
-                yield _Struck((kind, name, 0), shares, dict(left))
+                yield _Struck((kind, name, 0), shares, _left(facts, kind, name))
                 continue
-            hit = {key: max(n - count, 0) if key[0] == name else n for key, n in left.items()}
-            members = facts.pools[name][0].workloads
-            yield _Struck((kind, name, count), {w: s for w, s in shares.items() if w in members}, hit)
+            whole = _left(facts, kind, "")
+            hit = {(name, t): max(whole[name, t] - count, 0) for t in {d.period for d in facts.pools[name]}}
+            members = dict.fromkeys(facts.pools[name][0].workloads)
+            yield _Struck((kind, name, count), {w: shares[w] for w in members if w in shares}, ChainMap(hit, whole))
+
+
+@remembered
+def _left(facts: Facts, kind: Loss, name: str) -> dict[tuple[str, str], int]:
+    """Give the replicas by (pool, period) that the loss of anything but replicas leaves; of replicas, all there are."""
+    left: dict[tuple[str, str], int] = defaultdict(int)
+    for d in facts.plan.deployments:
+        left[d.pool, d.period] += d.replicas * (kind is Loss.REPLICAS or name not in _names(facts, kind, d))
+    return dict(left)
 
 
 def _names(facts: Facts, kind: Loss, d: Deployment) -> set[str]:
@@ -88,22 +97,41 @@ def _names(facts: Facts, kind: Loss, d: Deployment) -> set[str]:
         return {region}
     if kind is Loss.SPOT:
         return {d.offer} if d.option == "spot" else set()
+    return _zones(facts, d.offer, region)
+
+
+@remembered
+def _zones(facts: Facts, label: str, region: str) -> set[str]:
+    """Name the zones that an offer may be in: its own, else those of its region, else the region as one."""
     offers = [sold.offer for sold in facts.paid.values()]
-    own = {o.zone for o in offers if o.label == d.offer and o.zone is not None}
+    own = {o.zone for o in offers if o.label == label and o.zone is not None}
     zones = own or {o.zone for o in offers if f"{o.provider}/{o.region}" == region and o.zone is not None}
     return {f"{region}/{zone}" for zone in zones} or {region}
 
 
-def _routes(facts: Facts, struck: _Struck, told: list[Recourse], period: str) -> list[tuple[str, str, str, Fraction]]:
-    """Give (workload, class, pool, share) of everything that is routed after a loss, to pools that are left."""
-    moved = {r.workload for r in told}
+def _routes(facts: Facts, struck: _Struck, told: list[Recourse], period: str) -> Routed:
+    """Give what is routed after a loss to pools that are left: all of who is insured, and all else in the pools that serve it.
+
+    What stays in other pools stays as the other rules have judged it.
+    """
+    moved, staying = {r.workload for r in told}, _staying(facts)
     found = [(r.workload, r.request_class, r.pool, fraction(r.share)) for r in told]
-    stays = (r for r in facts.plan.routing if r.period == period and r.workload not in moved)
-    found += [(r.workload, r.request_class, r.pool, fraction(r.share)) for r in stays]
+    for name in sorted(set(struck.shares) - moved):
+        found += staying.get((name, period), [])
+    for pool in sorted({pool for _, _, pool, _ in found}):
+        others = ((r.workload, r.request_class, r.pool, fraction(r.share)) for r in facts.routes_to.get((pool, period), ()))
+        found += [route for route in others if route[0] not in moved and route[0] not in struck.shares]
     return [route for route in found if struck.left.get((route[2], period), 0) > 0]
 
 
-def _unserved(facts: Facts, struck: _Struck, routes: list[tuple[str, str, str, Fraction]], period: str) -> Iterator[str]:
+@remembered
+def _staying(facts: Facts) -> dict[tuple[str, str], Routed]:
+    """Give the plan's own routing by workload and period."""
+    found = grouped(facts.plan.routing, lambda r: (r.workload, r.period))
+    return {key: [(r.workload, r.request_class, r.pool, fraction(r.share)) for r in mine] for key, mine in found.items()}
+
+
+def _unserved(facts: Facts, struck: _Struck, routes: Routed, period: str) -> Iterator[str]:
     served: dict[tuple[str, str], Fraction] = defaultdict(Fraction)
     for workload, request_class, pool, share in routes:
         d = facts.pools[pool][0]
@@ -119,7 +147,7 @@ def _unserved(facts: Facts, struck: _Struck, routes: list[tuple[str, str, str, F
                 yield f"{struck.label}: {what}"
 
 
-def _inaccurate(facts: Facts, struck: _Struck, routed: dict[str, list[tuple[str, str, str, Fraction]]]) -> Iterator[str]:
+def _inaccurate(facts: Facts, struck: _Struck, routed: dict[str, Routed]) -> Iterator[str]:
     """Tell insured workloads that would fall below their floor, an average over the month if the loss lasted."""
     for name in struck.shares:
         workload = facts.workloads[name]
@@ -135,7 +163,7 @@ def _inaccurate(facts: Facts, struck: _Struck, routed: dict[str, list[tuple[str,
             yield f"{struck.label}: {name} keeps {float(average):.6f} on average, the floor is {float(wanted):.6f}"
 
 
-def _overfull(facts: Facts, struck: _Struck, routes: list[tuple[str, str, str, Fraction]], period: str) -> Iterator[str]:
+def _overfull(facts: Facts, struck: _Struck, routes: Routed, period: str) -> Iterator[str]:
     """Tell pools that carry insured traffic and more than what is left of them may."""
     cap, load, concerned = fraction(facts.instance.policy.utilization_cap), defaultdict[str, Fraction](Fraction), set[str]()
     for workload, request_class, pool, share in routes:

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from itertools import pairwise
 
-from optimizer.instance import HOURS_PER_MONTH, Limit, Match
-from optimizer.plan import LimitUse
+from optimizer.catalog import Offer, Price
+from optimizer.instance import HOURS_PER_MONTH, Limit, Match, ServingWorkload
+from optimizer.plan import Deployment, LimitUse, Rental
 from optimizer.verify.changes import commitments_kept
 from optimizer.verify.charges import heads, instance_usd_per_hour
 from optimizer.verify.energy import busy_usd_per_hour, cap_failures
-from optimizer.verify.facts import COMMITTED, Facts, differs, fraction
+from optimizer.verify.facts import COMMITTED, Facts, differs, fraction, grouped, remembered
 from optimizer.verify.matching import offer_fits, replica_fits
 
 
@@ -86,15 +87,29 @@ def _used(limit: Limit, facts: Facts) -> tuple[Fraction, int]:
     return max(a for a, _ in counts), max(i for _, i in counts)
 
 
+@remembered
+def _rented(facts: Facts) -> dict[str, list[tuple[Rental, Offer]]]:
+    """Give what is rented in each period, with its offer."""
+    known = ((r, facts.sold[key[:2]][0]) for key, r in facts.rentals.items() if key[:2] in facts.sold)
+    return grouped(known, lambda rented: rented[0].period)
+
+
+@remembered
+def _running(facts: Facts) -> dict[str, list[tuple[Deployment, ServingWorkload, Offer, Price]]]:
+    """Give what runs in each period, with its owner, offer and price."""
+    return grouped(facts.known, lambda known: known[0].period)
+
+
 def _used_in(limit: Limit, period: str, facts: Facts) -> tuple[Fraction, int]:
-    rented = [(r, facts.sold[key[:2]][0]) for key, r in facts.rentals.items() if key[:2] in facts.sold and r.period == period]
+    rented = _rented(facts).get(period, [])
     mine = [(r, o) for r, o in rented if offer_fits(limit.match, o, r.option, facts)]
     fits = [(x, w, o) for x, w, o, _ in facts.runs if period in x.periods and offer_fits(limit.match, o, x.option, facts)]
     by_use = [(x.instances * x.gangs_at_once, o) for x, _, o in fits if x.option not in COMMITTED]
     accelerators = Fraction(sum(r.instances * o.accelerators_per_instance for r, o in mine))
     accelerators += sum(n * o.accelerators_per_instance for n, o in by_use)
     if limit.match.speaks_of_replicas:
-        there = [(d, w) for d, w, o, p in facts.known if d.period == period and offer_fits(limit.match, o, p.option.value, facts)]
+        known = _running(facts).get(period, [])
+        there = [(d, w) for d, w, o, p in known if offer_fits(limit.match, o, p.option.value, facts)]
         accelerators = sum((d.replicas * d.accelerators for d, w in there if replica_fits(limit.match, d, w)), Fraction(0))
         accelerators += sum(x.gang * x.gangs_at_once for x, w, _ in fits if replica_fits(limit.match, x, w))
     return accelerators, sum(r.instances for r, _ in mine) + sum(n for n, _ in by_use)
