@@ -90,9 +90,9 @@ class CandidateTable:
     options: tuple[OptionTable, ...]
     workload: npt.NDArray[np.int64]
     forms: tuple[Configuration, ...]
-    option_row: npt.NDArray[np.int64]
-    form: npt.NDArray[np.int64]
-    rank: npt.NDArray[np.int64]
+    option_row: npt.NDArray[np.int32]
+    form: npt.NDArray[np.int32]
+    rank: npt.NDArray[np.int8]
     accelerator: npt.NDArray[np.int64]
     size: npt.NDArray[Any]
     accuracy: npt.NDArray[np.float64]
@@ -146,11 +146,11 @@ class CandidateTable:
         return self.reasons()
 
     @cached_property
-    def facts(self) -> dict[str, tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]]]:
+    def facts(self) -> dict[str, tuple[npt.NDArray[np.str_], npt.NDArray[np.int64 | np.int32]]]:
         """Give what a match may ask of a candidate, by field: names, "" where there is nothing, and which is whose."""
         instance = self.instance
         cards = [instance.accelerators[name] for name in self.offers.accelerators]
-        columns: dict[str, tuple[list[str], npt.NDArray[np.int64]]] = {
+        columns: dict[str, tuple[list[str], npt.NDArray[np.int64 | np.int32]]] = {
             "accelerator": ([c.name for c in cards], self.accelerator),
             "family": ([c.family for c in cards], self.accelerator),
             "kind": ([c.kind.value for c in cards], self.accelerator),
@@ -402,7 +402,7 @@ def _laid_out(
         width = rate.shape[1]
         mine = base.demand[number, :width] / (rate * cap)
         load[starts[number] : starts[number + 1], :width] = np.where(mine > 0, np.maximum(mine, SMALLEST_LOAD), 0.0)
-    form = np.concatenate([nothing, *(v.place for v in verdicts)])
+    form = np.concatenate([nothing, *(v.place for v in verdicts)], dtype=np.int32, casting="same_kind")
     _, _, member = _whose(instance, classes)
     accuracy = np.concatenate([np.zeros(0), *(v.accuracy.min(axis=1) for v in verdicts)])
     kept = np.broadcast_to(accuracy[:, None], load.shape)
@@ -414,9 +414,9 @@ def _laid_out(
     return {
         "forms": tuple(forms),
         "workload": owner,
-        "option_row": np.concatenate([nothing, *(v.rows for v in verdicts)]),
+        "option_row": np.concatenate([nothing, *(v.rows for v in verdicts)], dtype=np.int32, casting="same_kind"),
         "form": form,
-        "rank": np.concatenate([nothing, *(t.rank[v.rows] for t, v in zip(options, verdicts, strict=True))]),
+        "rank": np.concatenate([nothing, *(t.rank[v.rows] for t, v in zip(options, verdicts, strict=True))]).astype(np.int8),
         "accelerator": cards[form],
         "size": np.array(taken, dtype=np.float64 if any(c.slots > 1 for c in forms) else np.int64)[form],
         "accuracy": accuracy,

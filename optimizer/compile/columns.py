@@ -17,6 +17,7 @@ from optimizer.compile.bounds import committed_bounds, most_instances, most_repl
 from optimizer.compile.candidates import SMALLEST_LOAD, CandidateTable, rentable_pairs
 from optimizer.compile.dominance import crowded_pairs, outpriced_pairs, undominated_pairs
 from optimizer.compile.events import EventColumns, event_columns
+from optimizer.compile.grouping import numbered
 from optimizer.compile.in_force import Changes, Held, move_steps
 from optimizer.compile.queues import QueueColumns
 from optimizer.compile.shedding import ShedColumns, shed_columns
@@ -212,9 +213,9 @@ class Columns:
     @property
     def routing_load(self) -> npt.NDArray[np.float64]:
         """Give the replicas that each routing column takes when its share is 1."""
-        return self.load_of(np.arange(len(self.routing_pool)))
+        return self.load_of(slice(None))
 
-    def load_of(self, routed: IntArray) -> npt.NDArray[np.float64]:
+    def load_of(self, routed: IntArray | slice) -> npt.NDArray[np.float64]:
         """Give the replicas that some routing columns take when their share is 1."""
         pool, request_class = self.routing_pool[routed], self.routing_class[routed]
         shape = self.table.shape[self.pool_workload[pool], request_class, self.routing_period[routed]]
@@ -327,8 +328,10 @@ def columns_of(
 ) -> Columns:
     """Lay out the columns for the candidates ``kept``; ``dominance`` says whether dominated offers are left out."""
     candidate, offer = _rentable(table, switches, changes, training, kept, dominance=dominance)
-    pools, pool = np.unique(np.stack([candidate, table.offers.region[offer]]), axis=1, return_inverse=True)
-    order = np.lexsort((offer, pool))
+    regions = max(len(table.offers.regions), 1)
+    keys, pool = numbered(candidate * regions + table.offers.region[offer])
+    pools = np.stack(np.divmod(keys, regions))
+    order = np.argsort(pool * len(table.offers) + offer)
     pool, offer = pool[order], offer[order]
     owner = table.workload[pools[0]]
     busy = (table.demand[:, :, None] * table.shape > 0)[owner] & np.isfinite(table.transfer[owner, :, pools[1]])[:, :, None]

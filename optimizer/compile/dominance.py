@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from optimizer.compile.candidates import CandidateTable, is_power_of_two
 from optimizer.compile.events import insured
+from optimizer.compile.grouping import numbered
 from optimizer.compile.in_force import Changes
 from optimizer.compile.switches import SwitchTable
 from optimizer.instance import Aggregation
@@ -230,7 +231,7 @@ def _undominated(
     for accelerator in np.unique(offers.accelerator[offer]):
         mine = np.flatnonzero(offers.accelerator[offer] == accelerator)
         here = offer[mine]
-        (rows, row), (users, user) = (np.unique(x, return_inverse=True) for x in (here, candidate[mine]))
+        (rows, row), (users, user) = numbered(here), numbered(candidate[mine])
         uses = np.zeros((len(users), len(rows)))  # whole numbers, as floats, whose products are quick
         uses[user, row] = 1.0
         replaces = (uses.T @ (1.0 - uses)).T == 0  # [p, o]: nobody who uses o may not use p

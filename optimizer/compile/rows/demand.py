@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from optimizer.compile.candidates import SMALLEST_LOAD, CandidateTable
 from optimizer.compile.columns import Columns
+from optimizer.compile.grouping import numbered
 from optimizer.compile.rows.block import RowBlock
 from optimizer.instance import Aggregation
 
@@ -27,7 +28,7 @@ def demand_rows(table: CandidateTable, columns: Columns) -> RowBlock:
 
     Over all t for a volume. The unserved share u is there only where the workload states ``shedding``.
     """
-    keys, row = _numbered(columns.routing_demand)
+    keys, row = numbered(columns.routing_demand)
     shed = np.arange(len(columns.shed))
     return RowBlock(
         group="demand",
@@ -43,7 +44,7 @@ def demand_rows(table: CandidateTable, columns: Columns) -> RowBlock:
 def capacity_rows(table: CandidateTable, columns: Columns) -> RowBlock:
     """capacity[p, t]:  Σ_b load[p, b, t] · f[p, b, t] ≤ Σ_o n[p, o, t]   where load = rate / (μ · utilization_cap) replicas."""
     routed, replicas = len(columns.routing_pool), len(columns.replica_pool)
-    cells, row = _numbered(np.concatenate([columns.replica_cell, columns.routing_cell]))
+    cells, row = numbered(np.concatenate([columns.replica_cell, columns.routing_cell]))
     column = np.arange(replicas + routed)
     column[replicas:] += columns.first_routing - replicas
     value = np.full(len(column), -1.0)
@@ -83,13 +84,6 @@ def switching_rows(table: CandidateTable, columns: Columns) -> RowBlock:
         upper=np.zeros(len(routed)),
         name=lambda r: _routed_name(table, columns, int(routed[r])),
     )
-
-
-def _numbered(keys: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Give the different keys, ascending, and which is whose; keys are small, so that no sorting is needed."""
-    there = np.zeros(int(keys.max(initial=-1)) + 1, dtype=bool)
-    there[keys] = True
-    return np.flatnonzero(there), (np.cumsum(there) - 1)[keys]
 
 
 def use_rows(table: CandidateTable, columns: Columns) -> RowBlock:
