@@ -32,8 +32,9 @@ def replicas_busy(compiled: Compiled, choice: Choice) -> FloatArray:
     used = np.flatnonzero(choice.shares)
     k, b = columns.pool_candidate[columns.routing_pool[used]], columns.routing_class[used]
     w = table.workload[k]
+    rates = {owner: table.options[owner].rate_per_s for owner in np.unique(w).tolist()}  # each is worked out when asked for
     places = zip(w.tolist(), table.option_row[k].tolist(), b.tolist(), strict=True)
-    rate = np.array([table.options[number].rate_per_s[row, b] for number, row, b in places], dtype=np.float64)
+    rate = np.array([rates[owner][row, b] for owner, row, b in places], dtype=np.float64)
     demand = table.demand[w, b] * table.shape[w, b, columns.routing_period[used]]
     busy[used] = demand * choice.shares[used] / SHARE_UNIT / rate
     return busy
@@ -47,11 +48,16 @@ class Drawn:
     choice: Choice
 
     @cached_property
+    def replicas(self) -> FloatArray:
+        """Give the replicas that each routing column keeps busy."""
+        return replicas_busy(self.compiled, self.choice)
+
+    @cached_property
     def busy(self) -> FloatArray:
         """Give the accelerators that each routing column keeps busy."""
         columns = self.compiled.columns
         size = columns.table.size[columns.pool_candidate[columns.routing_pool]]
-        return np.asarray(replicas_busy(self.compiled, self.choice) * size)
+        return np.asarray(self.replicas * size)
 
     @cached_property
     def replica_kw(self) -> FloatArray:

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from optimizer.catalog import Quality
 from optimizer.compile.candidates import concerns
 from optimizer.decode.counts import SHARE_UNIT
-from optimizer.decode.energy import replicas_busy
 from optimizer.decode.told import Told, whole_or_not
 from optimizer.instance import HOURS_PER_MONTH, Match
 from optimizer.plan import (
@@ -44,7 +43,7 @@ class Results(Told):
         tight = {x.name for x in limits if x.binding}
         binding = [at for at, x in enumerate(table.instance.all_limits) if x.name in tight]
         weight = dict(zip((p.name for p in table.instance.periods), map(float, self.month_share), strict=True))
-        routed, load = np.flatnonzero(self.choice.shares), replicas_busy(self.compiled, self.choice)
+        routed, load = np.flatnonzero(self.choice.shares), self.drawn.replicas
         routed = routed[np.argsort(columns.routing_workload[routed], kind="stable")]
         routes = np.split(routed, np.searchsorted(columns.routing_workload[routed], np.arange(1, len(table.workloads))))
         bought = np.flatnonzero(self.choice.replicas)
