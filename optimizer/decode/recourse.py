@@ -28,7 +28,10 @@ def struck(compiled: Compiled, replicas: IntArray) -> npt.NDArray[np.bool_]:
     columns, table = compiled.columns, compiled.candidates
     found = np.zeros(len(columns.losses.events), dtype=bool)
     there = np.flatnonzero(replicas)
+    staffed = set(columns.replica_pool[there].tolist())
     for number, event in enumerate(columns.losses.events):
+        if not event.offers and event.pool not in staffed:
+            continue  # most pools of a question have no replicas
         concerned = np.asarray(table.is_member[:, list(event.shares)].any(axis=1))
         mine = there[concerned[columns.pool_workload[columns.replica_pool[there]]]]
         hit = np.isin(columns.replica_offer[mine], list(event.offers)) | (columns.replica_pool[mine] == event.pool)

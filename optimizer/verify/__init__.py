@@ -2,7 +2,8 @@
 
 What a replica can do is taken from ``optimizer.performance``; counts, shares, limits and money are worked out anew from the
 instance, exactly: numbers are binary64, read as ``Fraction(repr(x))``. Only the load on a pool has a tolerance, 1e-9 relative,
-because shares are rounded to 1e-12. It reaches neither the compiler nor a solver.
+because shares are rounded to 1e-12; energy adds up what replicas are busy to 2^-128 of one. It reaches neither the compiler nor a
+solver. A plan is gone through once for each rule, never once for each workload; what rules share is worked out once.
 """
 
 from __future__ import annotations
