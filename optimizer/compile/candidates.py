@@ -240,25 +240,26 @@ class Unjudged:
         )
 
 
-def unjudged(instance: Instance) -> Unjudged:
-    """Work out what is asked and what may be rented."""
+def unjudged(instance: Instance, known: Performance | None = None) -> Unjudged:
+    """Work out what is asked and what may be rented; ``known`` is what replicas can do in another part of the question."""
     offers, owners = offer_table(instance), instance.owners
     transfer, unpriced = transfer_costs(instance, owners, offers.regions)
     allowed = np.array([allowed_offers(w, offers, instance) for w in owners], dtype=bool).reshape(len(owners), len(offers))
     rates = _rates(instance, owners)
     busy = (rates > 0).any(axis=2).sum(axis=1)
     allowed &= (np.isinf(transfer).sum(axis=1) < np.maximum(busy, 1)[:, None])[:, offers.region]
-    return Unjudged(instance, Performance(instance), offers, owners, rates, allowed, transfer, unpriced)
+    performance = Performance(instance) if known is None else known.for_part(instance)
+    return Unjudged(instance, performance, offers, owners, rates, allowed, transfer, unpriced)
 
 
-def candidate_table(instance: Instance) -> CandidateTable:
-    """Work out every candidate of an instance.
+def candidate_table(instance: Instance, known: Performance | None = None) -> CandidateTable:
+    """Work out every candidate of an instance; ``known`` is the ``performance`` of another part's table, which is shared.
 
     Raises
     ------
     InfeasibleError : a workload has no candidate left; every one is named with its reason.
     """
-    base = unjudged(instance)
+    base = unjudged(instance, known)
     owners, judge = base.owners, Judge(instance, base.offers)
     options = tuple(base.performance.options_of(owners))
     floor = {w.name: w.accuracy for w in instance.demands}

@@ -29,7 +29,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 NO_GRID = -1
-MOST_CHAINS = 400_000
+MOST_CHAINS = 100_000
 """Solved chains remembered for each model and set of targets; beyond it all of them are forgotten."""
 MOST_LEVELS = 2**20
 """Numbers in flight, and what companies bear, that are told apart; as chains."""

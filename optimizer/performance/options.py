@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -61,6 +62,7 @@ class Performance:
 
     def __init__(self, instance: Instance, roofline: Roofline | None = None) -> None:
         """Index the profiles by model, under catalog names."""
+        self._rests_on = instance.catalogs, instance.policy, instance.fractions
         self._policy, self._models, self._accelerators = instance.policy, instance.models, instance.accelerators
         self._encoders = tuple(m for m in instance.catalogs.models if m.architecture == "encoder")
         self._catalog = {a.name: a for a in instance.catalogs.accelerators}
@@ -73,6 +75,15 @@ class Performance:
         self._named: dict[str, tuple[Profile, ...]] = {}
         self._curves: dict[str, Mapping[Configuration, tuple[Curve, ...]]] = {}
         self._sheets: dict[tuple[str, bool], Sheet | None] = {}
+
+    def for_part(self, instance: Instance) -> Performance:
+        """Give what replicas can do for another instance; with the same catalogs and policy, what was worked out is shared."""
+        catalogs, policy, fractions = self._rests_on
+        if instance.catalogs is not catalogs or (instance.policy, instance.fractions) != (policy, fractions):
+            return Performance(instance)
+        found = copy(self)
+        found._slowed = {pool.name: slowdown_of(pool) for pool in instance.shared_pools}
+        return found
 
     def options(self, workload: AnyWorkload) -> OptionTable:
         """Give every configuration of the workload's model, kept or rejected, in a fixed order."""

@@ -31,7 +31,7 @@ CODES = tuple(RejectionCode)
 KEPT = -1
 MOST_LENGTHS = 256
 """Request lengths remembered for each model, targets or none; the ones not used for longest are forgotten first."""
-MOST_TARGETS = 64
+MOST_TARGETS = 16
 """Sets of targets for which chains are remembered for each model, as lengths."""
 MOST_KEPT = 4096
 """Selections of entries that workloads share, remembered for each model; beyond it all of them are forgotten."""

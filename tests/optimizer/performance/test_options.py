@@ -399,3 +399,18 @@ def test_configurations_asked_for_together_are_answered_as_in_the_tables_of_thei
         assert [getattr(answer, name) for name in told] == [getattr(wanted, name) for name in told]
         np.testing.assert_array_equal(answer.rate_per_s, wanted.rate_per_s)
         np.testing.assert_array_equal(answer.latency_ms, wanted.latency_ms)
+
+
+def test_parts_of_a_question_share_what_was_worked_out_and_other_policies_do_not() -> None:
+    instance = Instance.model_validate_json(json.dumps(synthetic_document(4, 3)))
+    whole = Performance(instance)
+    whole.options_of(instance.demands)
+    fields = {name: getattr(instance, name) for name in type(instance).model_fields}
+    slower = Policy(run_to_run_spread_factor=Stated(value=2.0))
+    for policy, is_shared in ((instance.policy, True), (slower, False)):
+        part = Instance.model_construct(**fields | {"workloads": instance.workloads[1:2], "policy": policy})
+        mine = whole.for_part(part)
+        assert (mine._sheets is whole._sheets) is is_shared
+        (found,), (alone,) = mine.options_of(part.demands), Performance(part).options_of(part.demands)
+        np.testing.assert_array_equal(found.rate_per_s, alone.rate_per_s)
+        assert found.refused == alone.refused
