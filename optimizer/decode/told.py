@@ -269,12 +269,12 @@ class Told:
         trained = self.compiled.columns.training.busy_usd_per_hour[self.choice.ways].sum()
         return found | {"power": found["power"] + Fraction(self.drawn.busy_usd_per_hour()) + Fraction(float(trained))}
 
-    @property
+    @cached_property
     def routing_usd_per_hour(self) -> npt.NDArray[np.float64]:
         """Give what sending the answers of each routing column costs while its period lasts."""
         return np.asarray(self.compiled.columns.routing_usd_per_hour * self.choice.shares / SHARE_UNIT)
 
-    @property
+    @cached_property
     def answers_usd_per_hour(self) -> Fraction:
         """Give what sending all answers costs, USD per hour of the month."""
         usd = self.routing_usd_per_hour * self.table.hours_share[self.compiled.columns.routing_period]
