@@ -74,7 +74,9 @@ class Judge:
     def _placed(self, forms: tuple[Configuration, ...]) -> tuple[int, IntArray, tuple[Configuration, ...]]:
         """Give where among all forms these begin and the rank of each in canonical order; holding them keeps their id theirs."""
         self.forms.extend(forms)
-        keys = [(c.accelerator, c.accelerators_per_replica, c.precision, c.compression, c.label) for c in forms]
+        what = [(c.accelerator, c.accelerators_per_replica, c.precision, c.compression) for c in forms]
+        alike = Counter(what)  # a label takes long to make: only those that need one to be told apart get it
+        keys = [(*told, c.label if alike[told] > 1 else "") for told, c in zip(what, forms, strict=True)]
         order = np.argsort(np.array(sorted(range(len(forms)), key=keys.__getitem__), dtype=np.int64))
         return len(self.forms) - len(forms), order, forms
 
@@ -82,9 +84,10 @@ class Judge:
         self, forms: tuple[Configuration, ...], floor: AccuracyFloor | None
     ) -> tuple[npt.NDArray[np.float64], IntArray]:
         """Give what each form keeps, and why that is refused or 0; one verdict a variant."""
-        found = {c.variant: self._variant_judged(floor, c) for c in {c.variant: c for c in forms}.values()}
-        why = [0 if refusal is None else CODES.index(refusal[0]) for _, refusal in (found[c.variant] for c in forms)]
-        return np.array([found[c.variant][0] for c in forms]), np.array(why, dtype=np.int64)
+        one_each, which = self._once(("variants", id(forms)), lambda: _variants(forms))
+        found = [self._variant_judged(floor, c) for c in one_each]
+        why = [0 if refusal is None else CODES.index(refusal[0]) for _, refusal in found]
+        return np.array([accuracy for accuracy, _ in found])[which], np.array(why, dtype=np.int64)[which]
 
     def _variant_judged(self, floor: AccuracyFloor | None, c: Configuration) -> tuple[float, tuple[str, str] | None]:
         """Give the accuracy a variant keeps, and why it cannot serve where it is not accurate or its priced size not known."""
@@ -129,6 +132,14 @@ class Judge:
             if why is not None:
                 found.append((c, *why))
         return found
+
+
+def _variants(forms: Sequence[Configuration]) -> tuple[list[Configuration], IntArray]:
+    """Give a form of each variant, and the place of each form's variant among them."""
+    place: dict[tuple[str, str], int] = {}
+    which = np.array([place.setdefault(c.variant, len(place)) for c in forms], dtype=np.int64)
+    first = np.unique(which, return_index=True)[1]
+    return [forms[at] for at in first.tolist()], which
 
 
 def kept_accuracy(instance: Instance, configuration: Configuration, floor: AccuracyFloor) -> float | None:
