@@ -58,10 +58,12 @@ def choice_of(compiled: Compiled, solution: Solution) -> Choice:
     replicas = _whole(solution.values[: columns.first_instance], compiled)
     shares = np.clip(solution.values[columns.first_routing : columns.first_start], 0.0, 1.0)
     shares = np.where(shares < SMALLEST_SHARE, 0.0, shares)
-    unserved = _unserved(compiled, shares)
+    part = _served(compiled, shares)  # dust is served or not
+    unserved = _unserved(compiled, np.where(part < DUST, 0.0, np.where(part > 1.0 - SMALLEST_SHARE, 1.0, part)))
     served = np.ones(int(columns.routing_demand.max(initial=-1)) + 1)
     served[columns.shed.demand] = 1.0 - unserved / SHARE_UNIT
     shares = balanced(compiled, replicas, shares, served)
+    unserved = _unserved(compiled, _served(compiled, shares))  # mending may leave a trace more
     exact = _exact(compiled, shares, unserved)
     recourse = recourse_of(compiled, solution.values[columns.first_recourse :], replicas, exact, unserved)
     ways = _ways(compiled, solution.values[columns.first_training : columns.first_routing])
@@ -109,12 +111,15 @@ def _whole(values: FloatArray, compiled: Compiled, first: int = 0) -> IntArray:
     return counts.astype(np.int64)
 
 
-def _unserved(compiled: Compiled, shares: FloatArray) -> IntArray:
-    """Give what shares leave unserved where that is allowed, in SHARE_UNITs, at most what is allowed; dust is served or not."""
+def _served(compiled: Compiled, shares: FloatArray) -> FloatArray:
+    """Give how much shares serve of each class of which some may be left unserved."""
     columns = compiled.columns
-    served = np.bincount(columns.routing_demand, weights=shares, minlength=1)[columns.shed.demand]
-    served = np.where(served < DUST, 0.0, np.where(served > 1.0 - SMALLEST_SHARE, 1.0, served))
-    most = [math.floor(Fraction(repr(x)) * SHARE_UNIT) for x in columns.shed.upper.tolist()]
+    return np.bincount(columns.routing_demand, weights=shares, minlength=1)[columns.shed.demand].astype(np.float64)
+
+
+def _unserved(compiled: Compiled, served: FloatArray) -> IntArray:
+    """Give what is then left unserved, in SHARE_UNITs, at most what is allowed."""
+    most = [math.floor(Fraction(repr(x)) * SHARE_UNIT) for x in compiled.columns.shed.upper.tolist()]
     return np.asarray(np.minimum(np.rint((1.0 - served) * SHARE_UNIT).astype(np.int64), np.array(most, dtype=np.int64)))
 
 

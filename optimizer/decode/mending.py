@@ -1,6 +1,6 @@
 """What a solver's tolerance left overloaded, mended: traffic moves to where there is room or changes places with other traffic.
 
-Where neither is possible, one more replica is added.
+Where neither is possible, a trace of it is left unserved, if that is allowed; else one more replica is added.
 """
 
 from __future__ import annotations
@@ -14,7 +14,18 @@ from optimizer.compile import Compiled
 from optimizer.compile.queues import erlangs_of
 from optimizer.errors import AllocationError
 
-__all__ = ["DUST", "OVERLOAD_TOLERANCE", "SHARE_UNIT", "SMALLEST_SHARE", "add_replica", "balanced", "queued", "unload", "used"]
+__all__ = [
+    "DUST",
+    "OVERLOAD_TOLERANCE",
+    "SHARE_UNIT",
+    "SMALLEST_SHARE",
+    "add_replica",
+    "balanced",
+    "leave",
+    "queued",
+    "unload",
+    "used",
+]
 
 SHARE_UNIT = 10**12
 """Shares are whole multiples of 1 / SHARE_UNIT."""
@@ -79,9 +90,39 @@ def balanced(compiled: Compiled, replicas: IntArray, shares: FloatArray, served:
     places = Places(cell, key)
     for c in np.flatnonzero(used > room * (1 + OVERLOAD_TOLERANCE)):
         unload(int(c), cell, key, load, shares, used, room, places)
+    spare = np.zeros(len(served))
+    spare[columns.shed.demand] = columns.shed.upper - (1.0 - served[columns.shed.demand])
+    for c in np.flatnonzero(used > room * (1 + OVERLOAD_TOLERANCE)):
+        leave(places.in_cell(int(c)), int(c), key, load, shares, used, room, spare)
     for c in np.flatnonzero(used > room * (1 + OVERLOAD_TOLERANCE)):
         add_replica(compiled, int(c), replicas)
     return shares
+
+
+def leave(
+    here: IntArray,
+    c: int,
+    key: IntArray,
+    load: FloatArray,
+    shares: FloatArray,
+    used: FloatArray,
+    room: FloatArray,
+    spare: FloatArray,
+) -> None:
+    """Leave the excess of cell ``c``, whose columns are ``here``, unserved where a class allows it; changes shares and used.
+
+    ``spare`` is how much more of each class may be left. Only what a tolerance explains is, at most ``DUST``: a plan that leaves
+    something unserved fills its replicas to the brim.
+    """
+    for mine in here[shares[here] > 0]:
+        excess = used[c] - room[c]
+        if excess <= 0:
+            return
+        left = excess * (1 + 1e-6) / load[mine]
+        if left <= min(shares[mine], spare[key[mine]], DUST):
+            shares[mine] -= left
+            spare[key[mine]] -= left
+            used[c] -= left * load[mine]
 
 
 def queued(compiled: Compiled, room: FloatArray) -> FloatArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from optimizer.decode.mending import unload
+from optimizer.decode.mending import leave, unload
 
 CELL, KEY = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
 """Two cells that both take two classes."""
@@ -29,3 +29,14 @@ def test_where_nothing_fits_all_stays() -> None:
     used = np.bincount(CELL, weights=load * shares)
     unload(0, CELL, KEY, load, shares, used, space)
     assert shares.tolist() == [0.5] * 4
+
+
+@pytest.mark.parametrize(("spare", "excess", "left"), [(0.5, 1e-8, 1e-8), (0.0, 1e-8, 0.0), (0.5, 1e-3, 0.0)])
+def test_a_trace_too_much_is_left_unserved_where_that_is_allowed(spare: float, excess: float, left: float) -> None:
+    """The second class may be left; never more than a tolerance explains."""
+    load, shares, space = np.array([1.0, 1.0, 1.0, 0.5]), np.full(4, 0.5), np.array([1.0 - excess, 1.0])
+    used = np.bincount(CELL, weights=load * shares)
+    leave(np.array([0, 1]), 0, KEY, load, shares, used, space, np.array([0.0, spare]))
+    assert shares == pytest.approx([0.5, 0.5 - left, 0.5, 0.5], abs=1e-13)
+    assert (used[0] <= space[0]) == (left > 0)
+    assert used == pytest.approx(np.bincount(CELL, weights=load * shares), abs=1e-15)
