@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from optimizer.compile import CandidateTable, Compiled, replica_key, replica_keys
 from optimizer.plan import PROVED_GAP, Plan
+from optimizer.solve.rounding import rounded_up
 from solvers import Progress, Solution, SolveOptions, get_backend
 
 __all__ = ["Cancel", "Wishes", "solve_directly", "start_from"]
@@ -75,7 +76,7 @@ def solve_directly(
         start=None if plan_in_force is None else start_from(compiled, plan_in_force),
     )
     backend = get_backend(wishes.backend)
-    return backend.solve(compiled.model, options, on_progress=on_progress, cancel=cancel)
+    return backend.solve(rounded_up(compiled), options, on_progress=on_progress, cancel=cancel)
 
 
 def start_from(compiled: Compiled, plan: Plan) -> npt.NDArray[np.float64]:
