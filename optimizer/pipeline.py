@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from optimizer.errors import BackendFailedError, CheckFailedError, Problem, UsageError, VerificationError
 
 if TYPE_CHECKING:
+    from optimizer.compile import Compiled
     from optimizer.instance import Instance
     from optimizer.plan import Plan
     from optimizer.simulate import Simulation
     from optimizer.solve import Learned
     from solvers import Progress as SolverProgress
+    from solvers import Solution
 
 __all__ = ["DEFAULT", "METHODS", "Cancel", "Options", "Progress", "allocate", "allocate_simulated", "verified"]
 
@@ -112,19 +114,39 @@ def allocate(
     VerificationError : our own check refused our own plan: a bug
     """
     from optimizer.compile import compile_instance
-    from optimizer.decode import decode
-    from optimizer.solve import reached, solve_compiled
+    from optimizer.decode import compared_candidates, decode
+    from optimizer.solve import NotSiftedError, is_sifted, reached, sifted, solve_compiled
     from solvers import SolverError
 
+    progress = None if on_progress is None else _told(on_progress)
     with reached(options.cluster) as cluster:
-        compiled = compile_instance(instance, plan_in_force, shares=load_shares)
-        missing = [Problem(None, a, f"{o}: {r}", "") for a, o, r in compiled.candidates.offers.left_out]
-        missing += [Problem(None, "/routes", text, "") for text in compiled.candidates.unpriced]
-        if options.strict_prices and missing:
-            raise CheckFailedError("--strict-prices: offers or routes without a usable price", missing)
-        progress = None if on_progress is None else _told(on_progress)
+        if options.strict_prices:
+            _refuse_unpriced(instance)
+
+        def whole() -> tuple[Compiled, Solution, str]:
+            compiled = compile_instance(instance, plan_in_force, shares=load_shares)
+            return compiled, *solve_compiled(compiled, options, plan_in_force, progress, cancel, cluster, learned, on_learned)
+
+        def in_shards() -> tuple[Compiled, Solution, str]:
+            try:
+                return sifted(
+                    instance,
+                    options,
+                    compared_candidates,
+                    load_shares=load_shares,
+                    plan_in_force=plan_in_force,
+                    on_progress=progress,
+                    cancel=cancel,
+                    learned=learned,
+                    on_learned=on_learned,
+                )
+            except NotSiftedError as why:
+                compiled, solution, method = whole()
+                return compiled, solution, f"{method}, whole since {why}"
+
         try:
-            solution, method = solve_compiled(compiled, options, plan_in_force, progress, cancel, cluster, learned, on_learned)
+            shards = cluster is None and is_sifted(instance, options, plan_in_force)
+            compiled, solution, method = in_shards() if shards else whole()
         except SolverError as error:
             raise BackendFailedError(f"backend {options.backend}: {error}") from error
     plan = decode(compiled, solution, method=method, requested_gap=options.relative_gap, seed=options.seed)
@@ -185,6 +207,17 @@ def _simulated(found: Simulation, shares: Mapping[str, float]) -> list[str]:
         f"target holds; {found.held_share:.1%} of the busy accelerators are in pools that were not simulated"
     ]
     return told + [f"{name} is loaded to {share:.1%} of what its figures allow, as simulated" for name, share in shares.items()]
+
+
+def _refuse_unpriced(instance: Instance) -> None:
+    """Refuse an instance some of whose offers or routes have no usable price."""
+    from optimizer.compile import unjudged
+
+    asked = unjudged(instance)
+    missing = [Problem(None, accelerator, f"{offer}: {why}", "") for accelerator, offer, why in asked.offers.left_out]
+    missing += [Problem(None, "/routes", text, "") for text in asked.unpriced]
+    if missing:
+        raise CheckFailedError("--strict-prices: offers or routes without a usable price", missing)
 
 
 def verified(plan: Plan, instance: Instance, plan_in_force: Plan | None = None) -> Plan:

@@ -1,6 +1,6 @@
 """From an instance to a solver model: candidates, dominance, columns, rows."""
 
-from optimizer.compile.candidates import CandidateTable, Rejected, candidate_table, kept_accuracy
+from optimizer.compile.candidates import CandidateTable, Rejected, candidate_table, kept_accuracy, unjudged
 from optimizer.compile.compiled import Compiled, compile_instance, compile_table
 from optimizer.compile.in_force import replica_key, replica_keys
 from optimizer.compile.names import column_names, mixed, names_of
@@ -20,4 +20,5 @@ __all__ = [
     "replica_key",
     "replica_keys",
     "training_table",
+    "unjudged",
 ]

@@ -323,11 +323,16 @@ def columns_of(
     changes: Changes,
     training: TrainingTable,
     kept: IntArray,
+    filled: npt.NDArray[np.bool_] | None,
     *,
-    dominance: bool = True,
+    partly: bool = False,
 ) -> Columns:
-    """Lay out the columns for the candidates ``kept``; ``dominance`` says whether dominated offers are left out."""
-    candidate, offer = _rentable(table, switches, changes, training, kept, dominance=dominance)
+    """Lay out the columns for the candidates ``kept``.
+
+    Dominated offers are left out, but for commitments that others may fill, ``filled`` (n_offers,); none is where that is None.
+    ``partly`` says that instances may hold smaller replicas than those looked at.
+    """
+    candidate, offer = _rentable(table, switches, changes, kept, filled)
     regions = max(len(table.offers.regions), 1)
     keys, pool = numbered(candidate * regions + table.offers.region[offer])
     pools = np.stack(np.divmod(keys, regions))
@@ -336,7 +341,8 @@ def columns_of(
     owner = table.workload[pools[0]]
     busy = (table.demand[:, :, None] * table.shape > 0)[owner] & np.isfinite(table.transfer[owner, :, pools[1]])[:, :, None]
     pair, period, held, count = _cells(table, changes, busy, pools[0], pool, offer)
-    shared, shared_period, shared_upper = _shared(table, pools[0][pool], offer[pair], pair, period, count)
+    shared = _shareable(table) if partly else np.unique(offer[table.size[pools[0][pool]] < table.offers.size[offer]])
+    shared, shared_period, shared_upper = _shared(table, shared, pools[0][pool], offer[pair], pair, period, count)
     switch, routing = _used(switches, training, pools), np.nonzero(busy)
     candidate = pools[0][pool[pair]]
     commit, commit_lower, commit_upper = committed_bounds(table, candidate, pair, offer[pair], count, changes, training)
@@ -383,16 +389,16 @@ def columns_of(
 
 
 def _rentable(
-    table: CandidateTable, switches: SwitchTable, changes: Changes, training: TrainingTable, kept: IntArray, *, dominance: bool
+    table: CandidateTable, switches: SwitchTable, changes: Changes, kept: IntArray, filled: npt.NDArray[np.bool_] | None
 ) -> tuple[IntArray, IntArray]:
     """Give the (candidate, offer) pairs that are needed."""
     candidate, offer = rentable_pairs(table, kept)
-    if dominance:
-        needed = undominated_pairs(table, switches, changes, candidate, offer, training.shared_offers)
+    if filled is not None:
+        needed = undominated_pairs(table, switches, changes, candidate, offer, filled)
         candidate, offer = candidate[needed], offer[needed]
         needed = ~crowded_pairs(table, changes, candidate, offer)
         candidate, offer = candidate[needed], offer[needed]
-        needed = ~outpriced_pairs(table, switches, changes, candidate, offer, training.shared_offers)
+        needed = ~outpriced_pairs(table, switches, changes, candidate, offer, filled)
         candidate, offer = candidate[needed], offer[needed]
     return candidate, offer
 
@@ -438,15 +444,27 @@ def _demand(table: CandidateTable, workload: IntArray, request_class: IntArray, 
     return np.asarray(number + (np.where(table.batch[workload], 0, period) if table.batch.any() else period))
 
 
+def _shareable(table: CandidateTable) -> IntArray:
+    """Give the offers whose instances could hold several replicas of something."""
+    offers = table.offers
+    cut = {table.instance.accelerators[pattern.accelerator].name for pattern in table.instance.fractions}
+    return np.flatnonzero((offers.size > 1) | np.isin(np.array(offers.accelerators)[offers.accelerator], list(cut)))
+
+
 def _shared(
-    table: CandidateTable, candidate: IntArray, offer: IntArray, pair: IntArray, period: IntArray, most: IntArray
+    table: CandidateTable,
+    shared: IntArray,
+    candidate: IntArray,
+    offer: IntArray,
+    pair: IntArray,
+    period: IntArray,
+    most: IntArray,
 ) -> tuple[IntArray, IntArray, npt.NDArray[np.float64]]:
     """Give (offer, period) of each instance column and its upper bound.
 
     Replica sizes on an offer divide its size, so rounding each pool up alone bounds the instances they need together.
     """
     periods, size = len(table.hours_share), table.size[candidate[pair]]
-    shared = np.unique(offer[size < table.offers.size[offer]])
     slot = offer * periods + period
     count = np.zeros(len(table.offers) * periods)
     np.add.at(count, slot, most * size / table.offers.size[offer])

@@ -84,11 +84,18 @@ def compile_instance(
     return compile_table(tightened(table, shares) if shares else table, plan_in_force, dominance=dominance)
 
 
-def compile_table(table: CandidateTable, plan_in_force: Plan | None = None, *, dominance: bool = True) -> Compiled:
-    """Turn laid-out candidates into a model, whole arrays at a time."""
+def compile_table(
+    table: CandidateTable, plan_in_force: Plan | None = None, *, dominance: bool = True, partly: bool = False
+) -> Compiled:
+    """Turn laid-out candidates into a model, whole arrays at a time.
+
+    ``partly`` says that others share what these workloads rent: commitments may be filled by them too, so that none is left out.
+    """
     switches, changes, training = switch_table(table), Changes.of(table, plan_in_force), training_table(table)
     dominated_by = dominated_candidates(table, switches, changes) if dominance else np.full(len(table), -1, dtype=np.int64)
-    columns = columns_of(table, switches, changes, training, np.flatnonzero(dominated_by < 0), dominance=dominance)
+    filled = training.shared_offers | (table.offers.committed & partly)
+    kept = np.flatnonzero(dominated_by < 0)
+    columns = columns_of(table, switches, changes, training, kept, filled if dominance else None, partly=partly)
     rows = stacked((family(table, columns) for family in ROW_FAMILIES), len(columns.upper))
     cost = objective(table, columns)
     dominated_runs = dominated_ways(columns, rows, cost) if dominance else np.zeros(len(training), dtype=bool)

@@ -75,17 +75,27 @@ class _Alone:
 
 def baselines_of(compiled: Compiled, usd_per_hour: float) -> Baselines:
     """Give both baselines beside the plan's cost, USD per hour."""
+    good, usual = _singles(compiled)
+    return Baselines(
+        good_practice=_baseline(compiled, good, _cheapest_ways(compiled, every=True), usd_per_hour),
+        usual_practice=_baseline(compiled, usual, _cheapest_ways(compiled, every=False), usd_per_hour),
+    )
+
+
+def compared_candidates(compiled: Compiled) -> Ints:
+    """Give the candidates that the baselines are made of, ascending."""
+    return np.unique(np.array([single.candidate for found in _singles(compiled) for single in found if single], dtype=np.int64))
+
+
+def _singles(compiled: Compiled) -> tuple[list[_Single | None], list[_Single | None]]:
+    """Give every workload's cheapest single type, by good practice and by usual."""
     table, switches, starts = compiled.candidates, compiled.columns.switches, compiled.columns.changes.starts
     plain = [c.precision in SIXTEEN_BIT and c.compression == "none" for c in table.forms]
     sixteen = np.array(plain, dtype=bool)[table.form]
     every = compiled.needed_alone  # what is dominated on its accelerator is no cheaper alone
     alone = _Alone(table, switches, starts)
     good = [_cheapest(alone, w, every) for w in range(len(table.workloads))]
-    usual = [_cheapest(alone, w, sixteen) or good[w] for w in range(len(table.workloads))]
-    return Baselines(
-        good_practice=_baseline(compiled, good, _cheapest_ways(compiled, every=True), usd_per_hour),
-        usual_practice=_baseline(compiled, usual, _cheapest_ways(compiled, every=False), usd_per_hour),
-    )
+    return good, [_cheapest(alone, w, sixteen) or good[w] for w in range(len(table.workloads))]
 
 
 def _cheapest(alone: _Alone, workload: int, among: Bools) -> _Single | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal
 
@@ -96,6 +96,11 @@ class Instance(Record):
         except ValidationError as error:
             problems = validation_problems(error)
         raise InvalidInputError("the changed instance is not valid", problems)
+
+    def of(self, workloads: Iterable[Workload], shared_pools: Iterable[SharedPool] = ()) -> Instance:
+        """Give the question of some of the workloads, everything else as it is; what names others of them then names nothing."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self).model_construct(**fields | {"workloads": tuple(workloads), "shared_pools": tuple(shared_pools)})
 
     @cached_property
     def hash(self) -> str:

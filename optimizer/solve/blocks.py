@@ -28,19 +28,26 @@ JOINING_ROWS |= {"recourse", "left", "left_staff", "left_accuracy"}
 """Row families of pools: workloads that have such a row together are one block. Rows of any other family couple blocks."""
 
 
+COMMON_ROWS = {"instances", "commitment", "lot", "limit", "budget", "energy", "change", "kept"}
+"""Row families that workloads not looked at might have columns in: of no block where only some of them are looked at."""
+
+
 @dataclass(frozen=True, eq=False)
 class Seeds:
     """What is known of columns before rows are looked at; shape (n_columns,) each, -1 where it does not apply.
 
-    ``workload`` is whose replicas or routing a column is, ``cell`` the pool and period that it stands in.
+    ``workload`` is whose replicas or routing a column is, ``cell`` the pool and period that it stands in. ``common`` says what no
+    block may have to itself: all that other workloads might use too, where only some of them are looked at; ``partly`` says that.
     """
 
     workload: IntArray
     cell: IntArray
+    common: BoolArray
+    partly: bool
 
 
-def seeds_of(compiled: Compiled) -> Seeds:
-    """Read workloads and cells off a compiled question's columns."""
+def seeds_of(compiled: Compiled, *, partly: bool = False) -> Seeds:
+    """Read workloads and cells off a compiled question's columns; ``partly`` where only some of its workloads are looked at."""
     columns, model = compiled.columns, compiled.model
     workload, cell = np.full((2, model.n_columns), -1, dtype=np.int64)
     replicas, routes = (
@@ -60,7 +67,10 @@ def seeds_of(compiled: Compiled) -> Seeds:
     workload[columns.first_loss :] = columns.pool_workload[losses.pool[at]]
     jobs = np.array([run.job for run in columns.training.runs], dtype=np.int64)  # a job is a block as a workload is
     workload[columns.first_training : columns.first_training + len(jobs)] = len(compiled.candidates.owners) + jobs
-    return Seeds(workload, cell)
+    common = np.zeros(model.n_columns, dtype=bool)
+    common[columns.first_instance : columns.first_training] = partly
+    common[columns.first_changed : columns.first_piece] = partly
+    return Seeds(workload, cell, common, partly)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,11 +170,12 @@ def blocks_of(model: Model, seeds: Seeds) -> Blocks:
     row = model.row
     groups = np.array(model.row_groups() if callable(model.row_groups) else model.row_groups or [""] * model.n_rows)
     owner = _merged(model, row, seeds.workload, ~np.isin(groups, list(JOINING_ROWS)))
-    owner = _localised(model, row, owner)
+    own = ~np.isin(groups, list(COMMON_ROWS)) | (not seeds.partly)
+    owner = _localised(model, row, owner, own, seeds.common)
     _, dense = np.unique(owner[owner >= 0], return_inverse=True)
     owner = owner.copy()
     owner[owner >= 0] = dense.reshape(-1)
-    return _with_copies(model, row, owner, seeds.cell)
+    return _with_copies(model, row, owner, own, seeds.cell)
 
 
 def _spans(row: IntArray, of: IntArray, n_rows: int) -> tuple[IntArray, IntArray]:
@@ -194,29 +205,29 @@ def _merged(model: Model, row: IntArray, workload: IntArray, may_be_shared: Bool
     return np.where(workload >= 0, root[np.maximum(workload, 0)], -1) if count else workload
 
 
-def _localised(model: Model, row: IntArray, owner: IntArray) -> IntArray:
-    """Give columns of no block to the only block that they have rows with; rows of several blocks do not count."""
+def _localised(model: Model, row: IntArray, owner: IntArray, own: BoolArray, common: BoolArray) -> IntArray:
+    """Give columns of no block, but ``common`` ones, to the only block that they have rows with that may be of one block."""
     while True:
         low, high = _spans(row, owner[model.column], model.n_rows)
-        single = (low == high)[row] & (owner[model.column] < 0)
+        single = ((low == high) & own)[row] & (owner[model.column] < 0)
         first, last = _spans(model.column[single], low[row[single]], model.n_columns)
-        mine = (owner < 0) & (last >= 0) & (first == last)
+        mine = (owner < 0) & ~common & (last >= 0) & (first == last)
         if not mine.any():
             return owner
         owner = np.where(mine, last, owner)
 
 
-def _with_copies(model: Model, row: IntArray, owner: IntArray, cell: IntArray) -> Blocks:
+def _with_copies(model: Model, row: IntArray, owner: IntArray, own: BoolArray, cell: IntArray) -> Blocks:
     """Copy shared columns into the blocks that they have rows with alone, where only making them larger helps those rows."""
     column, value, count = model.column, model.value, int(owner.max(initial=-1)) + 1
     low, high = _spans(row, owner[column], model.n_rows)
-    single = (low == high)[row]
+    single = ((low == high) & own)[row]
     entry = single & (owner[column] < 0)
     helps = np.where(value < 0, np.isneginf(model.row_lower[row]), np.isposinf(model.row_upper[row]))
     spoilt = np.zeros(model.n_rows, dtype=bool)
     spoilt[row[entry & ~helps]] = True
     entry = np.flatnonzero(entry & ~spoilt[row])
-    row_owner = np.where((low == high) & ~spoilt, high, -1)
+    row_owner = np.where((low == high) & own & ~spoilt, high, -1)
     keys, at = np.unique(low[row[entry]] * model.n_columns + column[entry], return_inverse=True)
     copy_of, block, n, m = keys % model.n_columns, keys // model.n_columns, model.n_columns, model.n_rows
     column = column.copy()

@@ -20,7 +20,7 @@ from optimizer.solve.blocks import Blocks, FloatArray, IntArray, seeds_of
 from optimizer.solve.plans import Ragged, plans_of_point
 from optimizer.solve.search import Search
 
-__all__ = ["Learned", "Names", "learned_of", "load_learned", "recall"]
+__all__ = ["Learned", "Names", "learned_of", "load_learned", "places", "recall"]
 
 KIND, VERSION = "allocate learned", 1
 NEAR = 0.02
@@ -141,7 +141,7 @@ def learned_of(search: Search, names: Names) -> Learned:
 def recall(search: Search, learned: Learned, names: Names) -> str:
     """Know the plans that still hold, and begin at the prices of rows that are still there; say how much that is."""
     blocks = search.blocks
-    column = _found(names.column, learned.plans.index)
+    column = places(names.column, learned.plans.index)
     owner = np.where(column >= 0, blocks.owner[column], -1)
     mine = np.flatnonzero(owner >= 0)
     column, owner = column[mine], owner[mine]
@@ -159,14 +159,14 @@ def recall(search: Search, learned: Learned, names: Names) -> str:
         found = search.heuristic.checked(values)
         held += int(np.isin(found.block, owner[now]).sum())
         search.plans = search.plans.joined(found)
-    row = _found(names.row, learned.row)
+    row = places(names.row, learned.row)
     duals = np.zeros(len(names.row))
     duals[row[row >= 0]] = learned.price[row >= 0]
     search.duals = search.followers.follow(blocks, duals)
     return f"from {held} of {len(learned.plans.start) - 1} plans and {int((row >= 0).sum())} of {len(row)} prices"
 
 
-def _found(names: IntArray, wanted: IntArray) -> IntArray:
+def places(names: IntArray, wanted: IntArray) -> IntArray:
     """Give where each wanted name stands among ``names``, -1 where it does not."""
     order = np.argsort(names, kind="stable")
     at = np.searchsorted(names[order], wanted)

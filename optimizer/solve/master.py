@@ -14,7 +14,7 @@ from optimizer.solve.blocks import Blocks, FloatArray, IntArray
 from optimizer.solve.plans import Plans
 from solvers import Model
 
-__all__ = ["Master", "master_model", "slack_prices"]
+__all__ = ["Followers", "Master", "clipped", "combined_bound", "master_model", "rounding", "slack_prices"]
 
 
 DEAREST_SLACK = 1e9
@@ -84,23 +84,20 @@ def master_model(blocks: Blocks, plans: Plans, prices: FloatArray | None, follow
     return Master(built, n, s)
 
 
-def combined_bound(blocks: Blocks, duals: FloatArray, block_bounds: FloatArray) -> float:
+def combined_bound(blocks: Blocks, duals: FloatArray, block_bounds: FloatArray, top: FloatArray | None = None) -> float:
     """Give the bound that block bounds at the reduced costs of ``duals`` prove for the whole; -inf where there is none.
 
     For every y: c·x = Σ_k (c − Aᵀy)·x_k + (c − Aᵀy)·x_shared + y·Ax, where A are the coupling rows. Each block's part is at least
     its bound, lowered by ``BLOCK_SAFETY`` of itself since it is a solver's word, the shared part its minimum over its box,
-    and y·Ax at least y times the side that its sign speaks for. Whatever binary64 may have rounded away is taken off.
+    and y·Ax at least y times the side that its sign speaks for. Whatever binary64 may have rounded away is taken off. ``top``
+    holds upper bounds of columns where not the model's own are meant.
     """
-    model = blocks.model
-    row, column, value, _ = blocks.joint
+    model, upper = blocks.model, blocks.model.upper if top is None else top
     y = clipped(blocks, duals)
     side = np.where(y > 0, model.row_lower[blocks.coupling], np.where(y < 0, model.row_upper[blocks.coupling], 0.0))
-    reduced = blocks.reduced_costs(y)
-    size = np.abs(model.objective) + np.bincount(column, weights=np.abs(value * y[row]), minlength=model.n_columns)
-    error = (np.bincount(column, minlength=model.n_columns) + 4) * 2.0**-52 * size
-    error = np.where(size == np.abs(model.objective), 0.0, error)
-    corners = np.stack([(reduced - error)[blocks.shared] * x[blocks.shared] for x in (model.lower, model.upper)])
-    reach = np.maximum(np.abs(model.lower), np.abs(model.upper))
+    reduced, error = blocks.reduced_costs(y), rounding(blocks, y)
+    corners = np.stack([(reduced - error)[blocks.shared] * x[blocks.shared] for x in (model.lower, upper)])
+    reach = np.maximum(np.abs(model.lower), np.abs(upper))
     terms = np.concatenate(
         [
             block_bounds - BLOCK_SAFETY * np.abs(block_bounds),
@@ -114,6 +111,15 @@ def combined_bound(blocks: Blocks, duals: FloatArray, block_bounds: FloatArray) 
         return -math.inf
     total = math.fsum(terms.tolist())
     return total - 2.0**-51 * (float(np.abs(terms).sum()) + abs(total))
+
+
+def rounding(blocks: Blocks, duals: FloatArray) -> FloatArray:
+    """Give what binary64 may have rounded away in each column's reduced cost; shape (n_columns,)."""
+    model = blocks.model
+    row, column, value, _ = blocks.joint
+    size = np.abs(model.objective) + np.bincount(column, weights=np.abs(value * duals[row]), minlength=model.n_columns)
+    error = (np.bincount(column, minlength=model.n_columns) + 4) * 2.0**-52 * size
+    return np.where(size == np.abs(model.objective), 0.0, error)
 
 
 def clipped(blocks: Blocks, duals: FloatArray) -> FloatArray:

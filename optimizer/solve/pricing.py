@@ -26,34 +26,50 @@ TURN_S, FINE_TURN_S = 2.02, 8.0
 """Seconds that a block may take in a turn, and in a fine one."""
 MANY_LEFT, FEW_S = 150, 1.5
 """Whole columns of a block beyond which it is first solved among a few of them, and the seconds that this may take."""
+ROUGH_TURN_S, ROUGH_GAP = 0.3, 2e-3
+"""Seconds that a block may take, and the gap to which it is solved, where only plans are wanted."""
 STUBBORN_S, STUBBORN_GAP = 0.3, 0.01
 """What a block without a heuristic plan may take while prices are rough."""
 
-__all__ = ["price_exactly", "price_roughly", "price_stubborn"]
+__all__ = ["best_plans", "price_coarsely", "price_exactly", "price_roughly", "price_stubborn"]
 
 
 def price_roughly(search: Search, duals: FloatArray, *, deep: bool = False) -> FloatArray:
     """Add plans found without a solver; give what the best plan known of each block costs at the duals, infinite where none."""
     cost = search.blocks.reduced_costs(duals)
-    kept = search.reduction.keep(cost, _best(search, duals)[0])
+    kept = search.reduction.keep(cost, best_plans(search, duals)[0])
     found = search.heuristic.plans(cost, kept, deep=deep)
     search.heuristic_blocks = np.union1d(search.heuristic_blocks, found.block)
     search.plans = search.plans.joined(found)
-    return _best(search, duals)[0]
+    return best_plans(search, duals)[0]
 
 
 def price_stubborn(search: Search, duals: FloatArray) -> None:
     """Add plans, by the backend, of the few blocks for which the heuristic finds none, such as training jobs."""
     known = np.isin(np.arange(search.blocks.count), search.heuristic_blocks)
     cost = search.blocks.reduced_costs(duals)
-    most = np.where(known, -np.inf, _best(search, duals)[0])
+    most = np.where(known, -np.inf, best_plans(search, duals)[0])
     kept = search.reduction.keep(cost, np.where(known, np.inf, most))
     options = SolveOptions(STUBBORN_S, STUBBORN_GAP, seed=search.wishes.seed)
     _add_plans(search, np.flatnonzero(~known), kept, cost, options)
 
 
-def price_exactly(search: Search, duals: FloatArray, *, fine: bool = False) -> tuple[FloatArray, float]:
+def price_coarsely(search: Search, duals: FloatArray) -> FloatArray:
+    """Add plans that the backend finds of blocks in a moment; give what the best plan known of each costs at the duals."""
+    cost, reduction = search.blocks.reduced_costs(duals), search.reduction
+    most = price_roughly(search, duals, deep=True)
+    kept = reduction.keep(cost, most)
+    bounds = np.minimum(np.maximum(reduction.least(cost, kept), _settled(search, kept, most)), most)
+    _solve_blocks(search, duals, kept, most, bounds, Turn(ROUGH_GAP, ROUGH_TURN_S, np.inf))
+    return most
+
+
+def price_exactly(
+    search: Search, duals: FloatArray, *, fine: bool = False, wanted: float | None = None
+) -> tuple[FloatArray, float]:
     """Add good plans of every block; give what a plan of each costs at least at the duals, and what may be missing of that.
+
+    ``wanted`` is what these must sum to, for the best plan of the whole to be within the asked gap if it is None.
 
     Where prices are ``fine``, blocks that may still lose much are solved once more, to a smaller gap and among the fewer columns
     that a better plan known leaves, for as long as the first turn took.
@@ -62,10 +78,10 @@ def price_exactly(search: Search, duals: FloatArray, *, fine: bool = False) -> t
     most = price_roughly(search, duals, deep=True)
     kept = reduction.keep(cost, most)
     if _plan_largest(search, duals, kept):
-        most = _best(search, duals)[0]
+        most = best_plans(search, duals)[0]
         kept = reduction.keep(cost, most)
     bounds = np.minimum(np.maximum(reduction.least(cost, kept), _settled(search, kept, most)), most)
-    started, wanted = search.clock.used_s, _wanted(search, duals)
+    started, wanted = search.clock.used_s, _wanted(search, duals) if wanted is None else wanted
     coarse = max(COARSE_GAP, COARSE_SHARE * asked)
     _solve_blocks(search, duals, kept, most, bounds, Turn(coarse, TURN_S, wanted))
     if fine and FINE_SHARE * asked < coarse and float(bounds.sum()) < wanted:
@@ -139,7 +155,7 @@ def _solve_blocks(
     order = np.argsort(-loss / np.maximum(np.abs(np.where(np.isfinite(most), most, 1.0)), 1e-9), kind="stable").tolist()
     mine = [k for k in order if not np.isfinite(most[k]) or loss[k] > turn.gap * abs(most[k])]
     options = SolveOptions(turn.seconds, turn.gap, seed=search.wishes.seed, small=True)
-    values = search.plans.values((number := _best(search, duals)[1])[number >= 0], search.blocks.model.n_columns)
+    values = search.plans.values((number := best_plans(search, duals)[1])[number >= 0], search.blocks.model.n_columns)
     parts = (block_model(search.blocks, k, kept, cost) for k in mine)
     with closing(_answered(search, parts, options, values)) as answers:
         for place, k in enumerate(mine):
@@ -172,7 +188,7 @@ def _answered(
             yield next(given), answer
 
 
-def _best(search: Search, duals: FloatArray) -> tuple[FloatArray, IntArray]:
+def best_plans(search: Search, duals: FloatArray) -> tuple[FloatArray, IntArray]:
     """Give what the best plan known of each block costs at the duals, infinite where there is none, and its number or -1."""
     most, number = np.full(search.blocks.count, np.inf), np.full(search.blocks.count, -1, dtype=np.int64)
     priced = search.plans.priced(duals)

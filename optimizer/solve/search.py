@@ -170,8 +170,9 @@ def new_search(
     on_progress: Callable[[Progress], None] | None = None,
     cancel: Cancel | None = None,
     cluster: Cluster | None = None,
+    processes: int | None = None,
 ) -> Search:
-    """Prepare a search; nothing is solved yet."""
+    """Prepare a search; nothing is solved yet. Blocks are solved in as many processes as there are cores if it is None."""
     clock = Clock(wishes.time_limit_s, cancel)
     reduction, followers = Reduction(blocks), Followers.of(blocks)
     duals = followers.follow(blocks, np.zeros(len(blocks.coupling)))
@@ -181,7 +182,7 @@ def new_search(
         backend,
         wishes,
         clock,
-        Workers(backend, processes_for(blocks.count), cancel, cluster),
+        Workers(backend, processes or processes_for(blocks.count), cancel, cluster),
         reduction,
         Heuristic(blocks, reduction),
         followers,

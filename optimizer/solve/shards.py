@@ -1,0 +1,288 @@
+"""Shards: some workloads of a large question, looked at apart and with all of its limits, in a process of their own.
+
+A shard is compiled where it is asked, and only what a plan may need comes back: a portion of its candidates, plans of its blocks,
+and the sum of their bounds at given prices. What is shared has the same name in every shard and in the question that their
+portions make, so that prices and plans travel by name. METHOD.md tells why the bounds add up.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from optimizer.compile import Compiled, candidate_table, compile_table
+from optimizer.compile.candidates import tightened
+from optimizer.compile.portions import Portion, portion_of
+from optimizer.errors import InfeasibleError, Problem
+from optimizer.instance import Instance, SharedPool, TrainingWorkload, Workload
+from optimizer.plan import Plan
+from optimizer.solve.blocks import BoolArray, FloatArray, IntArray, blocks_of, seeds_of
+from optimizer.solve.direct import Wishes, start_from
+from optimizer.solve.learned import Learned, Names, places, recall
+from optimizer.solve.master import clipped, rounding, slack_prices
+from optimizer.solve.plans import Plans, Ragged
+from optimizer.solve.pricing import best_plans, price_exactly, price_roughly
+from optimizer.solve.search import Search, new_search
+from optimizer.solve.settle import settle
+from solvers import get_backend
+
+__all__ = ["Base", "Desk", "Prices", "Proof", "Proposal", "Shard", "Told", "cut"]
+
+HELD_COLUMNS = 1_500_000
+"""Columns of compiled shards that a process holds; shards beyond are compiled anew each time. About 0.7 KB each."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shard:
+    """Some workloads, with the pools that they share; ``of`` is how many shards there are."""
+
+    number: int
+    of: int
+    workloads: tuple[Workload, ...]
+    pools: tuple[SharedPool, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """What all shards have in common: the question with its training jobs alone, wishes, and what a start may be taken from.
+
+    ``compared`` gives the candidates that a plan's baselines need besides.
+    """
+
+    instance: Instance
+    wishes: Wishes
+    compared: Callable[[Compiled], IntArray]
+    load_shares: dict[str, float]
+    learned: Learned | None
+    plan_in_force: Plan | None
+
+
+@dataclass(frozen=True, eq=False)
+class Prices:
+    """Prices of rows by name, zero ones too; ``column`` names the shared columns that these rows were priced with."""
+
+    row: IntArray
+    value: FloatArray
+    column: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """Plans of blocks by name: columns with their values, what they cost, and what they use of rows."""
+
+    content: Ragged
+    cost: FloatArray
+    use: Ragged
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """What a shard proposes: a portion and plans, or why there is none; and its shared columns with their upper bounds."""
+
+    portion: Portion | None
+    told: Told | None
+    refused: tuple[str, tuple[Problem, ...]] | None
+    column: IntArray
+    upper: FloatArray
+    recalled: int
+
+
+@dataclass(frozen=True, eq=False)
+class Proof:
+    """What a shard's plans cost at least at given prices, and what may be missing of that.
+
+    ``least`` lists the bounds of its blocks, then what roundings and columns that are shared here alone could take off.
+    """
+
+    least: FloatArray
+    loss: float
+    portion: Portion
+    told: Told
+    infeasible: bool
+    calls: int
+    solver_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """A compiled shard."""
+
+    compiled: Compiled
+    search: Search
+    names: Names
+    mine: BoolArray
+    recalled: int
+
+
+@dataclass(eq=False)
+class Desk:
+    """Where shards are looked at: compiles them, and holds some of them."""
+
+    base: Base
+    _held: dict[int, _State] = field(default_factory=dict)
+
+    def start(self, shard: Shard, seconds: float) -> Prices | None:
+        """Give prices at which this shard's blocks would do with its part of what is shared; None if one has no candidate."""
+        try:
+            state = self._state(shard)
+        except InfeasibleError:
+            return None
+        search, blocks = state.search, state.search.blocks
+        model = blocks.model
+        low, high = model.row_lower.copy(), model.row_upper.copy()
+        low[blocks.coupling] /= shard.of
+        high[blocks.coupling] /= shard.of
+        scaled = replace(model, row_lower=low, row_upper=high)
+        part = replace(search, model=scaled, blocks=replace(blocks, model=scaled), clock=replace(search.clock))
+        part.clock.started, part.clock.limit_s = time.monotonic(), seconds
+        slack = slack_prices(part.blocks)
+        for kind in ("rough", "deep"):
+            slack = settle(part, slack, kind, seconds).slack
+        search.plans = part.plans
+        search.heuristic_blocks = part.heuristic_blocks
+        return Prices(state.names.row, part.duals, state.names.column[blocks.shared])
+
+    def propose(self, shard: Shard, prices: Prices) -> Proposal:
+        """Give the candidates that good plans may need at prices near these, and plans at these."""
+        nothing = np.zeros(0, dtype=np.int64)
+        try:
+            state = self._state(shard)
+        except InfeasibleError as error:
+            return Proposal(None, None, (error.message, error.problems), nothing, np.zeros(0), 0)
+        search, blocks = state.search, state.search.blocks
+        duals = self._duals(state, prices)[0]
+        price_roughly(search, duals)
+        most = price_roughly(search, duals, deep=True)
+        kept = search.reduction.keep(blocks.reduced_costs(duals), most)
+        besides = self.base.compared(state.compiled)
+        shared = blocks.shared
+        return Proposal(
+            _portion(state, kept, besides),
+            _told(state, np.arange(len(search.plans))),
+            None,
+            state.names.column[shared],
+            blocks.model.upper[shared],
+            state.recalled,
+        )
+
+    def prove(self, shard: Shard, prices: Prices, learned: Learned, wanted: float, seconds: float, first: bool) -> Proof:
+        """Give what plans cost at least at these prices, and the plans that came of it; ``first`` says whether jobs count too."""
+        state = self._state(shard)
+        search, blocks, clock = state.search, state.search.blocks, state.search.clock
+        recall(search, learned, state.names)
+        duals, gained = self._duals(state, prices)
+        before, calls, used_s = len(search.plans), clock.calls, clock.solver_s
+        clock.started, clock.limit_s = time.monotonic(), seconds
+        mine = state.mine if not first else np.ones(blocks.count, dtype=bool)
+        known = best_plans(search, duals)[0]
+        beside = float(np.where(np.isfinite(known), known, 0.0)[~mine].sum())
+        bounds, _ = price_exactly(search, duals, fine=True, wanted=wanted + beside)
+        best = best_plans(search, duals)[0]
+        reach = np.maximum(np.abs(blocks.model.lower), np.abs(blocks.model.upper))
+        lost = math.fsum((rounding(blocks, duals) * reach)[blocks.owner >= 0].tolist())
+        fresh = np.arange(before, len(search.plans))
+        used = np.union1d(fresh, best_plans(search, duals)[1][best < np.inf])
+        return Proof(
+            np.append(bounds[mine], gained - lost),
+            float((best - bounds)[mine].sum()),
+            _portion(state, np.zeros(blocks.model.n_columns, dtype=bool), np.zeros(0, dtype=np.int64)),
+            _told(state, used),
+            search.infeasible,
+            clock.calls - calls,
+            clock.solver_s - used_s,
+        )
+
+    def _state(self, shard: Shard) -> _State:
+        """Compile a shard, unless it is held."""
+        if shard.number in self._held:
+            return self._held[shard.number]
+        base = self.base
+        instance = base.instance.of((*shard.workloads, *base.instance.workloads), shard.pools)
+        table = candidate_table(instance)
+        compiled = compile_table(tightened(table, base.load_shares) if base.load_shares else table, partly=True)
+        seeds = seeds_of(compiled, partly=True)
+        blocks = blocks_of(compiled.model, seeds)
+        search = new_search(compiled.model, blocks, get_backend(base.wishes.backend), base.wishes, processes=1)
+        names = Names.of(compiled, blocks)
+        mine = np.zeros(blocks.count, dtype=bool)
+        served = (seeds.workload >= 0) & (seeds.workload < len(compiled.candidates.owners))
+        mine[blocks.owner[: blocks.n_original][served]] = True
+        if base.learned is not None:
+            recall(search, base.learned, names)
+        if base.plan_in_force is not None:
+            start = start_from(compiled, base.plan_in_force)
+            values = np.clip(start, compiled.model.lower, compiled.model.upper)
+            search.plans = search.plans.joined(search.heuristic.checked(np.concatenate([values, start[blocks.copy_of]])))
+        recalled = len(search.plans)
+        state = _State(compiled, search, names, mine, recalled)
+        held = sum(s.compiled.model.n_columns for s in self._held.values())
+        if held + compiled.model.n_columns <= HELD_COLUMNS:
+            self._held[shard.number] = state
+        return state
+
+    def _duals(self, state: _State, prices: Prices) -> tuple[FloatArray, float]:
+        """Give the prices of this shard's rows, and what could be gained by columns that are shared here and unknown there.
+
+        A row that is unknown there has no price, unless it follows from the price of such a column.
+        """
+        search, blocks, names = state.search, state.search.blocks, state.names
+        at = places(names.row, prices.row)
+        duals, known = np.zeros(len(names.row)), np.zeros(len(names.row), dtype=bool)
+        duals[at[at >= 0]], known[at[at >= 0]] = prices.value[at >= 0], True
+        strange = np.zeros(blocks.model.n_columns, dtype=bool)
+        strange[blocks.shared] = ~np.isin(names.column[blocks.shared], prices.column)
+        follower = search.followers
+        free = follower.row[strange[follower.column]]
+        free = free[~known[free]]
+        duals[free] = follower.follow(blocks, duals)[free]
+        duals = clipped(blocks, duals)
+        side = np.where(duals > 0, blocks.model.row_lower[blocks.coupling], blocks.model.row_upper[blocks.coupling])
+        priced = np.flatnonzero((duals != 0) & ~known)
+        error, reduced = rounding(blocks, duals), blocks.reduced_costs(duals)
+        mine = np.flatnonzero(strange)
+        corners = [(reduced - error)[mine] * bound[mine] for bound in (blocks.model.lower, blocks.model.upper)]
+        gained = np.minimum(np.minimum(*corners), 0.0).sum() + np.minimum(duals[priced] * side[priced], 0.0).sum()
+        return duals, float(gained)
+
+
+def _portion(state: _State, kept: BoolArray, besides: IntArray) -> Portion:
+    """Take the replica columns that are ``kept``, and those of all plans known."""
+    wanted = kept.copy()
+    wanted[state.search.plans.content.index] = True
+    return portion_of(state.compiled, np.flatnonzero(wanted[: state.compiled.columns.first_instance]), besides)
+
+
+def _told(state: _State, which: IntArray) -> Told:
+    plans: Plans = state.search.plans.chosen(which)
+    content, use = plans.content, plans.use
+    return Told(
+        Ragged(content.start, state.names.column[content.index], content.value),
+        plans.cost,
+        Ragged(use.start, state.names.row[use.index], use.value),
+    )
+
+
+def cut(instance: Instance, cells_each: int) -> tuple[Shard, ...]:
+    """Cut the workloads that are served into shards of about so many workloads and periods, two at least.
+
+    Each takes every n-th in order of name, so that all are alike; workloads that share pools stay together.
+    """
+    served = sorted((w for w in instance.workloads if not isinstance(w, TrainingWorkload)), key=lambda w: w.name)
+    root = {w.name: w.name for w in served}
+    for pool in instance.shared_pools:
+        joined = {root[name] for name in pool.workloads}
+        root = {name: min(joined) if of in joined else of for name, of in root.items()}
+    groups = dict[str, list[Workload]]()
+    for workload in served:
+        groups.setdefault(root[workload.name], []).append(workload)
+    of = min(max(2, -(-len(served) * len(instance.periods) // cells_each)), max(len(groups), 1))
+    shards = []
+    for number in range(of):
+        mine = [w for group in list(groups.values())[number::of] for w in group]
+        names = {w.name for w in mine}
+        shards.append(Shard(number, of, tuple(mine), tuple(p for p in instance.shared_pools if names.issuperset(p.workloads))))
+    return tuple(shards)

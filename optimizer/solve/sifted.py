@@ -1,0 +1,339 @@
+"""Sifting: shards of a large question propose the few candidates that matter; at the prices of these, shards prove the bound.
+
+What is proposed makes a small question, solved as any other in blocks but for exact pricing: that is done on whole shards, so
+that the bound holds for the whole question. What shards find that the small question lacks is added to it. METHOD.md tells why
+that is sound.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from optimizer.compile import Compiled, compile_table
+from optimizer.compile.portions import Portion, joined_table
+from optimizer.errors import InfeasibleError, InterruptedByUserError
+from optimizer.instance import Instance
+from optimizer.plan import Plan
+from optimizer.solve.blocks import FloatArray, IntArray, blocks_of, seeds_of
+from optimizer.solve.crew import Crew
+from optimizer.solve.direct import Cancel, Wishes, start_from
+from optimizer.solve.improve import improve, plan_mixed, start_whole
+from optimizer.solve.learned import Learned, Names, learned_of, places
+from optimizer.solve.master import clipped, combined_bound, slack_prices
+from optimizer.solve.plans import Plans, Ragged
+from optimizer.solve.pricing import best_plans
+from optimizer.solve.search import Clock, Search, new_search
+from optimizer.solve.settle import settle
+from optimizer.solve.shards import Base, Desk, Prices, Proof, Proposal, Shard, Told, cut
+from optimizer.solve.workers import processes_for
+from solvers import Progress, Solution, get_backend
+
+__all__ = ["is_sifted", "sifted"]
+
+logger = logging.getLogger(__name__)
+
+FEWEST_CELLS, CELLS_EACH = 150, 125
+"""Workloads times periods from which a question is cut into shards, and of how many each."""
+START_SHARE = 0.2
+"""Share of the time that the first prices may take."""
+LARGEST_WHOLE = 300_000
+"""Non-zeros up to which the small question is handed to the backend whole for what is left."""
+TURNS = 8
+"""The most times that shards are asked to prove prices."""
+IMPROVED_SHARE = 0.15
+"""Share of the time that neighbourhoods may take between two proofs."""
+BESIDE = 0.9
+"""Of what bounds of blocks may lose, the share that shards are allowed; the rest is for the master."""
+ALIKE = 1e-6
+"""Relative; plans must cost and use in the small question what they did in their shard."""
+
+
+class NotSiftedError(Exception):
+    """Shards found no plan of the whole, which proves nothing, or disagree about one: the whole question has to be compiled."""
+
+
+def is_sifted(instance: Instance, wishes: Wishes, plan_in_force: Plan | None) -> bool:
+    """Say whether a question is looked at in shards: it is large, and no row counts changes of everything together."""
+    served = sum(w.kind != "training" for w in instance.workloads)
+    changes = plan_in_force is not None and instance.policy.change is not None
+    return wishes.method != "direct" and served * len(instance.periods) >= FEWEST_CELLS and not changes
+
+
+@dataclass(frozen=True, eq=False)
+class _Small:
+    """The question that portions make, and its search."""
+
+    compiled: Compiled
+    search: Search
+    names: Names
+    shard_of: IntArray
+
+
+@dataclass(eq=False)
+class Sifter:
+    """One sifted solve."""
+
+    instance: Instance
+    wishes: Wishes
+    crew: Crew
+    shards: tuple[Shard, ...]
+    clock: Clock
+    on_progress: Callable[[Progress], None] | None
+    plan_in_force: Plan | None
+
+    def proposals(self, learned: Learned | None) -> tuple[list[Proposal], Prices]:
+        """Have every shard propose candidates and plans, at prices learned or at which the first can do with its part."""
+        nothing = np.zeros(0, dtype=np.int64)
+        if learned is not None and len(learned.row):
+            prices = Prices(learned.row, learned.price, nothing)
+        else:
+            first = self.crew.ask(Desk.start, [(self.shards[0], (START_SHARE * self.clock.limit_s,))])
+            self._refuse_cancelled()
+            prices = first[0] or Prices(nothing, np.zeros(0), nothing)
+        found = self.crew.ask(Desk.propose, [(shard, (prices,)) for shard in self.shards])
+        self._refuse_cancelled()
+        refused = [p.refused for p in found if p.refused is not None]
+        if refused:
+            message = "; ".join(text.removeprefix("no plan: ") for text, _ in refused)
+            raise InfeasibleError(f"no plan: {message}", [problem for _, problems in refused for problem in problems])
+        logger.info("%6.1f s %d shards proposed", self.clock.used_s, len(found))
+        return found, prices
+
+    def _refuse_cancelled(self) -> None:
+        if self.clock.cancel is not None and self.clock.cancel.is_set():
+            raise InterruptedByUserError("interrupted before any plan was found")
+
+    def small(self, portions: Sequence[Portion], before: _Small | None) -> _Small:
+        """Make the question of portions, and a search that knows what the one before knew."""
+        compiled = compile_table(joined_table(self.instance, portions), self.plan_in_force, dominance=False, partly=True)
+        seeds = seeds_of(compiled, partly=True)
+        blocks = blocks_of(compiled.model, seeds)
+        backend = get_backend(self.wishes.backend)
+        search = new_search(compiled.model, blocks, backend, self.wishes, self.on_progress, self.clock.cancel)
+        search.clock, names = self.clock, Names.of(compiled, blocks)
+        numbers = {w.name: shard.number for shard in self.shards for w in shard.workloads}
+        numbers |= {p.name: shard.number for shard in self.shards for p in shard.pools}
+        owners = np.array([numbers[o.name] for o in compiled.candidates.owners], dtype=np.int64)
+        shard_of, served = np.zeros(blocks.count, dtype=np.int64), np.flatnonzero(seeds.workload >= 0)
+        served = served[seeds.workload[served] < len(owners)]
+        shard_of[blocks.owner[served]] = owners[seeds.workload[served]]
+        made = _Small(compiled, search, names, shard_of)
+        if before is not None:
+            _carry(before, made)
+        logger.info("%6.1f s small question: %d columns, %d blocks", self.clock.used_s, blocks.model.n_columns, blocks.count)
+        return made
+
+    def proofs(self, small: _Small) -> list[Proof]:
+        """Have every shard prove what its plans cost at least at the search's prices."""
+        search, blocks = small.search, small.search.blocks
+        duals = clipped(blocks, search.duals)
+        prices = Prices(small.names.row, duals, small.names.column[blocks.shared])
+        best, number = best_plans(search, duals)
+        none = combined_bound(blocks, duals, np.zeros(blocks.count))
+        spare = float(best.sum()) + none - (search.cost - self.wishes.relative_gap * abs(search.cost))
+        useful = np.isfinite(spare) and spare > 0
+        size = np.bincount(small.shard_of, weights=np.abs(best), minlength=len(self.shards))
+        wanted = np.bincount(small.shard_of, weights=best, minlength=len(self.shards))
+        wanted = wanted - BESIDE * spare * size / size.sum() if useful else np.full(len(self.shards), np.inf)
+        asked = []
+        for shard in self.shards:
+            mine = np.flatnonzero((small.shard_of == shard.number) & (number >= 0))
+            content = search.plans.content.chosen(number[mine])
+            plans = Ragged(content.start, small.names.column[content.index], content.value)
+            known = Learned(plans, np.zeros(0, dtype=np.int64), np.zeros(0))
+            asked.append((shard, (prices, known, float(wanted[shard.number]), self.clock.left_s, shard.number == 0)))
+        return self.crew.ask(Desk.prove, asked)
+
+    def proved(self, small: _Small, proofs: Sequence[Proof], tops: Mapping[int, float]) -> None:
+        """Believe the bound that proofs of all shards make together; ``tops`` are upper bounds of shared columns by name."""
+        search, blocks = small.search, small.search.blocks
+        for proof in proofs:
+            self.clock.calls += proof.calls
+            self.clock.solver_s += proof.solver_s
+        if any(proof.infeasible for proof in proofs):
+            search.infeasible = True
+        elif len(proofs) == len(self.shards):
+            upper = blocks.model.upper.copy()
+            told = [tops.get(name, 0.0) for name in small.names.column[blocks.shared].tolist()]
+            upper[blocks.shared] = np.maximum(upper[blocks.shared], told)
+            least = np.concatenate([proof.least for proof in proofs])
+            search.prove(combined_bound(blocks, search.duals, least, upper))
+            logger.info(
+                "%6.1f s shards proved %.6g, cost %.6g, gap %s, loss %.3g",
+                self.clock.used_s,
+                search.bound,
+                search.cost,
+                search.gap,
+                sum(proof.loss for proof in proofs),
+            )
+
+
+def sifted(
+    instance: Instance,
+    wishes: Wishes,
+    compared: Callable[[Compiled], IntArray],
+    *,
+    load_shares: Mapping[str, float] | None = None,
+    plan_in_force: Plan | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    cancel: Cancel | None = None,
+    learned: Learned | None = None,
+    on_learned: Callable[[Learned], object] | None = None,
+) -> tuple[Compiled, Solution, str]:
+    """Solve a question in shards; give the small question that holds the plan, the solution in its columns, and how in words.
+
+    Raises
+    ------
+    InfeasibleError : workloads have no candidate left
+    InterruptedByUserError : cancelled before there was anything to solve
+    NotSiftedError : a plan is not the same in its shard and in the small question
+    SolverError : the backend is missing, died, hung or answered what cannot be
+    """
+    shards, clock = cut(instance, CELLS_EACH), Clock(wishes.time_limit_s, cancel)
+    base = Base(instance.of(instance.jobs), wishes, compared, dict(load_shares or {}), learned, plan_in_force)
+    with Crew(base, processes_for(len(shards) * CELLS_EACH), cancel) as crew:
+        sifter = Sifter(instance, wishes, crew, shards, clock, on_progress, plan_in_force)
+        proposals, prices = sifter.proposals(learned)
+        portions = [p.portion for p in proposals if p.portion is not None]
+        small = sifter.small(portions, None)
+        small = _solved(sifter, small, portions, proposals, prices)
+    search = small.search
+    if on_learned is not None:
+        on_learned(learned_of(search, small.names))
+    if search.values is None and clock.stopped is None:
+        raise NotSiftedError("shards found no plan of the whole")
+    solution = search.solution()
+    count, rows = search.blocks.count, len(search.blocks.coupling)
+    told = f"decompose: {count} blocks joined by {rows} rows, in {len(shards)} shards, {solution.message}"
+    if learned is not None:
+        told += f", from {sum(p.recalled for p in proposals)} of {len(learned.plans.start) - 1} plans"
+    return small.compiled, solution, told
+
+
+def _solved(sifter: Sifter, small: _Small, portions: list[Portion], proposals: Sequence[Proposal], prices: Prices) -> _Small:
+    """Settle, plan, prove, and add what the proofs found, until the gap asked is proved or time is up."""
+    clock, limit_s = sifter.clock, sifter.clock.limit_s
+    tops = _tops(small, proposals)
+    for proposal in proposals:
+        if proposal.told is not None:
+            know(small, proposal.told)
+    _price(small, prices)
+    if sifter.plan_in_force is not None:
+        _start_from(small, start_from(small.compiled, sifter.plan_in_force))
+    slack, kinds = slack_prices(small.search.blocks), ["rough", "deep", "coarse"]
+    for turn in range(TURNS):
+        search = small.search
+        for kind in kinds:
+            settled = settle(search, slack, kind, 0.5 * (clock.used_s + limit_s))
+            slack = settled.slack
+        start_whole(search)
+        plan_mixed(search, settled.weights)
+        if search.values is None:
+            _plan_whole(small, START_SHARE * limit_s)
+        if turn:
+            improve(search, clock.used_s + IMPROVED_SHARE * limit_s)
+        if search.done:
+            break
+        proofs = sifter.proofs(small)
+        sifter.proved(small, proofs, tops)
+        if search.infeasible or clock.stopped:
+            break
+        joined = [p.joined(proof.portion) for p, proof in zip(portions, proofs, strict=True)]
+        if any(len(a.pair) > len(b.pair) for a, b in zip(joined, portions, strict=True)):
+            portions, before = joined, small
+            small = sifter.small(portions, before)
+            slack = slack_prices(small.search.blocks)
+        for proof in proofs:
+            know(small, proof.told)
+        kinds = ["deep"]
+    improve(small.search, limit_s)
+    _plan_whole(small, clock.left_s)
+    return small
+
+
+def _plan_whole(small: _Small, limit_s: float) -> None:
+    """Hand the small question to the backend whole, from the best plan so far; what it proves holds for no other question."""
+    search = small.search
+    if search.done or (search.model.n_nonzeros > LARGEST_WHOLE and search.values is not None):
+        return
+    start = None if search.values is None else search.values[: search.blocks.n_original]
+    answer = search.solve(search.model, search.wishes.relative_gap / 2, limit_s=limit_s, start=start)
+    if answer.values is not None:
+        _start_from(small, answer.values)
+
+
+def _price(small: _Small, prices: Prices) -> None:
+    """Begin at prices known by name."""
+    search, names = small.search, small.names
+    at, duals = places(names.row, prices.row), np.zeros(len(names.row))
+    duals[at[at >= 0]] = prices.value[at >= 0]
+    search.duals = search.followers.follow(search.blocks, duals)
+
+
+def _start_from(small: _Small, start: FloatArray) -> None:
+    """Know the plans of a point whose blocks hold, and the point itself where all do."""
+    search = small.search
+    values = np.clip(start, search.model.lower, search.model.upper)
+    values = np.concatenate([values, values[search.blocks.copy_of]])
+    search.plans = search.plans.joined(search.heuristic.checked(values))
+    search.believe(values)
+
+
+def _tops(small: _Small, proposals: Sequence[Proposal]) -> dict[int, float]:
+    """Give upper bounds of shared columns by name: instances of all shards together, of anything else the most of one."""
+    columns, found = small.compiled.columns, dict[int, float]()
+    counted = set(small.names.column[columns.first_instance : columns.first_commit].tolist())
+    for p in proposals:
+        for name, upper in zip(p.column.tolist(), p.upper.tolist(), strict=True):
+            found[name] = found.get(name, 0.0) + upper if name in counted else max(found.get(name, 0.0), upper)
+    return found
+
+
+def know(small: _Small, told: Told) -> None:
+    """Add plans that a shard told by name; they must cost and use here what they do there.
+
+    Raises
+    ------
+    NotSiftedError : one does not
+    """
+    search, names, blocks = small.search, small.names, small.search.blocks
+    column = places(names.column, told.content.index)
+    owner = np.where(column >= 0, blocks.owner[column], -1)
+    plan, n = told.content.owner, len(told.cost)
+    low, high = np.full(n, blocks.count), np.full(n, -1)
+    np.minimum.at(low, plan, owner)
+    np.maximum.at(high, plan, owner)
+    fine = np.flatnonzero((low == high) & (low >= 0))
+    chosen = Ragged(told.content.start, column, told.content.value).chosen(fine)
+    plans = Plans.of(blocks, low[fine], chosen)
+    row = places(names.row, told.use.index)
+    marks = np.random.default_rng(2).uniform(0.5, 1.0, len(names.row) + 1)
+    use = Ragged(told.use.start, np.where(row >= 0, row, len(names.row)), told.use.value).dot(marks)[fine]
+    mine = plans.use.dot(marks)
+    scale = Ragged(told.use.start, told.use.index * 0, np.abs(told.use.value)).dot(np.ones(1))[fine]
+    alike = np.abs(plans.cost - told.cost[fine]) <= ALIKE * np.maximum(1.0, np.abs(plans.cost))
+    alike &= np.abs(use - mine) <= ALIKE * np.maximum(1.0, scale)
+    if not alike.all():
+        raise NotSiftedError(f"{int((~alike).sum())} of {len(fine)} plans differ between a shard and what portions make")
+    search.plans = search.plans.joined(plans)
+
+
+def _carry(before: _Small, made: _Small) -> None:
+    """Know in a search what the one before it knew: plans, prices, the best plan and the bound."""
+    old, new = before.search, made.search
+    at = places(made.names.column, before.names.column)
+    content = old.plans.content
+    known = Told(Ragged(content.start, before.names.column[content.index], content.value), old.plans.cost, old.plans.use)
+    use = Ragged(known.use.start, before.names.row[known.use.index], known.use.value)
+    know(made, Told(known.content, known.cost, use))
+    _price(made, Prices(before.names.row, old.duals, np.zeros(0, dtype=np.int64)))
+    new.bound = old.bound
+    if old.values is not None:
+        values = np.maximum(new.blocks.model.lower, 0.0)
+        used = np.flatnonzero(old.values)
+        values[at[used]] = old.values[used]
+        new.believe(values)

@@ -1,0 +1,167 @@
+"""Solving in shards against the whole model: whatever the features, the direct optimum lies between bound and cost."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from optimizer.compile import compile_instance
+from optimizer.decode.baselines import baselines_of
+from optimizer.errors import BackendFailedError, InfeasibleError, InterruptedByUserError
+from optimizer.instance import Instance
+from optimizer.pipeline import Options, allocate
+from optimizer.plan import Plan
+from optimizer.solve import Learned
+from optimizer.solve.crew import Crew
+from optimizer.solve.shards import Desk, Prices, Proposal, Shard
+from optimizer.synthetic import synthetic_document
+from tests.optimizer.full import full_instance
+from tests.optimizer.oracle import random_instance
+from tests.optimizer.solve.test_decompose import optimum
+from tests.seeds import seeds
+
+SEEDS = sorted({*range(seeds(2)), 7, 12})
+
+
+@pytest.fixture
+def sifting(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Have every workload looked at in a shard of its own, in this process."""
+    module = importlib.import_module("optimizer.solve.sifted")
+    monkeypatch.setattr(module, "FEWEST_CELLS", 1)
+    monkeypatch.setattr(module, "CELLS_EACH", 1)
+    monkeypatch.setattr(module, "processes_for", lambda _: 1)
+    return module
+
+
+def interval(question: Instance, backend: str = "ortools", gap: float = 1e-3) -> tuple[float, float]:
+    """Give bound and cost of the sifted solve, infinite where there is no plan; the plan verifies itself on the way."""
+    try:
+        plan = allocate(question, Options(backend=backend, relative_gap=gap, time_limit_s=60.0))
+    except InfeasibleError:
+        return math.inf, math.inf
+    assert " shards" in plan.method
+    return -math.inf if plan.bound_usd is None else plan.bound_usd, plan.objective_usd
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("draw", [full_instance, random_instance])
+@pytest.mark.usefixtures("sifting")
+def test_the_optimum_lies_between_bound_and_cost(draw: Callable[[int], Instance], seed: int, backend: str) -> None:
+    question = draw(seed)
+    (bound, cost), least = interval(question, backend), optimum(question)
+    assert bound <= least * (1 + 1e-6)
+    assert least <= cost * (1 + 1e-6)
+
+
+def choice(plan: Plan) -> dict[str, Any]:
+    """Give all of a plan that does not hang on the clock."""
+    return plan.model_dump(mode="json", exclude={"solve_seconds", "method"})
+
+
+@pytest.fixture(scope="module")
+def shared() -> Instance:
+    """Give a question whose workloads share supply that is scarce."""
+    return Instance.model_validate_json(json.dumps(synthetic_document(6, 3, shared_supply=True)))
+
+
+WISHES = Options(relative_gap=0.02, time_limit_s=120.0)
+
+
+def test_processes_change_no_plan(shared: Instance, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sifting, "CELLS_EACH", 2)
+    here = allocate(shared, WISHES)
+    monkeypatch.setattr(sifting, "processes_for", lambda _: 2)
+    assert choice(allocate(shared, WISHES)) == choice(here)
+    assert "in 3 shards" in here.method
+
+
+def test_a_plan_tells_what_it_would_tell_of_the_whole_question(shared: Instance, sifting: ModuleType) -> None:
+    found, compiled = allocate(shared, WISHES), compile_instance(shared)
+    assert found.candidates == compiled.counts
+    assert found.baselines == baselines_of(compiled, found.usd_per_hour)
+    assert sifting.is_sifted(shared, WISHES, None)
+    assert not sifting.is_sifted(shared, replace(WISHES, method="direct"), None)
+
+
+def test_a_lost_process_is_done_without(shared: Instance, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sifting, "CELLS_EACH", 2)
+    expected = allocate(shared, WISHES)
+    monkeypatch.setattr(sifting, "processes_for", lambda _: 2)
+    ask, lost = Crew.ask, list[int]()
+
+    def asking(crew: Crew, task: Any, about: Any) -> list[Any]:
+        if task is Desk.prove:
+            process = crew._others[1].process  # type: ignore[union-attr]
+            os.kill(process.pid, signal.SIGKILL)
+            process.join()
+            lost.append(process.pid)
+            monkeypatch.setattr(Crew, "ask", ask)
+        return ask(crew, task, about)
+
+    monkeypatch.setattr(Crew, "ask", asking)
+    assert choice(allocate(shared, WISHES)) == choice(expected)
+    assert lost
+
+
+def test_what_a_process_raises_is_raised_here(shared: Instance, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sifting, "processes_for", lambda _: 2)
+    with pytest.raises(BackendFailedError, match="no backend 'nobody'"):
+        allocate(shared, replace(WISHES, backend="nobody"))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_cancelling_ends_it(shared: Instance, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch, processes: int) -> None:
+    monkeypatch.setattr(sifting, "processes_for", lambda _: processes)
+    told = threading.Event()
+    told.set()
+    with pytest.raises(InterruptedByUserError):
+        allocate(shared, WISHES, cancel=told)
+    later = threading.Event()
+    plan = allocate(shared, replace(WISHES, relative_gap=0.0), on_progress=lambda _: later.set(), cancel=later)
+    assert plan.stopped_by == "interrupt"
+    assert plan.verification.passed
+
+
+def test_all_workloads_without_a_candidate_are_named(shared: Instance, sifting: ModuleType) -> None:
+    hopeless = [w.name for w in shared.workloads[:2]]
+    workloads = tuple(
+        w.model_copy(update={"regions_allowed": ("nowhere",)}) if w.name in hopeless else w for w in shared.workloads
+    )
+    with pytest.raises(InfeasibleError) as refused:
+        allocate(shared.of(workloads), WISHES)
+    assert all(repr(name) in refused.value.message for name in hopeless)
+
+
+def test_plans_that_differ_between_a_shard_and_the_small_question_are_refused(
+    shared: Instance, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    propose = Desk.propose
+
+    def lying(desk: Desk, shard: Shard, prices: Prices) -> Proposal:
+        found = propose(desk, shard, prices)
+        assert found.told is not None
+        return replace(found, told=replace(found.told, cost=found.told.cost * 1.01))
+
+    monkeypatch.setattr(sifting.Desk, "propose", lying)
+    plan = allocate(shared, replace(WISHES, time_limit_s=20.0))
+    assert "whole since" in plan.method
+    assert "plans differ" in plan.method
+
+
+def test_what_was_learned_and_a_plan_in_force_are_starts(shared: Instance, sifting: ModuleType) -> None:
+    learned = list[Learned]()
+    first = allocate(shared, WISHES, on_learned=learned.append)
+    again = allocate(shared, replace(WISHES, relative_gap=0.05), learned=learned[-1], plan_in_force=first)
+    assert re.search(r"from [1-9]\d* of [1-9]\d* plans", again.method)
+    assert again.usd_per_hour <= first.usd_per_hour * (1 + 1e-9)
