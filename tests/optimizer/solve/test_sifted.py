@@ -78,11 +78,17 @@ def shared() -> Instance:
 WISHES = Options(relative_gap=0.02, time_limit_s=120.0)
 
 
-def test_processes_change_no_plan(shared: Instance, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sifting, "CELLS_EACH", 2)
-    here = allocate(shared, WISHES)
+def proved_once(question: Instance) -> Plan:
+    """Give a plan after one proof, before any clock has a say."""
+    return allocate(question, replace(WISHES, relative_gap=0.9))
+
+
+@pytest.mark.parametrize("seed", [10, 27])
+def test_processes_change_no_plan(seed: int, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    question = full_instance(seed)
+    here = proved_once(question)
     monkeypatch.setattr(sifting, "processes_for", lambda _: 2)
-    assert choice(allocate(shared, WISHES)) == choice(here)
+    assert choice(proved_once(question)) == choice(here)
     assert "in 3 shards" in here.method
 
 
@@ -94,9 +100,9 @@ def test_a_plan_tells_what_it_would_tell_of_the_whole_question(shared: Instance,
     assert not sifting.is_sifted(shared, replace(WISHES, method="direct"), None)
 
 
-def test_a_lost_process_is_done_without(shared: Instance, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sifting, "CELLS_EACH", 2)
-    expected = allocate(shared, WISHES)
+def test_a_lost_process_is_done_without(sifting: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    question = full_instance(10)
+    expected = proved_once(question)
     monkeypatch.setattr(sifting, "processes_for", lambda _: 2)
     ask, lost = Crew.ask, list[int]()
 
@@ -110,7 +116,7 @@ def test_a_lost_process_is_done_without(shared: Instance, sifting: ModuleType, m
         return ask(crew, task, about)
 
     monkeypatch.setattr(Crew, "ask", asking)
-    assert choice(allocate(shared, WISHES)) == choice(expected)
+    assert choice(proved_once(question)) == choice(expected)
     assert lost
 
 
