@@ -22,8 +22,8 @@ BOUND_SHARE = 0.4
 """Share of the asked gap that blocks not solved to the end may cost the bound."""
 COARSE_GAP, COARSE_SHARE, FINE_SHARE = 1e-3, 0.3, 0.1
 """To which gap a block is solved at first, at least and as a share of the asked one; and, where it may still lose much, then."""
-TURN_S, FINE_TURN_S = 2.02, 8.0
-"""Seconds that a block may take in a turn, and in a fine one."""
+SHORT_TURN_S, TURN_S, FINE_TURN_S = 0.3, 2.02, 8.0
+"""Seconds that a block may take at first, in a turn, and in a fine one: most are solved at first, and few need all."""
 MANY_LEFT, FEW_S = 150, 1.5
 """Whole columns of a block beyond which it is first solved among a few of them, and the seconds that this may take."""
 ROUGH_TURN_S, ROUGH_GAP = 0.3, 2e-3
@@ -65,11 +65,11 @@ def price_coarsely(search: Search, duals: FloatArray) -> FloatArray:
 
 
 def price_exactly(
-    search: Search, duals: FloatArray, *, fine: bool = False, wanted: float | None = None
+    search: Search, duals: FloatArray, *, fine: bool = False, allowed: float | None = None
 ) -> tuple[FloatArray, float]:
     """Add good plans of every block; give what a plan of each costs at least at the duals, and what may be missing of that.
 
-    ``wanted`` is what these must sum to, for the best plan of the whole to be within the asked gap if it is None.
+    ``allowed`` is what may be missing of all together; if it is None, so much that the best plan of the whole is within the gap.
 
     Where prices are ``fine``, blocks that may still lose much are solved once more, to a smaller gap and among the fewer columns
     that a better plan known leaves, for as long as the first turn took.
@@ -81,14 +81,15 @@ def price_exactly(
         most = best_plans(search, duals)[0]
         kept = reduction.keep(cost, most)
     bounds = np.minimum(np.maximum(reduction.least(cost, kept), _settled(search, kept, most)), most)
-    started, wanted = search.clock.used_s, _wanted(search, duals) if wanted is None else wanted
+    started, wanted = search.clock.used_s, _wanted(search, duals) if allowed is None else np.inf
     coarse = max(COARSE_GAP, COARSE_SHARE * asked)
-    _solve_blocks(search, duals, kept, most, bounds, Turn(coarse, TURN_S, wanted))
-    if fine and FINE_SHARE * asked < coarse and float(bounds.sum()) < wanted:
+    done = _solve_blocks(search, duals, kept, most, bounds, Turn(coarse, SHORT_TURN_S, wanted, allowed=allowed))
+    done = done or _solve_blocks(search, duals, kept, most, bounds, Turn(coarse, TURN_S, wanted, allowed=allowed))
+    if fine and not done and FINE_SHARE * asked < coarse:
         kept = reduction.keep(cost, most)
         np.minimum(np.maximum(bounds, reduction.least(cost, kept)), most, out=bounds)
         until_s = 2 * search.clock.used_s - started
-        _solve_blocks(search, duals, kept, most, bounds, Turn(FINE_SHARE * asked, FINE_TURN_S, wanted, until_s))
+        _solve_blocks(search, duals, kept, most, bounds, Turn(FINE_SHARE * asked, FINE_TURN_S, wanted, until_s, allowed))
     return bounds, float((most - bounds).sum())
 
 
@@ -127,12 +128,13 @@ def _add_plans(search: Search, which: IntArray, kept: BoolArray, cost: FloatArra
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """To which gap, for how many seconds a block, until what sum of bounds and until when blocks are solved."""
+    """To which gap, for how many seconds a block, until what sum of bounds, until when, and to what loss blocks are solved."""
 
     gap: float
     seconds: float
     wanted: float
     until_s: float = np.inf
+    allowed: float | None = None
 
 
 def _solve_blocks(
@@ -142,16 +144,18 @@ def _solve_blocks(
     most: FloatArray,
     bounds: FloatArray,
     turn: Turn,
-) -> None:
+) -> bool:
     """Solve blocks from the best plans known until their bounds are as wanted or little may be lost; better the bounds.
 
-    Those first that may lose the largest share of their cost: they take less time than those that may lose most.
+    Say whether that is so now. Those come first that may lose the largest share of their cost: they take less time than those that
+    may lose most.
     """
     found, cost = dict[int, tuple[IntArray, FloatArray]](), search.blocks.reduced_costs(duals)
     loss = np.where(np.isfinite(most), most, 0.0) - bounds
     loss[~np.isfinite(most)] = np.inf
     asked = min(turn.gap, search.wishes.relative_gap)
     allowed = BOUND_SHARE * asked * float(np.abs(np.where(np.isfinite(most), most, 0.0)).sum())
+    allowed = allowed if turn.allowed is None else max(allowed, turn.allowed)
     order = np.argsort(-loss / np.maximum(np.abs(np.where(np.isfinite(most), most, 1.0)), 1e-9), kind="stable").tolist()
     mine = [k for k in order if not np.isfinite(most[k]) or loss[k] > turn.gap * abs(most[k])]
     options = SolveOptions(turn.seconds, turn.gap, seed=search.wishes.seed, small=True)
@@ -159,8 +163,12 @@ def _solve_blocks(
     parts = (block_model(search.blocks, k, kept, cost) for k in mine)
     with closing(_answered(search, parts, options, values)) as answers:
         for place, k in enumerate(mine):
-            enough = float(loss.sum()) <= allowed or float(bounds.sum()) >= turn.wanted or search.clock.used_s > turn.until_s
-            if (enough and place % BATCH == 0) or search.clock.stopped or (pair := next(answers, None)) is None:
+            enough = float(loss.sum()) <= allowed or float(bounds.sum()) >= turn.wanted
+            if (
+                ((enough or search.clock.used_s > turn.until_s) and place % BATCH == 0)
+                or search.clock.stopped
+                or (pair := next(answers, None)) is None
+            ):
                 break
             part, answer = pair
             if answer.termination is Termination.INFEASIBLE and not np.isfinite(most[k]):
@@ -174,6 +182,7 @@ def _solve_blocks(
                 bounds[k] = max(bounds[k], min(answer.dual_bound, most[k]))
             loss[k] = most[k] - bounds[k] if np.isfinite(most[k]) else np.inf
     search.plans = search.plans.joined(_plans(search, found))
+    return float(loss.sum()) <= allowed or float(bounds.sum()) >= turn.wanted
 
 
 def _answered(

@@ -169,7 +169,7 @@ class Desk:
             state.recalled,
         )
 
-    def prove(self, shard: Shard, prices: Prices, learned: Learned, wanted: float, seconds: float, first: bool) -> Proof:
+    def prove(self, shard: Shard, prices: Prices, learned: Learned, allowed: float, seconds: float, first: bool) -> Proof:
         """Give what plans cost at least at these prices, and the plans that came of it; ``first`` says whether jobs count too."""
         state = self._state(shard)
         search, blocks, clock = state.search, state.search.blocks, state.search.clock
@@ -178,9 +178,7 @@ class Desk:
         before, calls, used_s = len(search.plans), clock.calls, clock.solver_s
         clock.started, clock.limit_s = time.monotonic(), seconds
         mine = state.mine if not first else np.ones(blocks.count, dtype=bool)
-        known = best_plans(search, duals)[0]
-        beside = float(np.where(np.isfinite(known), known, 0.0)[~mine].sum())
-        bounds, _ = price_exactly(search, duals, fine=True, wanted=wanted + beside)
+        bounds, _ = price_exactly(search, duals, fine=True, allowed=allowed)
         best = best_plans(search, duals)[0]
         reach = np.maximum(np.abs(blocks.model.lower), np.abs(blocks.model.upper))
         lost = math.fsum((rounding(blocks, duals) * reach)[blocks.owner >= 0].tolist())

@@ -137,15 +137,14 @@ class Sifter:
         spare = float(best.sum()) + none - (search.cost - self.wishes.relative_gap * abs(search.cost))
         useful = np.isfinite(spare) and spare > 0
         size = np.bincount(small.shard_of, weights=np.abs(best), minlength=len(self.shards))
-        wanted = np.bincount(small.shard_of, weights=best, minlength=len(self.shards))
-        wanted = wanted - BESIDE * spare * size / size.sum() if useful else np.full(len(self.shards), np.inf)
+        allowed = BESIDE * spare * size / size.sum() if useful else np.zeros(len(self.shards))
         asked = []
         for shard in self.shards:
             mine = np.flatnonzero((small.shard_of == shard.number) & (number >= 0))
             content = search.plans.content.chosen(number[mine])
             plans = Ragged(content.start, small.names.column[content.index], content.value)
             known = Learned(plans, np.zeros(0, dtype=np.int64), np.zeros(0))
-            asked.append((shard, (prices, known, float(wanted[shard.number]), self.clock.left_s, shard.number == 0)))
+            asked.append((shard, (prices, known, float(allowed[shard.number]), self.clock.left_s, shard.number == 0)))
         return self.crew.ask(Desk.prove, asked)
 
     def proved(self, small: _Small, proofs: Sequence[Proof], tops: Mapping[int, float]) -> None:
