@@ -147,8 +147,8 @@ def _solve_blocks(
 ) -> bool:
     """Solve blocks from the best plans known until their bounds are as wanted or little may be lost; better the bounds.
 
-    Say whether that is so now. Those come first that may lose the largest share of their cost: they take less time than those that
-    may lose most.
+    Say whether that is so now. Those come first that may lose the largest share of their cost: they take less time than those
+    that may lose most.
     """
     found, cost = dict[int, tuple[IntArray, FloatArray]](), search.blocks.reduced_costs(duals)
     loss = np.where(np.isfinite(most), most, 0.0) - bounds

@@ -19,6 +19,7 @@ from optimizer.compile.candidates import tightened
 from optimizer.compile.portions import Portion, portion_of
 from optimizer.errors import InfeasibleError, Problem
 from optimizer.instance import Instance, SharedPool, TrainingWorkload, Workload
+from optimizer.performance import Performance
 from optimizer.plan import Plan
 from optimizer.solve.blocks import BoolArray, FloatArray, IntArray, blocks_of, seeds_of
 from optimizer.solve.direct import Wishes, start_from
@@ -124,6 +125,7 @@ class Desk:
 
     base: Base
     _held: dict[int, _State] = field(default_factory=dict)
+    _known: Performance | None = None
 
     def start(self, shard: Shard, seconds: float) -> Prices | None:
         """Give prices at which this shard's blocks would do with its part of what is shared; None if one has no candidate."""
@@ -200,7 +202,8 @@ class Desk:
             return self._held[shard.number]
         base = self.base
         instance = base.instance.of((*shard.workloads, *base.instance.workloads), shard.pools)
-        table = candidate_table(instance)
+        table = candidate_table(instance, known=self._known)
+        self._known = table.performance
         compiled = compile_table(tightened(table, base.load_shares) if base.load_shares else table, partly=True)
         seeds = seeds_of(compiled, partly=True)
         blocks = blocks_of(compiled.model, seeds)
