@@ -66,6 +66,11 @@ class Crew:
         self._others: list[_Other | None] = [None] * (processes if processes > 1 else 0)
         self._tried = False
 
+    @property
+    def processes(self) -> int:
+        """Give how many look at shards."""
+        return max(len(self._others), 1)
+
     def __enter__(self) -> Crew:
         """Begin."""
         return self
@@ -78,16 +83,20 @@ class Crew:
     def ask(
         self, task: Callable[Concatenate[Desk, Shard, ...], Answer], about: Iterable[tuple[Shard, tuple[Any, ...]]]
     ) -> list[Answer]:
-        """Give the answers in turn; none at all once cancelled."""
+        """Give the answers to one task in turn; none at all once cancelled."""
+        return self.ask_each((task, shard, more) for shard, more in about)
+
+    def ask_each(self, tasks: Iterable[tuple[Task, Shard, tuple[Any, ...]]]) -> list[Any]:
+        """Give the answers to tasks in turn; none at all once cancelled."""
         self._start()
-        answers, mine = dict[int, Answer](), deque[Asked]()
-        for place, (shard, more) in enumerate(about):
+        answers, mine = dict[int, Any](), deque[Asked]()
+        for place, (task, shard, more) in enumerate(tasks):
             other = self._others[shard.number % len(self._others)] if self._others else None
             (mine if other is None else other.waiting).append((place, task, shard, more))
         while not (self._cancel is not None and self._cancel.is_set()):
             mine.extend(self._told(answers))
             if mine:
-                place, _, shard, more = mine.popleft()
+                place, task, shard, more = mine.popleft()
                 answers[place] = task(self._mine, shard, *more)
             elif not any(other is not None and (other.at or other.waiting) for other in self._others):
                 return [answers[place] for place in sorted(answers)]

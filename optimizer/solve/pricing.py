@@ -26,12 +26,10 @@ SHORT_TURN_S, TURN_S, FINE_TURN_S = 0.3, 2.02, 8.0
 """Seconds that a block may take at first, in a turn, and in a fine one: most are solved at first, and few need all."""
 MANY_LEFT, FEW_S = 150, 1.5
 """Whole columns of a block beyond which it is first solved among a few of them, and the seconds that this may take."""
-ROUGH_TURN_S, ROUGH_GAP = 0.3, 2e-3
-"""Seconds that a block may take, and the gap to which it is solved, where only plans are wanted."""
 STUBBORN_S, STUBBORN_GAP = 0.3, 0.01
 """What a block without a heuristic plan may take while prices are rough."""
 
-__all__ = ["best_plans", "price_coarsely", "price_exactly", "price_roughly", "price_stubborn"]
+__all__ = ["best_plans", "price_exactly", "price_roughly", "price_stubborn"]
 
 
 def price_roughly(search: Search, duals: FloatArray, *, deep: bool = False) -> FloatArray:
@@ -52,16 +50,6 @@ def price_stubborn(search: Search, duals: FloatArray) -> None:
     kept = search.reduction.keep(cost, np.where(known, np.inf, most))
     options = SolveOptions(STUBBORN_S, STUBBORN_GAP, seed=search.wishes.seed)
     _add_plans(search, np.flatnonzero(~known), kept, cost, options)
-
-
-def price_coarsely(search: Search, duals: FloatArray) -> FloatArray:
-    """Add plans that the backend finds of blocks in a moment; give what the best plan known of each costs at the duals."""
-    cost, reduction = search.blocks.reduced_costs(duals), search.reduction
-    most = price_roughly(search, duals, deep=True)
-    kept = reduction.keep(cost, most)
-    bounds = np.minimum(np.maximum(reduction.least(cost, kept), _settled(search, kept, most)), most)
-    _solve_blocks(search, duals, kept, most, bounds, Turn(ROUGH_GAP, ROUGH_TURN_S, np.inf))
-    return most
 
 
 def price_exactly(

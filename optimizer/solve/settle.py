@@ -11,7 +11,7 @@ import numpy as np
 from optimizer.solve.blocks import FloatArray
 from optimizer.solve.improve import start_whole
 from optimizer.solve.master import DEAREST_SLACK, clipped, combined_bound, master_model
-from optimizer.solve.pricing import price_coarsely, price_exactly, price_roughly, price_stubborn
+from optimizer.solve.pricing import price_exactly, price_roughly, price_stubborn
 from optimizer.solve.search import Search
 from solvers import Solution
 
@@ -20,8 +20,8 @@ __all__ = ["KINDS", "Settled", "settle"]
 logger = logging.getLogger(__name__)
 
 KINDS = ("rough", "deep", "exact")
-"""Of pricing: two options a part of demand, three, the backend; or ``coarse``, the backend for a moment, which proves nothing."""
-ROUNDS = {"rough": 40, "deep": 20, "coarse": 5, "exact": 20}
+"""Of pricing: two options a part of demand, three, the backend."""
+ROUNDS = {"rough": 40, "deep": 20, "exact": 20}
 """The most rounds of each kind of pricing."""
 FINE = 1.5
 """Times the asked gap that prices alone may leave when blocks are solved finely."""
@@ -29,7 +29,7 @@ MOST_STUBBORN = 50
 """Blocks without a heuristic plan that are solved in every round; with more, exact pricing comes at once."""
 SMOOTHING = 0.5
 """Weight of the best prices so far against the master's latest."""
-SETTLED = {"rough": 2.0, "deep": 0.5, "coarse": 0.2, "exact": 0.2}
+SETTLED = {"rough": 2.0, "deep": 0.5, "exact": 0.2}
 """Share of the asked gap within which master and bound have met, for each kind of pricing."""
 
 
@@ -89,8 +89,6 @@ def settle(search: Search, slack: FloatArray, kind: str, until_s: float, *, fine
 def _priced(search: Search, duals: FloatArray, kind: str, fine: bool) -> tuple[FloatArray, float]:
     if kind == "exact":
         return price_exactly(search, duals, fine=fine)
-    if kind == "coarse":
-        return price_coarsely(search, duals), 0.0
     bounds = price_roughly(search, duals, deep=kind == "deep")
     if 0 < search.blocks.count - len(search.heuristic_blocks) <= MOST_STUBBORN:
         price_stubborn(search, duals)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -127,6 +128,11 @@ class Desk:
     _held: dict[int, _State] = field(default_factory=dict)
     _known: Performance | None = None
 
+    def prepare(self, shard: Shard) -> None:
+        """Compile a shard while others are waited for; what is wrong with it is told when it is asked something."""
+        with suppress(InfeasibleError):
+            self._state(shard)
+
     def start(self, shard: Shard, seconds: float) -> Prices | None:
         """Give prices at which this shard's blocks would do with its part of what is shared; None if one has no candidate."""
         try:
@@ -141,9 +147,7 @@ class Desk:
         scaled = replace(model, row_lower=low, row_upper=high)
         part = replace(search, model=scaled, blocks=replace(blocks, model=scaled), clock=replace(search.clock))
         part.clock.started, part.clock.limit_s = time.monotonic(), seconds
-        slack = slack_prices(part.blocks)
-        for kind in ("rough", "deep"):
-            slack = settle(part, slack, kind, seconds).slack
+        settle(part, slack_prices(part.blocks), "rough", seconds)
         search.plans = part.plans
         search.heuristic_blocks = part.heuristic_blocks
         return Prices(state.names.row, part.duals, state.names.column[blocks.shared])
@@ -171,7 +175,9 @@ class Desk:
             state.recalled,
         )
 
-    def prove(self, shard: Shard, prices: Prices, learned: Learned, allowed: float, seconds: float, first: bool) -> Proof:
+    def prove(
+        self, shard: Shard, prices: Prices, learned: Learned, allowed: float, seconds: float, fine: bool, first: bool
+    ) -> Proof:
         """Give what plans cost at least at these prices, and the plans that came of it; ``first`` says whether jobs count too."""
         state = self._state(shard)
         search, blocks, clock = state.search, state.search.blocks, state.search.clock
@@ -180,7 +186,7 @@ class Desk:
         before, calls, used_s = len(search.plans), clock.calls, clock.solver_s
         clock.started, clock.limit_s = time.monotonic(), seconds
         mine = state.mine if not first else np.ones(blocks.count, dtype=bool)
-        bounds, _ = price_exactly(search, duals, fine=True, allowed=allowed)
+        bounds, _ = price_exactly(search, duals, fine=fine, allowed=allowed)
         best = best_plans(search, duals)[0]
         reach = np.maximum(np.abs(blocks.model.lower), np.abs(blocks.model.upper))
         lost = math.fsum((rounding(blocks, duals) * reach)[blocks.owner >= 0].tolist())

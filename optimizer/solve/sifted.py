@@ -46,6 +46,8 @@ TURNS = 8
 """The most times that shards are asked to prove prices."""
 IMPROVED_SHARE = 0.15
 """Share of the time that neighbourhoods may take between two proofs."""
+FINE_SHARE = 0.5
+"""Of what is between cost and bound: where more is missing of bounds of blocks, these are worked out finely next time."""
 BESIDE = 0.9
 """Of what bounds of blocks may lose, the share that shards are allowed; the rest is for the master."""
 ALIKE = 1e-6
@@ -91,7 +93,8 @@ class Sifter:
         if learned is not None and len(learned.row):
             prices = Prices(learned.row, learned.price, nothing)
         else:
-            first = self.crew.ask(Desk.start, [(self.shards[0], (START_SHARE * self.clock.limit_s,))])
+            tasks = [(Desk.start, self.shards[0], (START_SHARE * self.clock.limit_s,))]
+            first = self.crew.ask_each([*tasks, *((Desk.prepare, shard, ()) for shard in self.shards[1 : self.crew.processes])])
             self._refuse_cancelled()
             prices = first[0] or Prices(nothing, np.zeros(0), nothing)
         found = self.crew.ask(Desk.propose, [(shard, (prices,)) for shard in self.shards])
@@ -127,8 +130,8 @@ class Sifter:
         logger.info("%6.1f s small question: %d columns, %d blocks", self.clock.used_s, blocks.model.n_columns, blocks.count)
         return made
 
-    def proofs(self, small: _Small) -> list[Proof]:
-        """Have every shard prove what its plans cost at least at the search's prices."""
+    def proofs(self, small: _Small, *, fine: bool) -> list[Proof]:
+        """Have every shard prove what its plans cost at least at the search's prices; ``fine`` takes time over single blocks."""
         search, blocks = small.search, small.search.blocks
         duals = clipped(blocks, search.duals)
         prices = Prices(small.names.row, duals, small.names.column[blocks.shared])
@@ -144,7 +147,7 @@ class Sifter:
             content = search.plans.content.chosen(number[mine])
             plans = Ragged(content.start, small.names.column[content.index], content.value)
             known = Learned(plans, np.zeros(0, dtype=np.int64), np.zeros(0))
-            asked.append((shard, (prices, known, float(allowed[shard.number]), self.clock.left_s, shard.number == 0)))
+            asked.append((shard, (prices, known, float(allowed[shard.number]), self.clock.left_s, fine, shard.number == 0)))
         return self.crew.ask(Desk.prove, asked)
 
     def proved(self, small: _Small, proofs: Sequence[Proof], tops: Mapping[int, float]) -> None:
@@ -223,7 +226,8 @@ def _solved(sifter: Sifter, small: _Small, portions: list[Portion], proposals: S
     _price(small, prices)
     if sifter.plan_in_force is not None:
         _start_from(small, start_from(small.compiled, sifter.plan_in_force))
-    slack, kinds = slack_prices(small.search.blocks), ["rough", "deep", "coarse"]
+    slack, kinds = slack_prices(small.search.blocks), ["rough", "deep"]
+    fine = False
     for turn in range(TURNS):
         search = small.search
         for kind in kinds:
@@ -237,8 +241,9 @@ def _solved(sifter: Sifter, small: _Small, portions: list[Portion], proposals: S
             improve(search, clock.used_s + IMPROVED_SHARE * limit_s)
         if search.done:
             break
-        proofs = sifter.proofs(small)
+        proofs = sifter.proofs(small, fine=fine)
         sifter.proved(small, proofs, tops)
+        fine = sum(proof.loss for proof in proofs) > FINE_SHARE * (search.cost - search.bound)
         if search.infeasible or clock.stopped:
             break
         joined = [p.joined(proof.portion) for p, proof in zip(portions, proofs, strict=True)]
