@@ -25,7 +25,7 @@ MASTER_GAP_SHARE = 0.05
 """Of the asked gap, to which the whole master is solved: what it loses, bounds of blocks must make up for."""
 MASTER_SHARE = 0.1
 """Share of the time that the whole master may take."""
-PART_SHARE = 0.1
+PART_SHARE = 0.03
 """Share of the time that one neighbourhood may take."""
 FIRST_SIZE = 6
 """Blocks of the first neighbourhoods; they grow while time is left and nothing more is found."""

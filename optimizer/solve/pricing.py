@@ -52,15 +52,13 @@ def price_stubborn(search: Search, duals: FloatArray) -> None:
     _add_plans(search, np.flatnonzero(~known), kept, cost, options)
 
 
-def price_exactly(
-    search: Search, duals: FloatArray, *, fine: bool = False, allowed: float | None = None
-) -> tuple[FloatArray, float]:
+def price_exactly(search: Search, duals: FloatArray, *, turns: int = 2, allowed: float | None = None) -> tuple[FloatArray, float]:
     """Add good plans of every block; give what a plan of each costs at least at the duals, and what may be missing of that.
 
     ``allowed`` is what may be missing of all together; if it is None, so much that the best plan of the whole is within the gap.
 
-    Where prices are ``fine``, blocks that may still lose much are solved once more, to a smaller gap and among the fewer columns
-    that a better plan known leaves, for as long as the first turn took.
+    Blocks have 1 to 3 ``turns``, each longer than the one before. In the third those that may still lose much are solved to a
+    smaller gap and among the fewer columns that a better plan known leaves, for as long as the others took, or as one block may.
     """
     cost, reduction, asked = search.blocks.reduced_costs(duals), search.reduction, search.wishes.relative_gap
     most = price_roughly(search, duals, deep=True)
@@ -72,11 +70,12 @@ def price_exactly(
     started, wanted = search.clock.used_s, _wanted(search, duals) if allowed is None else np.inf
     coarse = max(COARSE_GAP, COARSE_SHARE * asked)
     done = _solve_blocks(search, duals, kept, most, bounds, Turn(coarse, SHORT_TURN_S, wanted, allowed=allowed))
-    done = done or _solve_blocks(search, duals, kept, most, bounds, Turn(coarse, TURN_S, wanted, allowed=allowed))
-    if fine and not done and FINE_SHARE * asked < coarse:
+    if turns > 1 and not done:
+        done = _solve_blocks(search, duals, kept, most, bounds, Turn(coarse, TURN_S, wanted, allowed=allowed))
+    if turns > 2 and not done and FINE_SHARE * asked < coarse:
         kept = reduction.keep(cost, most)
         np.minimum(np.maximum(bounds, reduction.least(cost, kept)), most, out=bounds)
-        until_s = 2 * search.clock.used_s - started
+        until_s = search.clock.used_s + max(search.clock.used_s - started, FINE_TURN_S)
         _solve_blocks(search, duals, kept, most, bounds, Turn(FINE_SHARE * asked, FINE_TURN_S, wanted, until_s, allowed))
     return bounds, float((most - bounds).sum())
 

@@ -35,16 +35,17 @@ SETTLED = {"rough": 2.0, "deep": 0.5, "exact": 0.2}
 
 @dataclass(frozen=True, eq=False)
 class Settled:
-    """The prices of slack as they have grown, and the last master's weights of plans, None if it was not solved."""
+    """The prices of slack as they have grown, the last master's weights of plans, None if it was not solved, and its cost."""
 
     slack: FloatArray
     weights: FloatArray | None
+    cost: float
 
 
 def settle(search: Search, slack: FloatArray, kind: str, until_s: float, *, fine: bool = False) -> Settled:
     """Price and mix until master and bound meet, nothing new is found, or time is up; keep the duals in ``search``."""
     blocks, duals, centre, best = search.blocks, search.duals, search.duals, -math.inf
-    exact, idle, loss, weights = kind == "exact", False, 0.0, None
+    exact, idle, loss, weights, cost = kind == "exact", False, 0.0, None, math.inf
     for turn in range(ROUNDS[kind]):
         if search.done or (search.clock.used_s > until_s and not (exact and turn == 0)):
             break
@@ -63,7 +64,7 @@ def settle(search: Search, slack: FloatArray, kind: str, until_s: float, *, fine
         answer = search.solve(master.model, 0.0, duals=True)
         if answer.values is None or answer.row_duals is None or answer.objective is None:
             break
-        weights = master.weights(answer.values)
+        weights, cost = master.weights(answer.values), answer.objective
         broken = master.slack(answer.values) > 1e-7
         slack = np.where(broken, np.minimum(3 * slack, DEAREST_SLACK), slack)
         fresh, scale = len(search.plans) - before, max(abs(answer.objective), 1e-9)
@@ -83,12 +84,12 @@ def settle(search: Search, slack: FloatArray, kind: str, until_s: float, *, fine
         idle = False
         duals = search.followers.follow(blocks, SMOOTHING * centre + (1 - SMOOTHING) * latest)
     search.duals = centre
-    return Settled(slack, weights)
+    return Settled(slack, weights, cost)
 
 
 def _priced(search: Search, duals: FloatArray, kind: str, fine: bool) -> tuple[FloatArray, float]:
     if kind == "exact":
-        return price_exactly(search, duals, fine=fine)
+        return price_exactly(search, duals, turns=3 if fine else 2)
     bounds = price_roughly(search, duals, deep=kind == "deep")
     if 0 < search.blocks.count - len(search.heuristic_blocks) <= MOST_STUBBORN:
         price_stubborn(search, duals)

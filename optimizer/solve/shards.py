@@ -176,7 +176,7 @@ class Desk:
         )
 
     def prove(
-        self, shard: Shard, prices: Prices, learned: Learned, allowed: float, seconds: float, fine: bool, first: bool
+        self, shard: Shard, prices: Prices, learned: Learned, allowed: float, seconds: float, turns: int, first: bool
     ) -> Proof:
         """Give what plans cost at least at these prices, and the plans that came of it; ``first`` says whether jobs count too."""
         state = self._state(shard)
@@ -186,7 +186,7 @@ class Desk:
         before, calls, used_s = len(search.plans), clock.calls, clock.solver_s
         clock.started, clock.limit_s = time.monotonic(), seconds
         mine = state.mine if not first else np.ones(blocks.count, dtype=bool)
-        bounds, _ = price_exactly(search, duals, fine=fine, allowed=allowed)
+        bounds, _ = price_exactly(search, duals, turns=turns, allowed=allowed)
         best = best_plans(search, duals)[0]
         reach = np.maximum(np.abs(blocks.model.lower), np.abs(blocks.model.upper))
         lost = math.fsum((rounding(blocks, duals) * reach)[blocks.owner >= 0].tolist())

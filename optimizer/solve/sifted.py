@@ -48,7 +48,7 @@ IMPROVED_SHARE = 0.15
 """Share of the time that neighbourhoods may take between two proofs."""
 FINE_SHARE = 0.5
 """Of what is between cost and bound: where more is missing of bounds of blocks, these are worked out finely next time."""
-BESIDE = 0.9
+BESIDE = 0.75
 """Of what bounds of blocks may lose, the share that shards are allowed; the rest is for the master."""
 ALIKE = 1e-6
 """Relative; plans must cost and use in the small question what they did in their shard."""
@@ -130,8 +130,8 @@ class Sifter:
         logger.info("%6.1f s small question: %d columns, %d blocks", self.clock.used_s, blocks.model.n_columns, blocks.count)
         return made
 
-    def proofs(self, small: _Small, *, fine: bool) -> list[Proof]:
-        """Have every shard prove what its plans cost at least at the search's prices; ``fine`` takes time over single blocks."""
+    def proofs(self, small: _Small, turns: int) -> list[Proof]:
+        """Have every shard prove what its plans cost at least at the search's prices, in so many turns for each block."""
         search, blocks = small.search, small.search.blocks
         duals = clipped(blocks, search.duals)
         prices = Prices(small.names.row, duals, small.names.column[blocks.shared])
@@ -147,7 +147,7 @@ class Sifter:
             content = search.plans.content.chosen(number[mine])
             plans = Ragged(content.start, small.names.column[content.index], content.value)
             known = Learned(plans, np.zeros(0, dtype=np.int64), np.zeros(0))
-            asked.append((shard, (prices, known, float(allowed[shard.number]), self.clock.left_s, fine, shard.number == 0)))
+            asked.append((shard, (prices, known, float(allowed[shard.number]), self.clock.left_s, turns, shard.number == 0)))
         return self.crew.ask(Desk.prove, asked)
 
     def proved(self, small: _Small, proofs: Sequence[Proof], tops: Mapping[int, float]) -> None:
@@ -227,23 +227,24 @@ def _solved(sifter: Sifter, small: _Small, portions: list[Portion], proposals: S
     if sifter.plan_in_force is not None:
         _start_from(small, start_from(small.compiled, sifter.plan_in_force))
     slack, kinds = slack_prices(small.search.blocks), ["rough", "deep"]
-    fine = False
-    for turn in range(TURNS):
+    loss = 0.0
+    for _ in range(TURNS):
         search = small.search
         for kind in kinds:
             settled = settle(search, slack, kind, 0.5 * (clock.used_s + limit_s))
             slack = settled.slack
         start_whole(search)
-        plan_mixed(search, settled.weights)
         if search.values is None:
             _plan_whole(small, START_SHARE * limit_s)
-        if turn:
+        if settled.cost - search.bound <= sifter.wishes.relative_gap * abs(search.cost):  # better prices would not be enough
+            plan_mixed(search, settled.weights)
             improve(search, clock.used_s + IMPROVED_SHARE * limit_s)
         if search.done:
             break
-        proofs = sifter.proofs(small, fine=fine)
+        stubborn = loss > FINE_SHARE * (search.cost - search.bound)
+        proofs = sifter.proofs(small, 3 if stubborn else 2)
         sifter.proved(small, proofs, tops)
-        fine = sum(proof.loss for proof in proofs) > FINE_SHARE * (search.cost - search.bound)
+        loss = sum(proof.loss for proof in proofs)
         if search.infeasible or clock.stopped:
             break
         joined = [p.joined(proof.portion) for p, proof in zip(portions, proofs, strict=True)]
