@@ -48,7 +48,7 @@ IMPROVED_SHARE = 0.15
 """Share of the time that neighbourhoods may take between two proofs."""
 FINE_SHARE = 0.5
 """Of what is between cost and bound: where more is missing of bounds of blocks, these are worked out finely next time."""
-BESIDE = 0.75
+BESIDE = 0.85
 """Of what bounds of blocks may lose, the share that shards are allowed; the rest is for the master."""
 ALIKE = 1e-6
 """Relative; plans must cost and use in the small question what they did in their shard."""
