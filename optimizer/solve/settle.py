@@ -35,17 +35,24 @@ SETTLED = {"rough": 2.0, "deep": 0.5, "exact": 0.2}
 
 @dataclass(frozen=True, eq=False)
 class Settled:
-    """The prices of slack as they have grown, the last master's weights of plans, None if it was not solved, and its cost."""
+    """The prices of slack as they have grown, the last master's weights of plans, None if it was not solved, and its cost.
+
+    ``broken`` is how many rows it still broke.
+    """
 
     slack: FloatArray
     weights: FloatArray | None
     cost: float
+    broken: int
 
 
-def settle(search: Search, slack: FloatArray, kind: str, until_s: float, *, fine: bool = False) -> Settled:
-    """Price and mix until master and bound meet, nothing new is found, or time is up; keep the duals in ``search``."""
+def settle(search: Search, slack: FloatArray, kind: str, until_s: float, *, fine: bool = False, patience: int = 1000) -> Settled:
+    """Price and mix until master and bound meet, nothing new is found, or time is up; keep the duals in ``search``.
+
+    ``patience`` is in how many rounds rows may be broken; then the duals are those that break them.
+    """
     blocks, duals, centre, best = search.blocks, search.duals, search.duals, -math.inf
-    exact, idle, loss, weights, cost = kind == "exact", False, 0.0, None, math.inf
+    exact, idle, loss, weights, cost, still = kind == "exact", False, 0.0, None, math.inf, 0
     for turn in range(ROUNDS[kind]):
         if search.done or (search.clock.used_s > until_s and not (exact and turn == 0)):
             break
@@ -76,6 +83,10 @@ def settle(search: Search, slack: FloatArray, kind: str, until_s: float, *, fine
         latest = search.followers.follow(blocks, clipped(blocks, answer.row_duals[: len(blocks.coupling)]))
         if not broken.any() and apart <= SETTLED[kind] * asked:
             break
+        patience, still = patience - bool(broken.any()), int(broken.sum())
+        if not patience:
+            centre = latest
+            break
         if not fresh:
             if idle:
                 break  # at the master's own prices nothing new is found either
@@ -84,7 +95,7 @@ def settle(search: Search, slack: FloatArray, kind: str, until_s: float, *, fine
         idle = False
         duals = search.followers.follow(blocks, SMOOTHING * centre + (1 - SMOOTHING) * latest)
     search.duals = centre
-    return Settled(slack, weights, cost)
+    return Settled(slack, weights, cost, still)
 
 
 def _priced(search: Search, duals: FloatArray, kind: str, fine: bool) -> tuple[FloatArray, float]:

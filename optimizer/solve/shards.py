@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -32,10 +32,14 @@ from optimizer.solve.search import Search, new_search
 from optimizer.solve.settle import settle
 from solvers import get_backend
 
-__all__ = ["Base", "Desk", "Prices", "Proof", "Proposal", "Shard", "Told", "cut"]
+__all__ = ["Base", "Desk", "Prices", "Proof", "Proposal", "Shard", "Told", "cut", "sample"]
 
 HELD_COLUMNS = 1_500_000
 """Columns of compiled shards that a process holds; shards beyond are compiled anew each time. About 0.7 KB each."""
+
+
+SAMPLED = 4
+"""Of many shards, those at whose prices all begin."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +231,7 @@ class Desk:
         recalled = len(search.plans)
         state = _State(compiled, search, names, mine, recalled)
         held = sum(s.compiled.model.n_columns for s in self._held.values())
-        if held + compiled.model.n_columns <= HELD_COLUMNS:
+        if shard.number >= 0 and held + compiled.model.n_columns <= HELD_COLUMNS:
             self._held[shard.number] = state
         return state
 
@@ -271,6 +275,15 @@ def _told(state: _State, which: IntArray) -> Told:
         plans.cost,
         Ragged(use.start, state.names.row[use.index], use.value),
     )
+
+
+def sample(shards: Sequence[Shard]) -> Shard:
+    """Give a shard that stands for all: the first, or of many some together, under a number of its own."""
+    if len(shards) <= 2 * SAMPLED:
+        return shards[0]
+    chosen = shards[:: len(shards) // SAMPLED][:SAMPLED]
+    workloads = tuple(sorted((w for shard in chosen for w in shard.workloads), key=lambda w: w.name))
+    return Shard(-1, len(shards) // len(chosen), workloads, tuple(p for shard in chosen for p in shard.pools))
 
 
 def cut(instance: Instance, cells_each: int) -> tuple[Shard, ...]:

@@ -28,7 +28,7 @@ from optimizer.solve.plans import Plans, Ragged
 from optimizer.solve.pricing import best_plans
 from optimizer.solve.search import Clock, Search, new_search
 from optimizer.solve.settle import settle
-from optimizer.solve.shards import Base, Desk, Prices, Proof, Proposal, Shard, Told, cut
+from optimizer.solve.shards import Base, Desk, Prices, Proof, Proposal, Shard, Told, cut, sample
 from optimizer.solve.workers import processes_for
 from solvers import Progress, Solution, get_backend
 
@@ -42,6 +42,8 @@ START_SHARE = 0.2
 """Share of the time that the first prices may take."""
 LARGEST_WHOLE = 300_000
 """Non-zeros up to which the small question is handed to the backend whole for what is left."""
+PROPOSED, PATIENCE = 3, 3
+"""How often shards propose more at most, and in how many rounds rows may be broken before."""
 TURNS = 8
 """The most times that shards are asked to prove prices."""
 IMPROVED_SHARE = 0.15
@@ -93,10 +95,22 @@ class Sifter:
         if learned is not None and len(learned.row):
             prices = Prices(learned.row, learned.price, nothing)
         else:
-            tasks = [(Desk.start, self.shards[0], (START_SHARE * self.clock.limit_s,))]
-            first = self.crew.ask_each([*tasks, *((Desk.prepare, shard, ()) for shard in self.shards[1 : self.crew.processes])])
+            first, busy = sample(self.shards), self.crew.processes
+            others = [shard for shard in self.shards[:busy] if (shard.number - first.number) % busy]
+            tasks = [(Desk.start, first, (START_SHARE * self.clock.limit_s,)), *((Desk.prepare, s, ()) for s in others)]
+            started = self.crew.ask_each(tasks)
             self._refuse_cancelled()
-            prices = first[0] or Prices(nothing, np.zeros(0), nothing)
+            prices = started[0] or Prices(nothing, np.zeros(0), nothing)
+        return self.proposed(prices), prices
+
+    def proposed(self, prices: Prices) -> list[Proposal]:
+        """Have every shard propose candidates and plans at prices.
+
+        Raises
+        ------
+        InfeasibleError : workloads have no candidate left; all are named
+        InterruptedByUserError : cancelled meanwhile
+        """
         found = self.crew.ask(Desk.propose, [(shard, (prices,)) for shard in self.shards])
         self._refuse_cancelled()
         refused = [p.refused for p in found if p.refused is not None]
@@ -104,7 +118,7 @@ class Sifter:
             message = "; ".join(text.removeprefix("no plan: ") for text, _ in refused)
             raise InfeasibleError(f"no plan: {message}", [problem for _, problems in refused for problem in problems])
         logger.info("%6.1f s %d shards proposed", self.clock.used_s, len(found))
-        return found, prices
+        return found
 
     def _refuse_cancelled(self) -> None:
         if self.clock.cancel is not None and self.clock.cancel.is_set():
@@ -226,8 +240,8 @@ def _solved(sifter: Sifter, small: _Small, portions: list[Portion], proposals: S
     _price(small, prices)
     if sifter.plan_in_force is not None:
         _start_from(small, start_from(small.compiled, sifter.plan_in_force))
-    slack, kinds = slack_prices(small.search.blocks), ["rough", "deep"]
-    loss = 0.0
+    small, portions, slack = _settled(sifter, small, portions)
+    kinds, loss = ["rough", "deep"], 0.0
     for _ in range(TURNS):
         search = small.search
         for kind in kinds:
@@ -258,6 +272,26 @@ def _solved(sifter: Sifter, small: _Small, portions: list[Portion], proposals: S
     improve(small.search, limit_s)
     _plan_whole(small, clock.left_s)
     return small
+
+
+def _settled(sifter: Sifter, small: _Small, portions: list[Portion]) -> tuple[_Small, list[Portion], FloatArray]:
+    """Settle roughly; where what was proposed cannot share what there is, have more proposed at the prices that this has."""
+    slack = slack_prices(small.search.blocks)
+    for _ in range(PROPOSED):
+        settled = settle(small.search, slack, "rough", 0.5 * sifter.clock.limit_s, patience=PATIENCE)
+        slack = settled.slack
+        if not settled.broken or small.search.clock.stopped:
+            break
+        blocks = small.search.blocks
+        prices = Prices(small.names.row, clipped(blocks, small.search.duals), small.names.column[blocks.shared])
+        proposals = sifter.proposed(prices)
+        portions = [p.joined(x.portion) if x.portion is not None else p for p, x in zip(portions, proposals, strict=True)]
+        small = sifter.small(portions, small)
+        slack = slack_prices(small.search.blocks)
+        for proposal in proposals:
+            if proposal.told is not None:
+                know(small, proposal.told)
+    return small, portions, slack
 
 
 def _plan_whole(small: _Small, limit_s: float) -> None:
