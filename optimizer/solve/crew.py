@@ -13,11 +13,12 @@ from typing import Any, Concatenate, TypeVar
 from optimizer.solve.direct import Cancel
 from optimizer.solve.shards import Base, Desk, Shard
 
-__all__ = ["Crew"]
+__all__ = ["Crew", "Given"]
 
 POLL_S = 0.2
 Answer = TypeVar("Answer")
 Task = Callable[Concatenate[Desk, Shard, ...], Any]
+Given = tuple[Task, Shard, tuple[Any, ...]]
 Asked = tuple[int, Task, Shard, tuple[Any, ...]]
 
 
@@ -86,7 +87,7 @@ class Crew:
         """Give the answers to one task in turn; none at all once cancelled."""
         return self.ask_each((task, shard, more) for shard, more in about)
 
-    def ask_each(self, tasks: Iterable[tuple[Task, Shard, tuple[Any, ...]]]) -> list[Any]:
+    def ask_each(self, tasks: Iterable[Given]) -> list[Any]:
         """Give the answers to tasks in turn; none at all once cancelled."""
         self._start()
         answers, mine = dict[int, Any](), deque[Asked]()

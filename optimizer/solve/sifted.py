@@ -19,7 +19,7 @@ from optimizer.errors import InfeasibleError, InterruptedByUserError
 from optimizer.instance import Instance
 from optimizer.plan import Plan
 from optimizer.solve.blocks import FloatArray, IntArray, blocks_of, seeds_of
-from optimizer.solve.crew import Crew
+from optimizer.solve.crew import Crew, Given
 from optimizer.solve.direct import Cancel, Wishes, start_from
 from optimizer.solve.improve import improve, plan_mixed, start_whole
 from optimizer.solve.learned import Learned, Names, learned_of, places
@@ -97,7 +97,7 @@ class Sifter:
         else:
             first, busy = sample(self.shards), self.crew.processes
             others = [shard for shard in self.shards[:busy] if (shard.number - first.number) % busy]
-            tasks = [(Desk.start, first, (START_SHARE * self.clock.limit_s,)), *((Desk.prepare, s, ()) for s in others)]
+            tasks: list[Given] = [(Desk.start, first, (START_SHARE * self.clock.limit_s,)), *((Desk.prepare, s, ()) for s in others)]
             started = self.crew.ask_each(tasks)
             self._refuse_cancelled()
             prices = started[0] or Prices(nothing, np.zeros(0), nothing)
