@@ -97,7 +97,10 @@ class Sifter:
         else:
             first, busy = sample(self.shards), self.crew.processes
             others = [shard for shard in self.shards[:busy] if (shard.number - first.number) % busy]
-            tasks: list[Given] = [(Desk.start, first, (START_SHARE * self.clock.limit_s,)), *((Desk.prepare, s, ()) for s in others)]
+            tasks: list[Given] = [
+                (Desk.start, first, (START_SHARE * self.clock.limit_s,)),
+                *((Desk.prepare, s, ()) for s in others),
+            ]
             started = self.crew.ask_each(tasks)
             self._refuse_cancelled()
             prices = started[0] or Prices(nothing, np.zeros(0), nothing)
