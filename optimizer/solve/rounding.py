@@ -18,7 +18,7 @@ __all__ = ["rounded_up"]
 FloatArray = npt.NDArray[np.float64]
 
 LARGEST_NONZEROS = 100_000
-"""Models with more are left as they are."""
+"""Models with more are left as they are, and so are those without routes."""
 MOST_ROWS = 12
 """Rows for one class in one period: those of the smallest loads, where rounding up tells most."""
 SMALLEST_FRACTION = 0.02
@@ -30,7 +30,7 @@ SAFETY = 1e-9
 def rounded_up(compiled: Compiled) -> Model:
     """Give the model with a row for each load of a class that is no whole number; see the module."""
     model, columns = compiled.model, compiled.columns
-    if model.n_nonzeros > LARGEST_NONZEROS:
+    if model.n_nonzeros > LARGEST_NONZEROS or not len(columns.routing_pool):
         return model
     load, cell, demand = columns.routing_load, columns.routing_cell, columns.routing_demand
     first = np.searchsorted(columns.replica_cell, cell, side="left")  # replica columns come ordered by cell

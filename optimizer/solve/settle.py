@@ -46,10 +46,20 @@ class Settled:
     broken: int
 
 
-def settle(search: Search, slack: FloatArray, kind: str, until_s: float, *, fine: bool = False, patience: int = 1000) -> Settled:
+def settle(
+    search: Search,
+    slack: FloatArray,
+    kind: str,
+    until_s: float,
+    *,
+    fine: bool = False,
+    patience: int = 1000,
+    gap: float | None = None,
+) -> Settled:
     """Price and mix until master and bound meet, nothing new is found, or time is up; keep the duals in ``search``.
 
-    ``patience`` is in how many rounds rows may be broken; then the duals are those that break them.
+    ``patience`` is in how many rounds rows may be broken; then the duals are those that break them. ``gap`` is the asked one if
+    None.
     """
     blocks, duals, centre, best = search.blocks, search.duals, search.duals, -math.inf
     exact, idle, loss, weights, cost, still = kind == "exact", False, 0.0, None, math.inf, 0
@@ -76,7 +86,7 @@ def settle(search: Search, slack: FloatArray, kind: str, until_s: float, *, fine
         slack = np.where(broken, np.minimum(3 * slack, DEAREST_SLACK), slack)
         fresh, scale = len(search.plans) - before, max(abs(answer.objective), 1e-9)
         _log(search, f"{kind} {turn}", bound, best, loss, answer, fresh, int(broken.sum()))
-        apart, asked = (answer.objective - best) / scale, search.wishes.relative_gap
+        apart, asked = (answer.objective - best) / scale, search.wishes.relative_gap if gap is None else gap
         fine = fine or (exact and apart - loss / scale <= FINE * asked)
         if exact and not broken.any() and apart <= asked:
             start_whole(search)

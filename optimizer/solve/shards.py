@@ -38,6 +38,8 @@ HELD_COLUMNS = 1_500_000
 """Columns of compiled shards that a process holds; shards beyond are compiled anew each time. About 0.7 KB each."""
 
 
+START_GAP = 0.002
+"""As if so much were asked at least: what is proposed hangs on the first prices."""
 SAMPLED = 4
 """Of many shards, those at whose prices all begin."""
 
@@ -151,7 +153,7 @@ class Desk:
         scaled = replace(model, row_lower=low, row_upper=high)
         part = replace(search, model=scaled, blocks=replace(blocks, model=scaled), clock=replace(search.clock))
         part.clock.started, part.clock.limit_s = time.monotonic(), seconds
-        settle(part, slack_prices(part.blocks), "rough", seconds)
+        settle(part, slack_prices(part.blocks), "rough", seconds, gap=min(START_GAP, self.base.wishes.relative_gap))
         search.plans = part.plans
         search.heuristic_blocks = part.heuristic_blocks
         return Prices(state.names.row, part.duals, state.names.column[blocks.shared])
