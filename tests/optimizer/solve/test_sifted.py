@@ -24,7 +24,8 @@ from optimizer.pipeline import Options, allocate
 from optimizer.plan import Plan
 from optimizer.solve import Learned
 from optimizer.solve.crew import Crew
-from optimizer.solve.shards import Desk, Prices, Proposal, Shard
+from optimizer.solve.settle import Settled, settle
+from optimizer.solve.shards import Desk, Prices, Proposal, Shard, cut, sample
 from optimizer.synthetic import synthetic_document
 from tests.optimizer.full import full_instance
 from tests.optimizer.oracle import random_instance
@@ -171,3 +172,42 @@ def test_what_was_learned_and_a_plan_in_force_are_starts(shared: Instance, sifti
     again = allocate(shared, replace(WISHES, relative_gap=0.05), learned=learned[-1], plan_in_force=first)
     assert re.search(r"from [1-9]\d* of [1-9]\d* plans", again.method)
     assert again.usd_per_hour <= first.usd_per_hour * (1 + 1e-9)
+
+
+def test_more_is_proposed_where_proposals_cannot_share_what_there_is(
+    shared: Instance, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, propose = list[int](), Desk.propose
+
+    def counted(desk: Desk, shard: Shard, prices: Prices) -> Proposal:
+        asked.append(shard.number)
+        return propose(desk, shard, prices)
+
+    def breaking(*arguments: Any, **wishes: Any) -> Settled:
+        found = settle(*arguments, **wishes)
+        return replace(found, broken=1) if len(asked) == len(set(asked)) else found
+
+    monkeypatch.setattr(sifting.Desk, "propose", counted)
+    monkeypatch.setattr(sifting, "settle", breaking)
+    plan = allocate(shared, replace(WISHES, relative_gap=0.1))
+    assert len(asked) > len(set(asked))
+    assert plan.relative_gap is not None
+    assert plan.relative_gap <= 0.1
+
+
+def test_some_of_many_shards_stand_for_all(shared: Instance) -> None:
+    workloads = tuple(w.model_copy(update={"name": f"{w.name} {n:02}"}) for n in range(20) for w in shared.workloads)
+    shards = cut(shared.of(workloads), 10)
+    assert sorted(w.name for s in shards for w in s.workloads) == sorted(w.name for w in workloads)
+    chosen = sample(shards)
+    assert (chosen.number, chosen.of, len(chosen.workloads)) == (-1, 3, 40)
+    assert sample(shards[:2]) is shards[0]
+
+
+def test_workloads_that_share_a_pool_stay_together() -> None:
+    question = full_instance(3)
+    pools = {p.name: set(p.workloads) for p in question.shared_pools}
+    found = {p.name: {w.name for w in s.workloads} for s in cut(question, 1) for p in s.pools}
+    assert pools
+    assert pools.keys() == found.keys()
+    assert all(found[name] >= pools[name] for name in pools)
