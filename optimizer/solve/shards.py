@@ -27,7 +27,7 @@ from optimizer.solve.direct import Wishes, start_from
 from optimizer.solve.learned import Learned, Names, places, recall
 from optimizer.solve.master import clipped, rounding, slack_prices
 from optimizer.solve.plans import Plans, Ragged
-from optimizer.solve.pricing import best_plans, price_exactly, price_roughly
+from optimizer.solve.pricing import best_plans, price_exactly, price_roughly, price_stubborn
 from optimizer.solve.search import Search, new_search
 from optimizer.solve.settle import settle
 from solvers import get_backend
@@ -169,6 +169,9 @@ class Desk:
         duals = self._duals(state, prices)[0]
         price_roughly(search, duals)
         most = price_roughly(search, duals, deep=True)
+        if not np.isfinite(most).all():
+            price_stubborn(search, duals)
+            most = best_plans(search, duals)[0]
         kept = search.reduction.keep(blocks.reduced_costs(duals), most)
         besides = self.base.compared(state.compiled)
         shared = blocks.shared

@@ -251,7 +251,7 @@ def _solved(sifter: Sifter, small: _Small, portions: list[Portion], proposals: S
             settled = settle(search, slack, kind, 0.5 * (clock.used_s + limit_s))
             slack = settled.slack
         start_whole(search)
-        if search.values is None:
+        if search.values is None and search.model.n_nonzeros <= LARGEST_WHOLE:
             _plan_whole(small, START_SHARE * limit_s)
         if settled.cost - search.bound <= sifter.wishes.relative_gap * abs(search.cost):  # better prices would not be enough
             plan_mixed(search, settled.weights)
