@@ -65,12 +65,26 @@ def choice_of(compiled: Compiled, solution: Solution) -> Choice:
     shares = balanced(compiled, replicas, shares, served)
     unserved = _unserved(compiled, _served(compiled, shares))  # mending may leave a trace more
     exact = _exact(compiled, shares, unserved)
+    replicas = _without_idle(compiled, replicas, exact)
     recourse = recourse_of(compiled, solution.values[columns.first_recourse :], replicas, exact, unserved)
     ways = _ways(compiled, solution.values[columns.first_training : columns.first_routing])
     taken = used(compiled, replicas)
     instances = _instances(compiled, taken, ways)
     np.add.at(taken, *_on_committed(compiled, ways, columns.training.accelerators))
     return Choice(replicas, taken, instances, exact, ways, unserved, recourse)
+
+
+def _without_idle(compiled: Compiled, replicas: IntArray, shares: IntArray) -> IntArray:
+    """Leave out replicas of cells that carry nothing: on an instance that others fill they cost nothing, and are of no use.
+
+    They may be of use where starting, changing or losing replicas counts: there they stay.
+    """
+    columns = compiled.columns
+    if len(columns.starts) or columns.changes.in_force is not None or len(columns.losses.victim):
+        return replicas
+    busy = np.zeros(len(columns.pool_candidate) * columns.n_periods, dtype=bool)
+    busy[columns.routing_cell[shares > 0]] = True
+    return np.where(busy[columns.replica_cell], replicas, 0)
 
 
 def _ways(compiled: Compiled, values: FloatArray) -> IntArray:
