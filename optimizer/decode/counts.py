@@ -80,7 +80,7 @@ def _without_idle(compiled: Compiled, replicas: IntArray, shares: IntArray) -> I
     They may be of use where starting, changing or losing replicas counts: there they stay.
     """
     columns = compiled.columns
-    if len(columns.starts) or columns.changes.in_force is not None or len(columns.losses.victim):
+    if len(columns.starts) or columns.changes.in_force is not None or len(columns.losses.events):
         return replicas
     busy = np.zeros(len(columns.pool_candidate) * columns.n_periods, dtype=bool)
     busy[columns.routing_cell[shares > 0]] = True
