@@ -24,8 +24,8 @@ def queue_rule(facts: Facts) -> Iterator[str]:
         owner = facts.owner(members[0])
         answer = None if owner is None else facts.estimate(owner, members[0])
         load = facts.load(pool, period)
-        if owner is None or load is None or not isinstance(answer, ReplicaEstimate) or answer.queue is None:
-            continue
+        if owner is None or not load or not isinstance(answer, ReplicaEstimate) or answer.queue is None:
+            continue  # where nothing comes nobody waits, though of bursts all would
         count, queue = sum(d.replicas for d in members), answer.queue
         for target, kept in zip(owner.latency, waits_kept(queue, count, load), strict=True):
             if not kept:
