@@ -14,7 +14,7 @@ from optimizer.solve.blocks import FloatArray, IntArray
 from optimizer.solve.construct import construct
 from optimizer.solve.master import master_model, slack_prices
 from optimizer.solve.parts import neighbourhood
-from optimizer.solve.plans import plans_of_point
+from optimizer.solve.plans import Plans, plans_of_point
 from optimizer.solve.search import Search
 
 __all__ = ["improve", "plan_mixed", "start_whole"]
@@ -27,6 +27,8 @@ MASTER_SHARE = 0.1
 """Share of the time that the whole master may take."""
 PART_SHARE = 0.03
 """Share of the time that one neighbourhood may take."""
+MORE_PLANS = 6_000
+"""Plans that the whole master chooses among, beside one a block: a relaxed one mixes no more blocks than there are rows."""
 FIRST_SIZE = 6
 """Blocks of the first neighbourhoods; they grow while time is left and nothing more is found."""
 BROKEN = 1e-6
@@ -37,15 +39,19 @@ def start_whole(search: Search) -> None:
     blocks = search.blocks
     if search.infeasible or search.clock.stopped or len(np.unique(search.plans.block)) < blocks.count:
         return
-    for slack in (None, 100 * slack_prices(blocks)) if search.values is None else (None,):
-        master = master_model(blocks, search.plans, slack)
+    few = _cheapest(search)
+    tries: list[tuple[Plans, FloatArray | None]] = [(few, None)] if len(few) < len(search.plans) else []
+    tries += [(search.plans, None)] if search.values is None or not tries else []
+    tries += [(search.plans, 100 * slack_prices(blocks))] if search.values is None else []
+    for plans, slack in tries:
+        master = master_model(blocks, plans, slack)
         answer = search.solve(
             master.model, MASTER_GAP_SHARE * search.wishes.relative_gap, limit_s=MASTER_SHARE * search.clock.limit_s
         )
         if answer.values is None:
             continue
         chosen = np.flatnonzero(master.weights(answer.values) > 0.5)
-        values = search.plans.values(chosen, blocks.model.n_columns)
+        values = plans.values(chosen, blocks.model.n_columns)
         values[blocks.shared] = answer.values[master.n_plans : master.n_plans + master.n_shared]
         if slack is None:
             search.believe(values)
@@ -55,6 +61,15 @@ def start_whole(search: Search) -> None:
     if search.values is None:
         construct(search)
     logger.info("%6.1f s whole master: cost %.6g, gap %s", search.clock.used_s, search.cost, search.gap)
+
+
+def _cheapest(search: Search) -> Plans:
+    """Give the best plan of each block at the prices, and of others so many, those that are nearest to the best."""
+    excess = search.plans.priced(search.duals)
+    least = np.full(search.blocks.count, np.inf)
+    np.minimum.at(least, search.plans.block, excess)
+    order = np.argsort(excess - least[search.plans.block], kind="stable")
+    return search.plans.chosen(np.sort(order[: search.blocks.count + MORE_PLANS]))
 
 
 def _mend(search: Search, values: FloatArray) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from optimizer.solve.blocks import Blocks, FloatArray, IntArray, seeds_of
 from optimizer.solve.plans import Ragged, plans_of_point
 from optimizer.solve.search import Search
 
-__all__ = ["Learned", "Names", "learned_of", "load_learned", "places", "recall"]
+__all__ = ["Learned", "Names", "learned_of", "load_learned", "recall"]
 
 KIND, VERSION = "allocate learned", 1
 NEAR = 0.02
@@ -102,6 +103,22 @@ class Names:
     column: IntArray
     row: IntArray
 
+    def columns(self, wanted: IntArray) -> IntArray:
+        """Give where columns of these names stand, -1 where there is none."""
+        return _places(*self._columns, wanted)
+
+    def rows(self, wanted: IntArray) -> IntArray:
+        """Give where rows of these names stand, -1 where there is none."""
+        return _places(*self._rows, wanted)
+
+    @cached_property
+    def _columns(self) -> tuple[IntArray, IntArray]:
+        return _sorted(self.column)
+
+    @cached_property
+    def _rows(self) -> tuple[IntArray, IntArray]:
+        return _sorted(self.row)
+
     @classmethod
     def of(cls, compiled: Compiled, blocks: Blocks) -> Names:
         """Name them; a block's copy of a shared column is told by the block's first workload or job."""
@@ -115,6 +132,19 @@ class Names:
         m, rows = compiled.model.n_rows, blocks.coupling
         own = names_of(compiled.row_label(r) for r in rows[rows < m].tolist())
         return cls(np.concatenate([column, copies]), np.concatenate([own, mixed("row of", copies[rows[rows >= m] - m])]))
+
+
+def _sorted(names: IntArray) -> tuple[IntArray, IntArray]:
+    """Give the order of names, and them in it."""
+    order = np.argsort(names, kind="stable")
+    return order, names[order]
+
+
+def _places(order: IntArray, ascending: IntArray, wanted: IntArray) -> IntArray:
+    if not len(order):
+        return np.full(len(wanted), -1, dtype=np.int64)
+    at = np.minimum(np.searchsorted(ascending, wanted), len(order) - 1)
+    return np.where(ascending[at] == wanted, order[at], -1)
 
 
 def learned_of(search: Search, names: Names) -> Learned:
@@ -141,7 +171,7 @@ def learned_of(search: Search, names: Names) -> Learned:
 def recall(search: Search, learned: Learned, names: Names) -> str:
     """Know the plans that still hold, and begin at the prices of rows that are still there; say how much that is."""
     blocks = search.blocks
-    column = places(names.column, learned.plans.index)
+    column = names.columns(learned.plans.index)
     owner = np.where(column >= 0, blocks.owner[column], -1)
     mine = np.flatnonzero(owner >= 0)
     column, owner = column[mine], owner[mine]
@@ -159,17 +189,8 @@ def recall(search: Search, learned: Learned, names: Names) -> str:
         found = search.heuristic.checked(values)
         held += int(np.isin(found.block, owner[now]).sum())
         search.plans = search.plans.joined(found)
-    row = places(names.row, learned.row)
+    row = names.rows(learned.row)
     duals = np.zeros(len(names.row))
     duals[row[row >= 0]] = learned.price[row >= 0]
     search.duals = search.followers.follow(blocks, duals)
     return f"from {held} of {len(learned.plans.start) - 1} plans and {int((row >= 0).sum())} of {len(row)} prices"
-
-
-def places(names: IntArray, wanted: IntArray) -> IntArray:
-    """Give where each wanted name stands among ``names``, -1 where it does not."""
-    order = np.argsort(names, kind="stable")
-    at = np.searchsorted(names[order], wanted)
-    at[at == len(order)] = 0
-    place = order[at] if len(order) else np.full(len(wanted), -1)
-    return np.where(names[place] == wanted, place, -1) if len(order) else place

@@ -24,7 +24,7 @@ from optimizer.performance import Performance
 from optimizer.plan import Plan
 from optimizer.solve.blocks import BoolArray, FloatArray, IntArray, blocks_of, seeds_of
 from optimizer.solve.direct import Wishes, start_from
-from optimizer.solve.learned import Learned, Names, places, recall
+from optimizer.solve.learned import Learned, Names, recall
 from optimizer.solve.master import clipped, rounding, slack_prices
 from optimizer.solve.plans import Plans, Ragged
 from optimizer.solve.pricing import best_plans, price_exactly, price_roughly, price_stubborn
@@ -158,8 +158,8 @@ class Desk:
         search.heuristic_blocks = part.heuristic_blocks
         return Prices(state.names.row, part.duals, state.names.column[blocks.shared])
 
-    def propose(self, shard: Shard, prices: Prices) -> Proposal:
-        """Give the candidates that good plans may need at prices near these, and plans at these."""
+    def propose(self, shard: Shard, prices: Prices, widely: bool) -> Proposal:
+        """Give plans at these prices, and the candidates that they need or, ``widely``, that good plans may need nearby."""
         nothing = np.zeros(0, dtype=np.int64)
         try:
             state = self._state(shard)
@@ -172,8 +172,9 @@ class Desk:
         if not np.isfinite(most).all():
             price_stubborn(search, duals)
             most = best_plans(search, duals)[0]
-        kept = search.reduction.keep(blocks.reduced_costs(duals), most)
-        besides = self.base.compared(state.compiled)
+        nowhere = np.zeros(blocks.model.n_columns, dtype=bool)
+        kept = search.reduction.keep(blocks.reduced_costs(duals), most) if widely else nowhere
+        besides = self.base.compared(state.compiled) if widely else nothing
         shared = blocks.shared
         return Proposal(
             _portion(state, kept, besides),
@@ -246,7 +247,7 @@ class Desk:
         A row that is unknown there has no price, unless it follows from the price of such a column.
         """
         search, blocks, names = state.search, state.search.blocks, state.names
-        at = places(names.row, prices.row)
+        at = names.rows(prices.row)
         duals, known = np.zeros(len(names.row)), np.zeros(len(names.row), dtype=bool)
         duals[at[at >= 0]], known[at[at >= 0]] = prices.value[at >= 0], True
         strange = np.zeros(blocks.model.n_columns, dtype=bool)

@@ -22,9 +22,9 @@ from optimizer.solve.blocks import FloatArray, IntArray, blocks_of, seeds_of
 from optimizer.solve.crew import Crew, Given
 from optimizer.solve.direct import Cancel, Wishes, start_from
 from optimizer.solve.improve import improve, plan_mixed, start_whole
-from optimizer.solve.learned import Learned, Names, learned_of, places
+from optimizer.solve.learned import Learned, Names, learned_of
 from optimizer.solve.master import clipped, combined_bound, slack_prices
-from optimizer.solve.plans import Plans, Ragged
+from optimizer.solve.plans import Plans, Ragged, joined
 from optimizer.solve.pricing import best_plans
 from optimizer.solve.search import Clock, Search, new_search
 from optimizer.solve.settle import settle
@@ -50,6 +50,8 @@ IMPROVED_SHARE = 0.15
 """Share of the time that neighbourhoods may take between two proofs."""
 FINE_SHARE = 0.5
 """Of what is between cost and bound: where more is missing of bounds of blocks, these are worked out finely next time."""
+FIRST_LOSS = 0.003
+"""Relative; what bounds of blocks may lose in the first proof, whose prices are those of heuristic plans: it is after plans."""
 BESIDE = 0.85
 """Of what bounds of blocks may lose, the share that shards are allowed; the rest is for the master."""
 ALIKE = 1e-6
@@ -104,17 +106,17 @@ class Sifter:
             started = self.crew.ask_each(tasks)
             self._refuse_cancelled()
             prices = started[0] or Prices(nothing, np.zeros(0), nothing)
-        return self.proposed(prices), prices
+        return self.proposed(prices, widely=True), prices
 
-    def proposed(self, prices: Prices) -> list[Proposal]:
-        """Have every shard propose candidates and plans at prices.
+    def proposed(self, prices: Prices, *, widely: bool) -> list[Proposal]:
+        """Have every shard propose plans at prices, and candidates that others near these need as well if ``widely``.
 
         Raises
         ------
         InfeasibleError : workloads have no candidate left; all are named
         InterruptedByUserError : cancelled meanwhile
         """
-        found = self.crew.ask(Desk.propose, [(shard, (prices,)) for shard in self.shards])
+        found = self.crew.ask(Desk.propose, [(shard, (prices, widely)) for shard in self.shards])
         self._refuse_cancelled()
         refused = [p.refused for p in found if p.refused is not None]
         if refused:
@@ -156,8 +158,9 @@ class Sifter:
         none = combined_bound(blocks, duals, np.zeros(blocks.count))
         spare = float(best.sum()) + none - (search.cost - self.wishes.relative_gap * abs(search.cost))
         useful = np.isfinite(spare) and spare > 0
+        least = FIRST_LOSS * float(np.abs(best).sum()) if turns == 1 else 0.0
         size = np.bincount(small.shard_of, weights=np.abs(best), minlength=len(self.shards))
-        allowed = BESIDE * spare * size / size.sum() if useful else np.zeros(len(self.shards))
+        allowed = max(BESIDE * spare if useful else 0.0, least) * size / size.sum()
         asked = []
         for shard in self.shards:
             mine = np.flatnonzero((small.shard_of == shard.number) & (number >= 0))
@@ -237,15 +240,13 @@ def _solved(sifter: Sifter, small: _Small, portions: list[Portion], proposals: S
     """Settle, plan, prove, and add what the proofs found, until the gap asked is proved or time is up."""
     clock, limit_s = sifter.clock, sifter.clock.limit_s
     tops = _tops(small, proposals)
-    for proposal in proposals:
-        if proposal.told is not None:
-            know(small, proposal.told)
+    know(small, [proposal.told for proposal in proposals])
     _price(small, prices)
     if sifter.plan_in_force is not None:
         _start_from(small, start_from(small.compiled, sifter.plan_in_force))
     small, portions, slack = _settled(sifter, small, portions)
     kinds, loss = ["rough", "deep"], 0.0
-    for _ in range(TURNS):
+    for turn in range(TURNS):
         search = small.search
         for kind in kinds:
             settled = settle(search, slack, kind, 0.5 * (clock.used_s + limit_s))
@@ -259,7 +260,7 @@ def _solved(sifter: Sifter, small: _Small, portions: list[Portion], proposals: S
         if search.done:
             break
         stubborn = loss > FINE_SHARE * (search.cost - search.bound)
-        proofs = sifter.proofs(small, 3 if stubborn else 2)
+        proofs = sifter.proofs(small, 1 if turn == 0 else 3 if stubborn else 2)
         sifter.proved(small, proofs, tops)
         loss = sum(proof.loss for proof in proofs)
         if search.infeasible or clock.stopped:
@@ -269,8 +270,7 @@ def _solved(sifter: Sifter, small: _Small, portions: list[Portion], proposals: S
             portions, before = joined, small
             small = sifter.small(portions, before)
             slack = slack_prices(small.search.blocks)
-        for proof in proofs:
-            know(small, proof.told)
+        know(small, [proof.told for proof in proofs])
         kinds = ["deep"]
     improve(small.search, limit_s)
     _plan_whole(small, clock.left_s)
@@ -285,16 +285,20 @@ def _settled(sifter: Sifter, small: _Small, portions: list[Portion]) -> tuple[_S
         slack = settled.slack
         if not settled.broken or small.search.clock.stopped:
             break
-        blocks = small.search.blocks
-        prices = Prices(small.names.row, clipped(blocks, small.search.duals), small.names.column[blocks.shared])
-        proposals = sifter.proposed(prices)
-        portions = [p.joined(x.portion) if x.portion is not None else p for p, x in zip(portions, proposals, strict=True)]
-        small = sifter.small(portions, small)
+        small, portions = _proposed_again(sifter, small, portions)
         slack = slack_prices(small.search.blocks)
-        for proposal in proposals:
-            if proposal.told is not None:
-                know(small, proposal.told)
     return small, portions, slack
+
+
+def _proposed_again(sifter: Sifter, small: _Small, portions: list[Portion]) -> tuple[_Small, list[Portion]]:
+    """Have shards propose plans at the prices of the small question, and add what these need that it lacks."""
+    blocks = small.search.blocks
+    prices = Prices(small.names.row, clipped(blocks, small.search.duals), small.names.column[blocks.shared])
+    proposals = sifter.proposed(prices, widely=False)
+    portions = [p.joined(x.portion) if x.portion is not None else p for p, x in zip(portions, proposals, strict=True)]
+    small = sifter.small(portions, small)
+    know(small, [proposal.told for proposal in proposals])
+    return small, portions
 
 
 def _plan_whole(small: _Small, limit_s: float) -> None:
@@ -311,7 +315,7 @@ def _plan_whole(small: _Small, limit_s: float) -> None:
 def _price(small: _Small, prices: Prices) -> None:
     """Begin at prices known by name."""
     search, names = small.search, small.names
-    at, duals = places(names.row, prices.row), np.zeros(len(names.row))
+    at, duals = names.rows(prices.row), np.zeros(len(names.row))
     duals[at[at >= 0]] = prices.value[at >= 0]
     search.duals = search.followers.follow(search.blocks, duals)
 
@@ -335,15 +339,17 @@ def _tops(small: _Small, proposals: Sequence[Proposal]) -> dict[int, float]:
     return found
 
 
-def know(small: _Small, told: Told) -> None:
-    """Add plans that a shard told by name; they must cost and use here what they do there.
+def know(small: _Small, tellings: Sequence[Told | None]) -> None:
+    """Add plans that shards told by name; they must cost and use here what they do there.
 
     Raises
     ------
     NotSiftedError : one does not
     """
+    some = [told for told in tellings if told is not None]
+    told = Told(joined([t.content for t in some]), np.concatenate([t.cost for t in some]), joined([t.use for t in some]))
     search, names, blocks = small.search, small.names, small.search.blocks
-    column = places(names.column, told.content.index)
+    column = names.columns(told.content.index)
     owner = np.where(column >= 0, blocks.owner[column], -1)
     plan, n = told.content.owner, len(told.cost)
     low, high = np.full(n, blocks.count), np.full(n, -1)
@@ -352,7 +358,7 @@ def know(small: _Small, told: Told) -> None:
     fine = np.flatnonzero((low == high) & (low >= 0))
     chosen = Ragged(told.content.start, column, told.content.value).chosen(fine)
     plans = Plans.of(blocks, low[fine], chosen)
-    row = places(names.row, told.use.index)
+    row = names.rows(told.use.index)
     marks = np.random.default_rng(2).uniform(0.5, 1.0, len(names.row) + 1)
     use = Ragged(told.use.start, np.where(row >= 0, row, len(names.row)), told.use.value).dot(marks)[fine]
     mine = plans.use.dot(marks)
@@ -367,11 +373,11 @@ def know(small: _Small, told: Told) -> None:
 def _carry(before: _Small, made: _Small) -> None:
     """Know in a search what the one before it knew: plans, prices, the best plan and the bound."""
     old, new = before.search, made.search
-    at = places(made.names.column, before.names.column)
+    at = made.names.columns(before.names.column)
     content = old.plans.content
     known = Told(Ragged(content.start, before.names.column[content.index], content.value), old.plans.cost, old.plans.use)
     use = Ragged(known.use.start, before.names.row[known.use.index], known.use.value)
-    know(made, Told(known.content, known.cost, use))
+    know(made, [Told(known.content, known.cost, use)])
     _price(made, Prices(before.names.row, old.duals, np.zeros(0, dtype=np.int64)))
     new.bound = old.bound
     if old.values is not None:

@@ -155,8 +155,8 @@ def test_plans_that_differ_between_a_shard_and_the_small_question_are_refused(
 ) -> None:
     propose = Desk.propose
 
-    def lying(desk: Desk, shard: Shard, prices: Prices) -> Proposal:
-        found = propose(desk, shard, prices)
+    def lying(desk: Desk, shard: Shard, prices: Prices, widely: bool) -> Proposal:
+        found = propose(desk, shard, prices, widely)
         assert found.told is not None
         return replace(found, told=replace(found.told, cost=found.told.cost * 1.01))
 
@@ -179,9 +179,9 @@ def test_more_is_proposed_where_proposals_cannot_share_what_there_is(
 ) -> None:
     asked, propose = list[int](), Desk.propose
 
-    def counted(desk: Desk, shard: Shard, prices: Prices) -> Proposal:
+    def counted(desk: Desk, shard: Shard, prices: Prices, widely: bool) -> Proposal:
         asked.append(shard.number)
-        return propose(desk, shard, prices)
+        return propose(desk, shard, prices, widely)
 
     def breaking(*arguments: Any, **wishes: Any) -> Settled:
         found = settle(*arguments, **wishes)
