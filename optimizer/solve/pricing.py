@@ -22,7 +22,7 @@ BOUND_SHARE = 0.4
 """Share of the asked gap that blocks not solved to the end may cost the bound."""
 COARSE_GAP, COARSE_SHARE, FINE_SHARE = 1e-3, 0.3, 0.1
 """To which gap a block is solved at first, at least and as a share of the asked one; and, where it may still lose much, then."""
-SHORT_TURN_S, TURN_S, FINE_TURN_S = 0.3, 2.02, 8.0
+SHORT_TURN_S, TURN_S, FINE_TURN_S = 0.3, 2.02, 16.0
 """Seconds that a block may take at first, in a turn, and in a fine one: most are solved at first, and few need all."""
 MANY_LEFT, FEW_S = 150, 1.5
 """Whole columns of a block beyond which it is first solved among a few of them, and the seconds that this may take."""
