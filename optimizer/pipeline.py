@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from optimizer.errors import BackendFailedError, CheckFailedError, Problem, UsageError, VerificationError
 
 if TYPE_CHECKING:
-    from optimizer.compile import Compiled
     from optimizer.instance import Instance
     from optimizer.plan import Plan
     from optimizer.simulate import Simulation
     from optimizer.solve import Learned
     from solvers import Progress as SolverProgress
-    from solvers import Solution
 
 __all__ = ["DEFAULT", "METHODS", "Cancel", "Options", "Progress", "allocate", "allocate_simulated", "verified"]
 
@@ -113,40 +111,26 @@ def allocate(
     UnavailableError, UsageError, InvalidInputError : the cluster asked for cannot be had, or holds another version
     VerificationError : our own check refused our own plan: a bug
     """
-    from optimizer.compile import compile_instance
     from optimizer.decode import compared_candidates, decode
-    from optimizer.solve import NotSiftedError, is_sifted, reached, sifted, solve_compiled
+    from optimizer.solve import reached, solve_question
     from solvers import SolverError
 
-    progress = None if on_progress is None else _told(on_progress)
     with reached(options.cluster) as cluster:
         if options.strict_prices:
             _refuse_unpriced(instance)
-
-        def whole() -> tuple[Compiled, Solution, str]:
-            compiled = compile_instance(instance, plan_in_force, shares=load_shares)
-            return compiled, *solve_compiled(compiled, options, plan_in_force, progress, cancel, cluster, learned, on_learned)
-
-        def in_shards() -> tuple[Compiled, Solution, str]:
-            try:
-                return sifted(
-                    instance,
-                    options,
-                    compared_candidates,
-                    load_shares=load_shares,
-                    plan_in_force=plan_in_force,
-                    on_progress=progress,
-                    cancel=cancel,
-                    learned=learned,
-                    on_learned=on_learned,
-                )
-            except NotSiftedError as why:
-                compiled, solution, method = whole()
-                return compiled, solution, f"{method}, whole since {why}"
-
         try:
-            shards = cluster is None and is_sifted(instance, options, plan_in_force)
-            compiled, solution, method = in_shards() if shards else whole()
+            compiled, solution, method = solve_question(
+                instance,
+                options,
+                compared_candidates,
+                load_shares=load_shares,
+                plan_in_force=plan_in_force,
+                on_progress=None if on_progress is None else _told(on_progress),
+                cancel=cancel,
+                cluster=cluster,
+                learned=learned,
+                on_learned=on_learned,
+            )
         except SolverError as error:
             raise BackendFailedError(f"backend {options.backend}: {error}") from error
     plan = decode(compiled, solution, method=method, requested_gap=options.relative_gap, seed=options.seed)

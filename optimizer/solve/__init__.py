@@ -2,7 +2,6 @@
 
 from optimizer.solve.cluster import reached
 from optimizer.solve.learned import Learned, load_learned
-from optimizer.solve.method import solve_compiled
-from optimizer.solve.sifted import NotSiftedError, is_sifted, sifted
+from optimizer.solve.method import solve_compiled, solve_question
 
-__all__ = ["Learned", "NotSiftedError", "is_sifted", "load_learned", "reached", "sifted", "solve_compiled"]
+__all__ = ["Learned", "load_learned", "reached", "solve_compiled", "solve_question"]

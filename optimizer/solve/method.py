@@ -2,23 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from optimizer.compile import Compiled
+from optimizer.compile import Compiled, compile_instance
+from optimizer.instance import Instance
 from optimizer.plan import Plan
-from optimizer.solve.blocks import Blocks, blocks_of, seeds_of
+from optimizer.solve.blocks import Blocks, IntArray, blocks_of, seeds_of
 from optimizer.solve.cluster import Cluster
 from optimizer.solve.decompose import decomposed
 from optimizer.solve.direct import Cancel, Wishes, solve_directly, start_from
 from optimizer.solve.learned import Learned, Names, learned_of, recall
 from optimizer.solve.search import new_search
+from optimizer.solve.sifted import NotSiftedError, is_sifted, sifted
 from solvers import Progress, Solution, get_backend
 
-__all__ = ["solve_compiled"]
+__all__ = ["solve_compiled", "solve_question"]
 
 DIRECT_NONZEROS = 100_000
 """Up to this many the whole model goes to the solver (measured on the shipped instances, of 2,000 to 70,000)."""
 FEWEST_BLOCKS = 4
+
+
+def solve_question(
+    instance: Instance,
+    wishes: Wishes,
+    compared: Callable[[Compiled], IntArray],
+    *,
+    load_shares: Mapping[str, float] | None = None,
+    plan_in_force: Plan | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    cancel: Cancel | None = None,
+    cluster: Cluster | None = None,
+    learned: Learned | None = None,
+    on_learned: Callable[[Learned], object] | None = None,
+) -> tuple[Compiled, Solution, str]:
+    """Compile and solve a question, in shards where it is large; give the model, its solution, and the method in words.
+
+    ``compared`` gives the candidates that a plan's baselines need besides; a cluster solves blocks of whole models alone.
+
+    Raises
+    ------
+    InfeasibleError, InvalidInputError, InterruptedByUserError : as told by ``compile_instance`` and ``sifted``
+    SolverError : the backend is missing, died, hung or answered what cannot be
+    """
+    instead = ""
+    if cluster is None and is_sifted(instance, wishes, plan_in_force):
+        try:
+            return sifted(
+                instance,
+                wishes,
+                compared,
+                load_shares=load_shares,
+                plan_in_force=plan_in_force,
+                on_progress=on_progress,
+                cancel=cancel,
+                learned=learned,
+                on_learned=on_learned,
+            )
+        except NotSiftedError as why:
+            instead = f", whole since {why}"
+    compiled = compile_instance(instance, plan_in_force, shares=load_shares)
+    solution, method = solve_compiled(compiled, wishes, plan_in_force, on_progress, cancel, cluster, learned, on_learned)
+    return compiled, solution, method + instead
 
 
 def solve_compiled(
