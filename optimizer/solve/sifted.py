@@ -222,7 +222,7 @@ def sifted(
         proposals, prices = sifter.proposals(learned)
         portions = [p.portion for p in proposals if p.portion is not None]
         small = sifter.small(portions, None)
-        small = _solved(sifter, small, portions, proposals, prices)
+        small = _solved(sifter, small, portions, proposals, prices, is_fresh=learned is None)
     search = small.search
     if on_learned is not None:
         on_learned(learned_of(search, small.names))
@@ -236,8 +236,13 @@ def sifted(
     return small.compiled, solution, told
 
 
-def _solved(sifter: Sifter, small: _Small, portions: list[Portion], proposals: Sequence[Proposal], prices: Prices) -> _Small:
-    """Settle, plan, prove, and add what the proofs found, until the gap asked is proved or time is up."""
+def _solved(
+    sifter: Sifter, small: _Small, portions: list[Portion], proposals: Sequence[Proposal], prices: Prices, *, is_fresh: bool
+) -> _Small:
+    """Settle, plan, prove, and add what the proofs found, until the gap asked is proved or time is up.
+
+    Where the question ``is_fresh``, nothing learned about it, the first proof is brief.
+    """
     clock, limit_s = sifter.clock, sifter.clock.limit_s
     tops = _tops(small, proposals)
     know(small, [proposal.told for proposal in proposals])
@@ -260,14 +265,14 @@ def _solved(sifter: Sifter, small: _Small, portions: list[Portion], proposals: S
         if search.done:
             break
         stubborn = loss > FINE_SHARE * (search.cost - search.bound)
-        proofs = sifter.proofs(small, 1 if turn == 0 else 3 if stubborn else 2)
+        proofs = sifter.proofs(small, 1 if is_fresh and turn == 0 else 3 if stubborn else 2)
         sifter.proved(small, proofs, tops)
         loss = sum(proof.loss for proof in proofs)
         if search.infeasible or clock.stopped:
             break
-        joined = [p.joined(proof.portion) for p, proof in zip(portions, proofs, strict=True)]
-        if any(len(a.pair) > len(b.pair) for a, b in zip(joined, portions, strict=True)):
-            portions, before = joined, small
+        more = [p.joined(proof.portion) for p, proof in zip(portions, proofs, strict=True)]
+        if any(len(a.pair) > len(b.pair) for a, b in zip(more, portions, strict=True)):
+            portions, before = more, small
             small = sifter.small(portions, before)
             slack = slack_prices(small.search.blocks)
         know(small, [proof.told for proof in proofs])
