@@ -44,6 +44,14 @@ def test_the_optimum_lies_between_bound_and_cost(draw: Callable[[int], Instance]
     assert least <= cost * (1 + 1e-6)
 
 
+@pytest.mark.parametrize("seed", [3, 7])
+def test_where_the_best_plans_of_blocks_do_not_fit_together_others_are_tried(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("optimizer.solve.improve.MORE_PLANS", 0)
+    question = full_instance(seed)
+    bound, cost = interval(question)
+    assert bound <= optimum(question) * (1 + 1e-6) <= cost * (1 + 2e-6) < math.inf
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_small_questions_agree_with_brute_force(seed: int) -> None:
     question = random_instance(seed)

@@ -122,6 +122,10 @@ def test_names_tell_columns_and_rows_apart() -> None:
         assert len(names.column) == len(np.unique(names.column)) == blocks.model.n_columns
         assert len(names.row) == len(np.unique(names.row)) == len(blocks.coupling)
         assert names.column.max() < 2**56
+        some = np.array([len(names.row) - 1, 0])
+        assert names.rows(np.append(names.row[some], -5)).tolist() == [*some, -1]
+        assert (names.columns(names.column) == np.arange(blocks.model.n_columns)).all()
+        assert Names(names.column[:0], names.row[:0]).columns(names.column[:2]).tolist() == [-1, -1]
 
 
 def test_what_was_learned_is_read_back_as_written_and_anything_else_is_refused(tmp_path) -> None:

@@ -177,11 +177,15 @@ def test_what_was_learned_and_a_plan_in_force_are_starts(shared: Instance, sifti
 def test_more_is_proposed_where_proposals_cannot_share_what_there_is(
     shared: Instance, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, propose = list[int](), Desk.propose
+    """And no more than what plans need, as good ones are known by then."""
+    asked, sizes, propose = list[int](), dict[bool, int](), Desk.propose
 
     def counted(desk: Desk, shard: Shard, prices: Prices, widely: bool) -> Proposal:
         asked.append(shard.number)
-        return propose(desk, shard, prices, widely)
+        found = propose(desk, shard, prices, widely)
+        assert found.portion is not None
+        sizes[widely] = sizes.get(widely, 0) + len(found.portion.pair)
+        return found
 
     def breaking(*arguments: Any, **wishes: Any) -> Settled:
         found = settle(*arguments, **wishes)
@@ -191,6 +195,7 @@ def test_more_is_proposed_where_proposals_cannot_share_what_there_is(
     monkeypatch.setattr(sifting, "settle", breaking)
     plan = allocate(shared, replace(WISHES, relative_gap=0.1))
     assert len(asked) > len(set(asked))
+    assert 0 < sizes[False] < sizes[True] / 2
     assert plan.relative_gap is not None
     assert plan.relative_gap <= 0.1
 
