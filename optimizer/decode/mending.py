@@ -29,8 +29,8 @@ __all__ = [
 
 SHARE_UNIT = 10**12
 """Shares are whole multiples of 1 / SHARE_UNIT."""
-SMALLEST_SHARE = 1e-9
-"""A smaller share is a solver's dust, not a route."""
+SMALLEST_SHARE = 3e-8
+"""A smaller share is a solver's dust, not a route: switches and rows may be off by 1e-8 each."""
 DUST = 1e-6
 """Where all of a class may be left unserved, less than this share of it is not served."""
 OVERLOAD_TOLERANCE = 1e-10
@@ -118,8 +118,8 @@ def leave(
         excess = used[c] - room[c]
         if excess <= 0:
             return
-        left = excess * (1 + 1e-6) / load[mine]
-        if left <= min(shares[mine], spare[key[mine]], DUST):
+        left = min(excess * (1 + 1e-6) / load[mine], spare[key[mine]])  # a hair less may be enough: overload has its tolerance
+        if 0 < left <= min(shares[mine], DUST):
             shares[mine] -= left
             spare[key[mine]] -= left
             used[c] -= left * load[mine]

@@ -24,8 +24,9 @@ from tests.optimizer.full import full_instance
 from tests.optimizer.oracle import least_costs, random_instance
 from tests.seeds import seeds
 
-SEEDS = sorted({*range(seeds(2)), 7, 12})
-"""In 7 spot stands alone that may not; 12 is infeasible with everything on: prices of broken rows must not grow for ever."""
+SEEDS = sorted({*range(seeds(2)), 7, 12, 48, 210})
+"""In 7 spot stands alone that may not; 12 is infeasible with everything on: prices of broken rows must not grow for ever. In 48
+the backend leaves dust on a pool that costs storage, in 210 a trace too much on one whose requests may be left unserved."""
 
 
 def interval(question: Instance, backend: str = "ortools", gap: float = 1e-3) -> tuple[float, float]:
