@@ -195,6 +195,17 @@ class Columns:
         """Give the accelerators per replica of each replica column."""
         return self.table.size[self.pool_candidate[self.replica_pool]]
 
+    @cached_property
+    def spot_share(self) -> npt.NDArray[np.float64]:
+        """Give the share of each pool's replicas that may be on spot; shape (n_pools,)."""
+        return np.array([w.max_spot_fraction for w in self.table.owners])[self.pool_workload]
+
+    @cached_property
+    def capped(self) -> npt.NDArray[np.bool_]:
+        """Say which replica columns are on spot whose share of their pool's replicas is capped."""
+        spot = np.array([price.option.value == "spot" for price in self.table.offers.prices], dtype=bool)
+        return np.asarray(spot[self.replica_offer] & (self.spot_share < 1.0)[self.replica_pool])
+
     @property
     def n_periods(self) -> int:
         """Give the number of periods."""

@@ -61,17 +61,23 @@ def capacity_rows(table: CandidateTable, columns: Columns) -> RowBlock:
 
 
 def switching_rows(table: CandidateTable, columns: Columns) -> RowBlock:
-    """switch[p, b, t]:  f[p, b, t] ≤ Σ_o n[p, o, t]   where one replica could carry the whole class (load < 1).
+    """switch[p, b, t]:  f[p, b, t] ≤ Σ_{o not capped} n[p, o, t]   where (1 − share of capped replicas) · load < 1.
 
-    No class is routed to a pool without a replica. Where load ≥ 1 the capacity row already says more. The coefficient 1 is the
-    tightest there is: f ≤ 1 ≤ n as soon as the pool exists; no big-M is needed.
+    No class is routed to a pool without a replica, and not all of a pool's replicas are on spot where its share is capped below 1:
+    whatever a pool serves, one of the others is there. Elsewhere ``capacity`` and ``spot`` say more together. The coefficient 1
+    is the tightest there is: f ≤ 1 ≤ n as soon as the pool exists; no big-M is needed.
     """
-    routed = np.flatnonzero(columns.routing_load < 1.0).astype(np.int32)
+    counted = np.flatnonzero(~columns.capped)
+    cells = int(columns.routing_cell.max(initial=-1)) + 1
+    share = np.zeros(cells)
+    share[columns.replica_cell[columns.capped]] = columns.spot_share[columns.replica_pool[columns.capped]]
+    routed = np.flatnonzero(columns.routing_load * (1.0 - share[columns.routing_cell]) < 1.0).astype(np.int32)
     cell = columns.routing_cell[routed]
-    of_cell = np.bincount(columns.replica_cell, minlength=int(cell.max(initial=-1)) + 1)  # replica columns come by cell
+    of_cell = np.bincount(columns.replica_cell[counted], minlength=cells)  # replica columns come by cell
     count = of_cell[cell] + 1  # the replicas' columns, then the class's own
     end = np.cumsum(count)
-    column = np.arange(int(count.sum())) + np.repeat((np.cumsum(of_cell) - of_cell)[cell] - (end - count), count)
+    place = np.arange(int(count.sum())) + np.repeat((np.cumsum(of_cell) - of_cell)[cell] - (end - count), count)
+    column = np.append(counted, 0)[np.minimum(place, len(counted))]
     column[end - 1] = columns.first_routing + routed
     value = np.full(len(column), -1.0)
     value[end - 1] = 1.0
