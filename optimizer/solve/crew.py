@@ -1,13 +1,14 @@
-"""Who looks at shards: this process, or as many others as there are cores, each with shards of its own that it may hold."""
+"""Who looks at shards: this process and as many others as there are cores besides, each with shards of its own that it may hold."""
 
 from __future__ import annotations
 
 import pickle
 import signal
-from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from threading import Lock, Thread
 from typing import Any, Concatenate, TypeVar
 
 from optimizer.solve.direct import Cancel
@@ -19,17 +20,14 @@ POLL_S = 0.2
 Answer = TypeVar("Answer")
 Task = Callable[Concatenate[Desk, Shard, ...], Any]
 Given = tuple[Task, Shard, tuple[Any, ...]]
-Asked = tuple[int, Task, Shard, tuple[Any, ...]]
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class _Other:
-    """A process of its own: our end of its pipe, what it is to be asked, and what it is at."""
+    """A process of its own and our end of its pipe."""
 
     process: Any
     pipe: Connection
-    waiting: deque[Asked] = field(default_factory=deque)
-    at: Asked | None = None
 
 
 def _serve(pipe: Connection) -> None:
@@ -56,21 +54,24 @@ def _sendable(error: Exception) -> Exception:
 
 
 class Crew:
-    """Asks about shards, each always in the same process; one process is this one. Use it as a context, which ends the others.
+    """Asks about shards, each always in the same process, of which this is the first. Use it as a context, which ends the others.
 
-    What a process was asked that is lost, or cannot be had, is asked here.
+    Others are started by the thread that waits for them, so that this process need not. What a process was asked that is lost,
+    or cannot be had, is asked here.
     """
 
     def __init__(self, base: Base, processes: int, cancel: Cancel | None) -> None:
         """Start nothing yet."""
-        self._base, self._cancel, self._mine = base, cancel, Desk(base)
-        self._others: list[_Other | None] = [None] * (processes if processes > 1 else 0)
-        self._tried = False
+        self._base, self._cancel, self._mine = base, cancel, Desk(base, cancel)
+        self._others: list[_Other | None] = [None] * (processes - 1)
+        self._untried = set(range(processes - 1))
+        self._packed: bytes | None = None
+        self._packing = Lock()
 
     @property
     def processes(self) -> int:
         """Give how many look at shards."""
-        return max(len(self._others), 1)
+        return len(self._others) + 1
 
     def __enter__(self) -> Crew:
         """Begin."""
@@ -78,6 +79,7 @@ class Crew:
 
     def __exit__(self, *_: object) -> None:
         """End the other processes, whatever they are at."""
+        self._untried.clear()
         for number in range(len(self._others)):
             self._lose(number)
 
@@ -89,71 +91,82 @@ class Crew:
 
     def ask_each(self, tasks: Iterable[Given]) -> list[Any]:
         """Give the answers to tasks in turn; none at all once cancelled."""
-        self._start()
-        answers, mine = dict[int, Any](), deque[Asked]()
-        for place, (task, shard, more) in enumerate(tasks):
-            other = self._others[shard.number % len(self._others)] if self._others else None
-            (mine if other is None else other.waiting).append((place, task, shard, more))
-        while not (self._cancel is not None and self._cancel.is_set()):
-            mine.extend(self._told(answers))
-            if mine:
-                place, task, shard, more = mine.popleft()
-                answers[place] = task(self._mine, shard, *more)
-            elif not any(other is not None and (other.at or other.waiting) for other in self._others):
-                return [answers[place] for place in sorted(answers)]
-        for number in range(len(self._others)):
-            self._lose(number)
-        return []
+        asked = list(tasks)
+        answers, errors = dict[int, Any](), list[Exception]()
+        of = [max(shard.number, 0) % self.processes for _, shard, _ in asked]
+        errands = [
+            Thread(target=self._ask_other, args=(other, asked, mine, answers, errors), daemon=True)
+            for other in range(len(self._others))
+            if (mine := [place for place, whose in enumerate(of) if whose == other + 1])
+        ]
+        for errand in errands:
+            errand.start()
+        self._answer([place for place, whose in enumerate(of) if not whose], asked, answers, errors)
+        for errand in errands:
+            while errand.is_alive() and not self._cancelled and not errors:
+                errand.join(POLL_S)
+        if errors:
+            raise errors[0]
+        self._answer([place for place in range(len(asked)) if place not in answers], asked, answers, errors)
+        if self._cancelled:
+            self.__exit__()
+            return []
+        return [answers[place] for place in range(len(asked))]
 
-    def _start(self) -> None:
-        """Start the others where there are none yet."""
-        if self._tried or not self._others:
-            return
-        self._tried = True
+    @property
+    def _cancelled(self) -> bool:
+        return self._cancel is not None and self._cancel.is_set()
+
+    def _answer(self, places: list[int], asked: list[Given], answers: dict[int, Any], errors: list[Exception]) -> None:
+        """Answer some of what is asked here."""
+        for place in places:
+            if self._cancelled or errors:
+                return
+            task, shard, more = asked[place]
+            answers[place] = task(self._mine, shard, *more)
+
+    def _ask_other(
+        self, number: int, asked: list[Given], places: list[int], answers: dict[int, Any], errors: list[Exception]
+    ) -> None:
+        """Have another process answer some of what is asked, until it is lost."""
+        if number in self._untried:
+            self._untried.discard(number)
+            self._others[number] = self._started()
+        other = self._others[number]
+        try:
+            for place in places if other is not None else ():
+                other.pipe.send(asked[place])
+                answer, error = other.pipe.recv()
+                if error is not None:
+                    errors.append(error)
+                    return
+                answers[place] = answer
+        except (EOFError, OSError):
+            self._lose(number)
+
+    def _started(self) -> _Other | None:
+        """Start a process; None where none can be had."""
         from joblib.externals.loky.backend import get_context
 
-        context, base = get_context("loky"), pickle.dumps(self._base, 5)
-        for number in range(len(self._others)):
-            try:
-                here, there = context.Pipe()
-                process = context.Process(target=_serve, args=(there,), daemon=True)
-                process.start()
-                there.close()
-                here.send_bytes(base)
-            except OSError:
-                continue
-            self._others[number] = _Other(process, here)
+        context = get_context("loky")
+        try:
+            here, there = context.Pipe()
+            process = context.Process(target=_serve, args=(there,), daemon=True)
+            process.start()
+            there.close()
+            with self._packing:
+                self._packed = self._packed or pickle.dumps(self._base, 5)
+            here.send_bytes(self._packed)
+        except OSError:
+            return None
+        return _Other(process, here)
 
-    def _told(self, answers: dict[int, Any]) -> list[Asked]:
-        """Hand out what waits and take answers that are there; give what was asked of processes that are lost."""
-        for number, other in enumerate(self._others):
-            if other is not None and other.at is None and other.waiting:
-                other.at = other.waiting.popleft()
-                try:
-                    other.pipe.send(other.at[1:])
-                except OSError:
-                    return self._lose(number)
-        busy = {other.pipe: number for number, other in enumerate(self._others) if other is not None and other.at}
-        for pipe in wait(list(busy), POLL_S) if busy else ():
-            number = busy[pipe]  # type: ignore[index]
-            other = self._others[number]
-            assert other is not None
-            assert other.at is not None
-            try:
-                answer, error = other.pipe.recv()
-            except (EOFError, OSError):
-                return self._lose(number)
-            if error is not None:
-                raise error
-            answers[other.at[0]], other.at = answer, None
-        return []
-
-    def _lose(self, number: int) -> list[Asked]:
-        """End a process; give what it was asked."""
+    def _lose(self, number: int) -> None:
+        """End a process."""
         other, self._others[number] = self._others[number], None
         if other is None:
-            return []
+            return
         other.process.terminate()
         other.process.join()
-        other.pipe.close()
-        return [*([other.at] if other.at else []), *other.waiting]
+        with suppress(OSError):
+            other.pipe.close()

@@ -24,8 +24,9 @@ COARSE_GAP, COARSE_SHARE, FINE_SHARE = 1e-3, 0.3, 0.1
 """To which gap a block is solved at first, at least and as a share of the asked one; and, where it may still lose much, then."""
 SHORT_TURN_S, TURN_S, FINE_TURN_S = 0.3, 2.02, 16.0
 """Seconds that a block may take at first, in a turn, and in a fine one: most are solved at first, and few need all."""
-MANY_LEFT, FEW_S = 150, 1.5
-"""Whole columns of a block beyond which it is first solved among a few of them, and the seconds that this may take."""
+MANY_LEFT, FEW, FEW_SHARE, FEW_S = 60, 100, 0.5, 1.5
+"""Whole columns of a block beyond which it is first solved among so few of them, none that its relaxation misses by more than
+this share of what is between that and the plan known; and the seconds that this may take."""
 STUBBORN_S, STUBBORN_GAP = 0.3, 0.01
 """What a block without a heuristic plan may take while prices are rough."""
 
@@ -52,25 +53,30 @@ def price_stubborn(search: Search, duals: FloatArray) -> None:
     _add_plans(search, np.flatnonzero(~known), kept, cost, options)
 
 
-def price_exactly(search: Search, duals: FloatArray, *, turns: int = 2, allowed: float | None = None) -> tuple[FloatArray, float]:
+def price_exactly(
+    search: Search, duals: FloatArray, *, turns: int = 2, allowed: float | None = None, known: FloatArray | None = None
+) -> tuple[FloatArray, float]:
     """Add good plans of every block; give what a plan of each costs at least at the duals, and what may be missing of that.
 
     ``allowed`` is what may be missing of all together; if it is None, so much that the best plan of the whole is within the gap.
 
-    Blocks have 1 to 3 ``turns``, each longer than the one before. In the third those that may still lose much are solved to a
+    Blocks have 1 to 3 ``turns``, each longer than the one before; only the last where bounds at these duals are ``known``. In the third those that may still lose much are solved to a
     smaller gap and among the fewer columns that a better plan known leaves, for as long as the others took, or as one block may.
     """
     cost, reduction, asked = search.blocks.reduced_costs(duals), search.reduction, search.wishes.relative_gap
     most = price_roughly(search, duals, deep=True)
     kept = reduction.keep(cost, most)
-    if _plan_largest(search, duals, kept):
+    if _plan_large(search, duals, kept):
         most = best_plans(search, duals)[0]
         kept = reduction.keep(cost, most)
     bounds = np.minimum(np.maximum(reduction.least(cost, kept), _settled(search, kept, most)), most)
     started, wanted = search.clock.used_s, _wanted(search, duals) if allowed is None else np.inf
-    coarse = max(COARSE_GAP, COARSE_SHARE * asked)
-    done = _solve_blocks(search, duals, kept, most, bounds, Turn(coarse, SHORT_TURN_S, wanted, allowed=allowed))
-    if turns > 1 and not done:
+    coarse, done = max(COARSE_GAP, COARSE_SHARE * asked), False
+    if known is not None:
+        np.minimum(np.maximum(bounds, known), most, out=bounds)
+    else:
+        done = _solve_blocks(search, duals, kept, most, bounds, Turn(coarse, SHORT_TURN_S, wanted, allowed=allowed))
+    if turns > 1 and not done and known is None:
         done = _solve_blocks(search, duals, kept, most, bounds, Turn(coarse, TURN_S, wanted, allowed=allowed))
     if turns > 2 and not done and FINE_SHARE * asked < coarse:
         kept = reduction.keep(cost, most)
@@ -87,25 +93,50 @@ def _wanted(search: Search, duals: FloatArray) -> float:
     return wanted + 2 * BLOCK_SAFETY * abs(wanted) if np.isfinite(wanted) else np.inf
 
 
-def _plan_largest(search: Search, duals: FloatArray, kept: BoolArray) -> bool:
+def _plan_large(search: Search, duals: FloatArray, kept: BoolArray) -> bool:
     """Add plans, by the backend among a few columns, of blocks of which much is left; say whether there were any.
 
-    Much is left where the heuristic is far from the best, as where small demands of several accuracies mix. Once a block.
+    Much is left where the heuristic is far from the best, as where small demands of several accuracies mix. The few are those of
+    the plan known, and of all others those that the block's relaxation misses least. Once a block.
     """
     blocks, cost = search.blocks, search.blocks.reduced_costs(duals)
     left = np.bincount(blocks.owner[kept & blocks.model.integer & (blocks.owner >= 0)], minlength=blocks.count)
     large = np.setdiff1d(np.flatnonzero(left > MANY_LEFT), search.large_blocks)
+    if not len(large):
+        return False
     search.large_blocks = np.union1d(search.large_blocks, large)
+    most, number = best_plans(search, duals)
+    values = search.plans.values(number[number >= 0], blocks.model.n_columns)
+    few = kept.copy()
+    parts = (replace(part, model=part.model.relaxed()) for part in (block_model(blocks, k, kept, cost) for k in large.tolist()))
+    with closing(_answered(search, parts, SolveOptions(FEW_S, 0.0, want_duals=True))) as answers:
+        for k, (part, answer) in zip(large.tolist(), answers, strict=False):
+            if answer.row_duals is None or answer.objective is None:
+                continue
+            model, column = part.model, part.columns
+            missed = model.objective - np.bincount(model.column, model.value * answer.row_duals[model.row], model.n_columns)
+            whole = blocks.model.integer[column]
+            bar = np.sort(missed[whole])[: FEW + 1][-1]
+            if np.isfinite(most[k]):
+                bar = min(bar, FEW_SHARE * (most[k] - answer.objective))
+            few[column] = ~whole | (missed <= bar) | (values[column] > 0)
     options = SolveOptions(FEW_S, COARSE_GAP, seed=search.wishes.seed, small=True)
-    _add_plans(search, large, search.reduction.cheapest(cost, kept), cost, options)
-    return len(large) > 0
+    _add_plans(search, large, few, cost, options, values)
+    return True
 
 
-def _add_plans(search: Search, which: IntArray, kept: BoolArray, cost: FloatArray, options: SolveOptions) -> None:
+def _add_plans(
+    search: Search,
+    which: IntArray,
+    kept: BoolArray,
+    cost: FloatArray,
+    options: SolveOptions,
+    values: FloatArray | None = None,
+) -> None:
     """Add plans that the backend finds of some blocks among the columns ``kept``; where it finds none, nothing is concluded."""
     found = dict[int, tuple[IntArray, FloatArray]]()
     parts = (block_model(search.blocks, k, kept, cost) for k in which.tolist())
-    with closing(_answered(search, parts, options)) as answers:
+    with closing(_answered(search, parts, options, values)) as answers:
         for k, (part, answer) in zip(which.tolist(), answers, strict=False):
             if answer.values is not None:
                 used = np.flatnonzero(answer.values)

@@ -23,7 +23,7 @@ from optimizer.instance import Instance, SharedPool, TrainingWorkload, Workload
 from optimizer.performance import Performance
 from optimizer.plan import Plan
 from optimizer.solve.blocks import BoolArray, FloatArray, IntArray, blocks_of, seeds_of
-from optimizer.solve.direct import Wishes, start_from
+from optimizer.solve.direct import Cancel, Wishes, start_from
 from optimizer.solve.learned import Learned, Names, recall
 from optimizer.solve.master import clipped, rounding, slack_prices
 from optimizer.solve.plans import Plans, Ragged
@@ -117,13 +117,14 @@ class Proof:
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """A compiled shard."""
+    """A compiled shard; ``proved`` holds the prices proved last and what each block costs at least there."""
 
     compiled: Compiled
     search: Search
     names: Names
     mine: BoolArray
     recalled: int
+    proved: list[tuple[FloatArray, FloatArray]] = field(default_factory=list)
 
 
 @dataclass(eq=False)
@@ -131,6 +132,7 @@ class Desk:
     """Where shards are looked at: compiles them, and holds some of them."""
 
     base: Base
+    cancel: Cancel | None = None
     _held: dict[int, _State] = field(default_factory=dict)
     _known: Performance | None = None
 
@@ -196,7 +198,9 @@ class Desk:
         before, calls, used_s = len(search.plans), clock.calls, clock.solver_s
         clock.started, clock.limit_s = time.monotonic(), seconds
         mine = state.mine if not first else np.ones(blocks.count, dtype=bool)
-        bounds, _ = price_exactly(search, duals, turns=turns, allowed=allowed)
+        known = next((bounds for at, bounds in state.proved if np.array_equal(at, duals)), None)
+        bounds, _ = price_exactly(search, duals, turns=turns, allowed=allowed, known=known)
+        state.proved[:] = [(duals, bounds)]
         best = best_plans(search, duals)[0]
         reach = np.maximum(np.abs(blocks.model.lower), np.abs(blocks.model.upper))
         lost = math.fsum((rounding(blocks, duals) * reach)[blocks.owner >= 0].tolist())
@@ -223,7 +227,8 @@ class Desk:
         compiled = compile_table(tightened(table, base.load_shares) if base.load_shares else table, partly=True)
         seeds = seeds_of(compiled, partly=True)
         blocks = blocks_of(compiled.model, seeds)
-        search = new_search(compiled.model, blocks, get_backend(base.wishes.backend), base.wishes, processes=1)
+        backend = get_backend(base.wishes.backend)
+        search = new_search(compiled.model, blocks, backend, base.wishes, cancel=self.cancel, processes=1)
         names = Names.of(compiled, blocks)
         mine = np.zeros(blocks.count, dtype=bool)
         served = (seeds.workload >= 0) & (seeds.workload < len(compiled.candidates.owners))

@@ -48,8 +48,10 @@ TURNS = 8
 """The most times that shards are asked to prove prices."""
 IMPROVED_SHARE = 0.15
 """Share of the time that neighbourhoods may take between two proofs."""
-FINE_SHARE = 0.5
-"""Of what is between cost and bound: where more is missing of bounds of blocks, these are worked out finely next time."""
+IMPROVED_USED = 0.3
+"""The same as a share of the time used until then."""
+AGAIN = 1.3
+"""Times what is missing to the asked gap: where bounds of blocks lost as much, these are worked out further at the same prices."""
 FIRST_LOSS = 0.003
 """Relative; what bounds of blocks may lose in the first proof, whose prices are those of heuristic plans: it is after plans."""
 BESIDE = 0.85
@@ -253,19 +255,21 @@ def _solved(
     kinds, loss = ["rough", "deep"], 0.0
     for turn in range(TURNS):
         search = small.search
-        for kind in kinds:
-            settled = settle(search, slack, kind, 0.5 * (clock.used_s + limit_s))
-            slack = settled.slack
-        start_whole(search)
-        if search.values is None and search.model.n_nonzeros <= LARGEST_WHOLE:
-            _plan_whole(small, START_SHARE * limit_s)
-        if settled.cost - search.bound <= sifter.wishes.relative_gap * abs(search.cost):  # better prices would not be enough
-            plan_mixed(search, settled.weights)
-            improve(search, clock.used_s + IMPROVED_SHARE * limit_s)
+        missing = search.cost - search.bound - sifter.wishes.relative_gap * abs(search.cost)
+        again = loss > AGAIN * missing  # the same prices do, if blocks are solved further
+        if not again:
+            for kind in kinds:
+                settled = settle(search, slack, kind, 0.5 * (clock.used_s + limit_s))
+                slack = settled.slack
+            start_whole(search)
+            if search.values is None and search.model.n_nonzeros <= LARGEST_WHOLE:
+                _plan_whole(small, START_SHARE * limit_s)
+            if settled.cost - search.bound <= sifter.wishes.relative_gap * abs(search.cost):  # better prices would not be enough
+                plan_mixed(search, settled.weights)
+                improve(search, clock.used_s + min(IMPROVED_SHARE * limit_s, IMPROVED_USED * clock.used_s))
         if search.done:
             break
-        stubborn = loss > FINE_SHARE * (search.cost - search.bound)
-        proofs = sifter.proofs(small, 1 if is_fresh and turn == 0 else 3 if stubborn else 2)
+        proofs = sifter.proofs(small, 1 if is_fresh and turn == 0 else 3 if again else 2)
         sifter.proved(small, proofs, tops)
         loss = sum(proof.loss for proof in proofs)
         if search.infeasible or clock.stopped:
@@ -276,6 +280,9 @@ def _solved(
             small = sifter.small(portions, before)
             slack = slack_prices(small.search.blocks)
         know(small, [proof.told for proof in proofs])
+        start_whole(small.search)
+        if small.search.done:
+            break
         kinds = ["deep"]
     improve(small.search, limit_s)
     _plan_whole(small, clock.left_s)
@@ -320,9 +327,9 @@ def _plan_whole(small: _Small, limit_s: float) -> None:
 def _price(small: _Small, prices: Prices) -> None:
     """Begin at prices known by name."""
     search, names = small.search, small.names
-    at, duals = names.rows(prices.row), np.zeros(len(names.row))
-    duals[at[at >= 0]] = prices.value[at >= 0]
-    search.duals = search.followers.follow(search.blocks, duals)
+    at, duals, known = names.rows(prices.row), np.zeros(len(names.row)), np.zeros(len(names.row), dtype=bool)
+    duals[at[at >= 0]], known[at[at >= 0]] = prices.value[at >= 0], True
+    search.duals = np.where(known, duals, search.followers.follow(search.blocks, duals))
 
 
 def _start_from(small: _Small, start: FloatArray) -> None:
