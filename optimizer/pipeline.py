@@ -12,6 +12,7 @@ from optimizer.errors import BackendFailedError, CheckFailedError, Problem, Usag
 
 if TYPE_CHECKING:
     from optimizer.instance import Instance
+    from optimizer.performance import Performance
     from optimizer.plan import Plan
     from optimizer.simulate import Simulation
     from optimizer.solve import Learned
@@ -134,7 +135,7 @@ def allocate(
         except SolverError as error:
             raise BackendFailedError(f"backend {options.backend}: {error}") from error
     plan = decode(compiled, solution, method=method, requested_gap=options.relative_gap, seed=options.seed)
-    return verified(plan, instance, plan_in_force)
+    return verified(plan, instance, plan_in_force, compiled.candidates.performance)
 
 
 def allocate_simulated(
@@ -204,11 +205,13 @@ def _refuse_unpriced(instance: Instance) -> None:
         raise CheckFailedError("--strict-prices: offers or routes without a usable price", missing)
 
 
-def verified(plan: Plan, instance: Instance, plan_in_force: Plan | None = None) -> Plan:
+def verified(
+    plan: Plan, instance: Instance, plan_in_force: Plan | None = None, known: Performance | None = None
+) -> Plan:
     """Give the plan with its verification in it; raises VerificationError when a rule refuses it."""
     from optimizer.verify import verify_plan
 
-    verification = verify_plan(instance, plan, plan_in_force)
+    verification = verify_plan(instance, plan, plan_in_force, known)
     if not verification.passed:
         raise VerificationError(
             "the plan found does not pass its own verification", [Problem(None, "", f, "") for f in verification.failures]

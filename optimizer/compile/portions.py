@@ -17,7 +17,7 @@ import numpy.typing as npt
 from optimizer.compile.candidates import CandidateTable, Unjudged, unjudged
 from optimizer.compile.compiled import Compiled
 from optimizer.instance import Instance
-from optimizer.performance import Configuration, OptionTable, ReplicaEstimate
+from optimizer.performance import Configuration, OptionTable, Performance, ReplicaEstimate
 from optimizer.performance.figures import Queue
 
 __all__ = ["Portion", "joined_table", "portion_of"]
@@ -91,9 +91,12 @@ def portion_of(compiled: Compiled, replicas: IntArray, besides: IntArray) -> Por
     )
 
 
-def joined_table(instance: Instance, portions: Sequence[Portion]) -> CandidateTable:
-    """Put portions together to a candidate table of the whole, in its canonical order; nothing outside them is in it."""
-    base = unjudged(instance)
+def joined_table(instance: Instance, portions: Sequence[Portion], known: Performance | None = None) -> CandidateTable:
+    """Put portions together to a candidate table of the whole, in its canonical order; nothing outside them is in it.
+
+    ``known`` is what replicas can do in a part of the question, where that was worked out before.
+    """
+    base = unjudged(instance, known)
     place, n_offers = {o.name: n for n, o in enumerate(base.owners)}, len(base.offers)
     forms, form = _listed([(p.forms, p.form) for p in portions])
     owner = np.concatenate([np.array([place[name] for name in p.owners], dtype=np.int64)[p.owner] for p in portions])

@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 from threading import Lock, Thread
 from typing import Any, Concatenate, TypeVar
 
+from optimizer.performance import Performance
 from optimizer.solve.direct import Cancel
 from optimizer.solve.shards import Base, Desk, Shard
 
@@ -73,6 +74,11 @@ class Crew:
         """Give how many look at shards."""
         return len(self._others) + 1
 
+    @property
+    def known(self) -> Performance | None:
+        """Give what replicas can do, as far as shards that are looked at here needed it."""
+        return self._mine.known
+
     def __enter__(self) -> Crew:
         """Begin."""
         return self
@@ -133,8 +139,10 @@ class Crew:
             self._untried.discard(number)
             self._others[number] = self._started()
         other = self._others[number]
+        if other is None:
+            return
         try:
-            for place in places if other is not None else ():
+            for place in places:
                 other.pipe.send(asked[place])
                 answer, error = other.pipe.recv()
                 if error is not None:

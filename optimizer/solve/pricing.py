@@ -24,7 +24,7 @@ COARSE_GAP, COARSE_SHARE, FINE_SHARE = 1e-3, 0.3, 0.1
 """To which gap a block is solved at first, at least and as a share of the asked one; and, where it may still lose much, then."""
 SHORT_TURN_S, TURN_S, FINE_TURN_S = 0.3, 2.02, 16.0
 """Seconds that a block may take at first, in a turn, and in a fine one: most are solved at first, and few need all."""
-MANY_LEFT, FEW, FEW_SHARE, FEW_S = 60, 100, 0.5, 1.5
+MANY_LEFT, FEW, FEW_SHARE, FEW_S, FEW_GAP = 80, 100, 0.5, 0.6, 3e-3
 """Whole columns of a block beyond which it is first solved among so few of them, none that its relaxation misses by more than
 this share of what is between that and the plan known; and the seconds that this may take."""
 STUBBORN_S, STUBBORN_GAP = 0.3, 0.01
@@ -120,7 +120,7 @@ def _plan_large(search: Search, duals: FloatArray, kept: BoolArray) -> bool:
             if np.isfinite(most[k]):
                 bar = min(bar, FEW_SHARE * (most[k] - answer.objective))
             few[column] = ~whole | (missed <= bar) | (values[column] > 0)
-    options = SolveOptions(FEW_S, COARSE_GAP, seed=search.wishes.seed, small=True)
+    options = SolveOptions(FEW_S, FEW_GAP, seed=search.wishes.seed, small=True)
     _add_plans(search, large, few, cost, options, values)
     return True
 

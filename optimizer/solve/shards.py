@@ -133,8 +133,8 @@ class Desk:
 
     base: Base
     cancel: Cancel | None = None
+    known: Performance | None = None
     _held: dict[int, _State] = field(default_factory=dict)
-    _known: Performance | None = None
 
     def prepare(self, shard: Shard) -> None:
         """Compile a shard while others are waited for; what is wrong with it is told when it is asked something."""
@@ -222,8 +222,8 @@ class Desk:
             return self._held[shard.number]
         base = self.base
         instance = base.instance.of((*shard.workloads, *base.instance.workloads), shard.pools)
-        table = candidate_table(instance, known=self._known)
-        self._known = table.performance
+        table = candidate_table(instance, known=self.known)
+        self.known = table.performance
         compiled = compile_table(tightened(table, base.load_shares) if base.load_shares else table, partly=True)
         seeds = seeds_of(compiled, partly=True)
         blocks = blocks_of(compiled.model, seeds)

@@ -52,7 +52,7 @@ IMPROVED_USED = 0.3
 """The same as a share of the time used until then."""
 AGAIN = 1.3
 """Times what is missing to the asked gap: where bounds of blocks lost as much, these are worked out further at the same prices."""
-FIRST_LOSS = 0.003
+FIRST_LOSS = 0.006
 """Relative; what bounds of blocks may lose in the first proof, whose prices are those of heuristic plans: it is after plans."""
 BESIDE = 0.85
 """Of what bounds of blocks may lose, the share that shards are allowed; the rest is for the master."""
@@ -133,7 +133,8 @@ class Sifter:
 
     def small(self, portions: Sequence[Portion], before: _Small | None) -> _Small:
         """Make the question of portions, and a search that knows what the one before knew."""
-        compiled = compile_table(joined_table(self.instance, portions), self.plan_in_force, dominance=False, partly=True)
+        table = joined_table(self.instance, portions, self.crew.known)
+        compiled = compile_table(table, self.plan_in_force, dominance=False, partly=True)
         seeds = seeds_of(compiled, partly=True)
         blocks = blocks_of(compiled.model, seeds)
         backend = get_backend(self.wishes.backend)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from optimizer.instance import Instance
+from optimizer.performance import Performance
 from optimizer.plan import Plan, Verification
 from optimizer.verify import (
     changes,
@@ -70,13 +71,15 @@ RULES: dict[str, Callable[[Facts], Iterator[str]]] = {
 """Every rule by name: a function that yields what is wrong; its docstring says what must hold."""
 
 
-def verify_plan(instance: Instance, plan: Plan, plan_in_force: Plan | None = None) -> Verification:
-    """Check a plan against its instance, rule by rule.
+def verify_plan(
+    instance: Instance, plan: Plan, plan_in_force: Plan | None = None, known: Performance | None = None
+) -> Verification:
+    """Check a plan against its instance, rule by rule; ``known`` is what replicas can do, where that was worked out before.
 
     Returns
     -------
     Verification : the names of all rules, and each failure as ``rule: what is wrong``
     """
-    facts = Facts(instance, plan, plan_in_force)
+    facts = Facts(instance, plan, plan_in_force, known)
     failures = [f"{name}: {failure}" for name, rule in RULES.items() for failure in rule(facts)]
     return Verification(passed=not failures, rules=tuple(RULES), failures=tuple(failures))

@@ -73,12 +73,13 @@ class Facts:
     instance: Instance
     plan: Plan
     plan_in_force: Plan | None = None
+    worked_out: Performance | None = None
     kept: dict[Hashable, Any] = field(default_factory=dict)
 
     @cached_property
     def performance(self) -> Performance:
-        """What replicas can do."""
-        return Performance(self.instance)
+        """What replicas can do; curves and lengths that were worked out already are not worked out again."""
+        return Performance(self.instance) if self.worked_out is None else self.worked_out.for_part(self.instance)
 
     @cached_property
     def workloads(self) -> dict[str, ServingWorkload]:
