@@ -22,9 +22,11 @@ BOUND_SHARE = 0.4
 """Share of the asked gap that blocks not solved to the end may cost the bound."""
 COARSE_GAP, COARSE_SHARE, FINE_SHARE = 1e-3, 0.3, 0.1
 """To which gap a block is solved at first, at least and as a share of the asked one; and, where it may still lose much, then."""
+BRIEF_GAP, BRIEF_TURN_S = 5e-3, 0.15
+"""The same where one turn is all, which is after plans."""
 SHORT_TURN_S, TURN_S, FINE_TURN_S = 0.3, 2.02, 16.0
 """Seconds that a block may take at first, in a turn, and in a fine one: most are solved at first, and few need all."""
-MANY_LEFT, FEW, FEW_SHARE, FEW_S, FEW_GAP = 80, 100, 0.5, 0.6, 3e-3
+MANY_LEFT, FEW, FEW_SHARE, FEW_S, FEW_GAP = 80, 100, 0.5, 0.8, 3e-3
 """Whole columns of a block beyond which it is first solved among so few of them, none that its relaxation misses by more than
 this share of what is between that and the plan known; and the seconds that this may take."""
 STUBBORN_S, STUBBORN_GAP = 0.3, 0.01
@@ -75,7 +77,8 @@ def price_exactly(
     if known is not None:
         np.minimum(np.maximum(bounds, known), most, out=bounds)
     else:
-        done = _solve_blocks(search, duals, kept, most, bounds, Turn(coarse, SHORT_TURN_S, wanted, allowed=allowed))
+        first = Turn(coarse, SHORT_TURN_S, wanted, allowed=allowed) if turns > 1 else Turn(BRIEF_GAP, BRIEF_TURN_S, wanted, allowed=allowed)
+        done = _solve_blocks(search, duals, kept, most, bounds, first)
     if turns > 1 and not done and known is None:
         done = _solve_blocks(search, duals, kept, most, bounds, Turn(coarse, TURN_S, wanted, allowed=allowed))
     if turns > 2 and not done and FINE_SHARE * asked < coarse:
