@@ -16,16 +16,18 @@ from optimizer.solve.plans import Plans, Ragged
 from optimizer.solve.search import Search
 from solvers import Solution, SolveOptions, Termination
 
-BATCH = 16
-"""Blocks after which is asked whether more are worth solving, whoever solves them."""
+BATCH, FINE_BATCH = 16, 2
+"""Blocks after which is asked whether more are worth solving, whoever solves them; in a fine turn each takes seconds."""
 BOUND_SHARE = 0.4
 """Share of the asked gap that blocks not solved to the end may cost the bound."""
 COARSE_GAP, COARSE_SHARE, FINE_SHARE = 1e-3, 0.3, 0.1
 """To which gap a block is solved at first, at least and as a share of the asked one; and, where it may still lose much, then."""
 BRIEF_GAP, BRIEF_TURN_S = 5e-3, 0.15
-"""The same where one turn is all, which is after plans."""
+"""The same in a brief turn, which is after plans."""
 SHORT_TURN_S, TURN_S, FINE_TURN_S = 0.3, 2.02, 16.0
 """Seconds that a block may take at first, in a turn, and in a fine one: most are solved at first, and few need all."""
+EFFORTS = {"brief": ("brief",), "usual": ("short", "long"), "fine": ("short", "long", "fine"), "further": ("fine",)}
+"""Turns that blocks are solved in, of 0.15 s to 16 s each; ``further`` is for those that the usual ones left."""
 MANY_LEFT, FEW, FEW_SHARE, FEW_S, FEW_GAP = 80, 100, 0.5, 0.8, 3e-3
 """Whole columns of a block beyond which it is first solved among so few of them, none that its relaxation misses by more than
 this share of what is between that and the plan known; and the seconds that this may take."""
@@ -56,37 +58,43 @@ def price_stubborn(search: Search, duals: FloatArray) -> None:
 
 
 def price_exactly(
-    search: Search, duals: FloatArray, *, turns: int = 2, allowed: float | None = None, known: FloatArray | None = None
+    search: Search, duals: FloatArray, effort: str = "usual", *, allowed: float | None = None, known: FloatArray | None = None
 ) -> tuple[FloatArray, float]:
     """Add good plans of every block; give what a plan of each costs at least at the duals, and what may be missing of that.
 
+    ``effort`` is a key of ``EFFORTS``: a turn for each of its words, over the blocks that may still lose more than the turn leaves.
     ``allowed`` is what may be missing of all together; if it is None, so much that the best plan of the whole is within the gap.
-
-    Blocks have 1 to 3 ``turns``, each longer than the one before; only the last where bounds at these duals are ``known``. In the third those that may still lose much are solved to a
-    smaller gap and among the fewer columns that a better plan known leaves, for as long as the others took, or as one block may.
+    ``known`` are bounds proved before at these duals.
     """
-    cost, reduction, asked = search.blocks.reduced_costs(duals), search.reduction, search.wishes.relative_gap
+    cost, reduction = search.blocks.reduced_costs(duals), search.reduction
     most = price_roughly(search, duals, deep=True)
     kept = reduction.keep(cost, most)
     if _plan_large(search, duals, kept):
         most = best_plans(search, duals)[0]
         kept = reduction.keep(cost, most)
-    bounds = np.minimum(np.maximum(reduction.least(cost, kept), _settled(search, kept, most)), most)
+    bounds = np.maximum(reduction.least(cost, kept), _settled(search, kept, most))
+    np.minimum(bounds if known is None else np.maximum(bounds, known), most, out=bounds)
     started, wanted = search.clock.used_s, _wanted(search, duals) if allowed is None else np.inf
-    coarse, done = max(COARSE_GAP, COARSE_SHARE * asked), False
-    if known is not None:
-        np.minimum(np.maximum(bounds, known), most, out=bounds)
-    else:
-        first = Turn(coarse, SHORT_TURN_S, wanted, allowed=allowed) if turns > 1 else Turn(BRIEF_GAP, BRIEF_TURN_S, wanted, allowed=allowed)
-        done = _solve_blocks(search, duals, kept, most, bounds, first)
-    if turns > 1 and not done and known is None:
-        done = _solve_blocks(search, duals, kept, most, bounds, Turn(coarse, TURN_S, wanted, allowed=allowed))
-    if turns > 2 and not done and FINE_SHARE * asked < coarse:
-        kept = reduction.keep(cost, most)
-        np.minimum(np.maximum(bounds, reduction.least(cost, kept)), most, out=bounds)
-        until_s = search.clock.used_s + max(search.clock.used_s - started, FINE_TURN_S)
-        _solve_blocks(search, duals, kept, most, bounds, Turn(FINE_SHARE * asked, FINE_TURN_S, wanted, until_s, allowed))
+    for turn in _turns(EFFORTS[effort], search.wishes.relative_gap):
+        if turn.seconds >= FINE_TURN_S:  # among the fewer columns that better plans leave
+            kept = reduction.keep(cost, most)
+            np.minimum(np.maximum(bounds, reduction.least(cost, kept)), most, out=bounds)
+            turn = replace(turn, until_s=search.clock.used_s + max(search.clock.used_s - started, FINE_TURN_S))
+        if _solve_blocks(search, duals, kept, most, bounds, replace(turn, wanted=wanted, allowed=allowed)):
+            break
     return bounds, float((most - bounds).sum())
+
+
+def _turns(words: tuple[str, ...], asked: float) -> list[Turn]:
+    """Give the turns of an effort; a fine one that would be no finer than the others is left out."""
+    coarse = max(COARSE_GAP, COARSE_SHARE * asked)
+    turns = {
+        "brief": Turn(max(coarse, BRIEF_GAP), BRIEF_TURN_S),
+        "short": Turn(coarse, SHORT_TURN_S),
+        "long": Turn(coarse, TURN_S),
+        "fine": Turn(FINE_SHARE * asked, FINE_TURN_S),
+    }
+    return [turns[word] for word in words if word != "fine" or FINE_SHARE * asked < coarse]
 
 
 def _wanted(search: Search, duals: FloatArray) -> float:
@@ -153,7 +161,7 @@ class Turn:
 
     gap: float
     seconds: float
-    wanted: float
+    wanted: float = np.inf
     until_s: float = np.inf
     allowed: float | None = None
 
@@ -169,7 +177,7 @@ def _solve_blocks(
     """Solve blocks from the best plans known until their bounds are as wanted or little may be lost; better the bounds.
 
     Say whether that is so now. Those come first that may lose the largest share of their cost: they take less time than those
-    that may lose most.
+    that may lose most, which come first in a fine turn, when few are left.
     """
     found, cost = dict[int, tuple[IntArray, FloatArray]](), search.blocks.reduced_costs(duals)
     loss = np.where(np.isfinite(most), most, 0.0) - bounds
@@ -177,7 +185,9 @@ def _solve_blocks(
     asked = min(turn.gap, search.wishes.relative_gap)
     allowed = BOUND_SHARE * asked * float(np.abs(np.where(np.isfinite(most), most, 0.0)).sum())
     allowed = allowed if turn.allowed is None else max(allowed, turn.allowed)
-    order = np.argsort(-loss / np.maximum(np.abs(np.where(np.isfinite(most), most, 1.0)), 1e-9), kind="stable").tolist()
+    is_fine = turn.seconds >= FINE_TURN_S
+    batch, size = (FINE_BATCH, np.ones_like(most)) if is_fine else (BATCH, np.abs(np.where(np.isfinite(most), most, 1.0)))
+    order = np.argsort(-loss / np.maximum(size, 1e-9), kind="stable").tolist()
     mine = [k for k in order if not np.isfinite(most[k]) or loss[k] > turn.gap * abs(most[k])]
     options = SolveOptions(turn.seconds, turn.gap, seed=search.wishes.seed, small=True)
     values = search.plans.values((number := best_plans(search, duals)[1])[number >= 0], search.blocks.model.n_columns)
@@ -186,7 +196,7 @@ def _solve_blocks(
         for place, k in enumerate(mine):
             enough = float(loss.sum()) <= allowed or float(bounds.sum()) >= turn.wanted
             if (
-                ((enough or search.clock.used_s > turn.until_s) and place % BATCH == 0)
+                ((enough or search.clock.used_s > turn.until_s) and place % batch == 0)
                 or search.clock.stopped
                 or (pair := next(answers, None)) is None
             ):

@@ -110,7 +110,7 @@ def settle(
 
 def _priced(search: Search, duals: FloatArray, kind: str, fine: bool) -> tuple[FloatArray, float]:
     if kind == "exact":
-        return price_exactly(search, duals, turns=3 if fine else 2)
+        return price_exactly(search, duals, "fine" if fine else "usual")
     bounds = price_roughly(search, duals, deep=kind == "deep")
     if 0 < search.blocks.count - len(search.heuristic_blocks) <= MOST_STUBBORN:
         price_stubborn(search, duals)

@@ -188,7 +188,7 @@ class Desk:
         )
 
     def prove(
-        self, shard: Shard, prices: Prices, learned: Learned, allowed: float, seconds: float, turns: int, first: bool
+        self, shard: Shard, prices: Prices, learned: Learned, allowed: float, seconds: float, effort: str, first: bool
     ) -> Proof:
         """Give what plans cost at least at these prices, and the plans that came of it; ``first`` says whether jobs count too."""
         state = self._state(shard)
@@ -199,7 +199,7 @@ class Desk:
         clock.started, clock.limit_s = time.monotonic(), seconds
         mine = state.mine if not first else np.ones(blocks.count, dtype=bool)
         known = next((bounds for at, bounds in state.proved if np.array_equal(at, duals)), None)
-        bounds, _ = price_exactly(search, duals, turns=turns, allowed=allowed, known=known)
+        bounds, _ = price_exactly(search, duals, effort, allowed=allowed, known=known)
         state.proved[:] = [(duals, bounds)]
         best = best_plans(search, duals)[0]
         reach = np.maximum(np.abs(blocks.model.lower), np.abs(blocks.model.upper))

@@ -56,6 +56,8 @@ FIRST_LOSS = 0.006
 """Relative; what bounds of blocks may lose in the first proof, whose prices are those of heuristic plans: it is after plans."""
 BESIDE = 0.85
 """Of what bounds of blocks may lose, the share that shards are allowed; the rest is for the master."""
+FURTHER, LOSSES = 0.94, 2.0
+"""The same where prices were proved before; and times what is too much, the losses of the shards that are asked to lose less."""
 ALIKE = 1e-6
 """Relative; plans must cost and use in the small question what they did in their shard."""
 
@@ -152,25 +154,31 @@ class Sifter:
         logger.info("%6.1f s small question: %d columns, %d blocks", self.clock.used_s, blocks.model.n_columns, blocks.count)
         return made
 
-    def proofs(self, small: _Small, turns: int) -> list[Proof]:
-        """Have every shard prove what its plans cost at least at the search's prices, in so many turns for each block."""
+    def proofs(self, small: _Small, effort: str, before: Sequence[Proof] | None) -> list[Proof]:
+        """Have every shard prove what its plans cost at least at the search's prices, with an effort as of ``price_exactly``.
+
+        ``before`` is what they proved at these prices before, if they did.
+        """
         search, blocks = small.search, small.search.blocks
         duals = clipped(blocks, search.duals)
         prices = Prices(small.names.row, duals, small.names.column[blocks.shared])
         best, number = best_plans(search, duals)
-        none = combined_bound(blocks, duals, np.zeros(blocks.count))
-        spare = float(best.sum()) + none - (search.cost - self.wishes.relative_gap * abs(search.cost))
-        useful = np.isfinite(spare) and spare > 0
-        least = FIRST_LOSS * float(np.abs(best).sum()) if turns == 1 else 0.0
-        size = np.bincount(small.shard_of, weights=np.abs(best), minlength=len(self.shards))
-        allowed = max(BESIDE * spare if useful else 0.0, least) * size / size.sum()
+        spare = float(best.sum()) + combined_bound(blocks, duals, np.zeros(blocks.count))
+        spare -= search.cost - self.wishes.relative_gap * abs(search.cost)
+        spare = spare if np.isfinite(spare) else 0.0
+        if before is not None:
+            allowed = _further([proof.loss for proof in before], spare)
+        else:
+            size = np.bincount(small.shard_of, weights=np.abs(best), minlength=len(self.shards))
+            least = FIRST_LOSS * size.sum() if effort == "brief" else 0.0
+            allowed = max(BESIDE * spare, least) * size / size.sum()
         asked = []
         for shard in self.shards:
             mine = np.flatnonzero((small.shard_of == shard.number) & (number >= 0))
             content = search.plans.content.chosen(number[mine])
             plans = Ragged(content.start, small.names.column[content.index], content.value)
             known = Learned(plans, np.zeros(0, dtype=np.int64), np.zeros(0))
-            asked.append((shard, (prices, known, float(allowed[shard.number]), self.clock.left_s, turns, shard.number == 0)))
+            asked.append((shard, (prices, known, float(allowed[shard.number]), self.clock.left_s, effort, shard.number == 0)))
         return self.crew.ask(Desk.prove, asked)
 
     def proved(self, small: _Small, proofs: Sequence[Proof], tops: Mapping[int, float]) -> None:
@@ -253,7 +261,7 @@ def _solved(
     if sifter.plan_in_force is not None:
         _start_from(small, start_from(small.compiled, sifter.plan_in_force))
     small, portions, slack = _settled(sifter, small, portions)
-    kinds, loss = ["rough", "deep"], 0.0
+    kinds, loss, effort, proofs = ["rough", "deep"], 0.0, "", list[Proof]()
     for turn in range(TURNS):
         search = small.search
         missing = search.cost - search.bound - sifter.wishes.relative_gap * abs(search.cost)
@@ -270,7 +278,8 @@ def _solved(
                 improve(search, clock.used_s + min(IMPROVED_SHARE * limit_s, IMPROVED_USED * clock.used_s))
         if search.done:
             break
-        proofs = sifter.proofs(small, 1 if is_fresh and turn == 0 else 3 if again else 2)
+        effort = "brief" if is_fresh and turn == 0 else "further" if again and effort != "brief" else "usual"
+        proofs = sifter.proofs(small, effort, proofs if again else None)
         sifter.proved(small, proofs, tops)
         loss = sum(proof.loss for proof in proofs)
         if search.infeasible or clock.stopped:
@@ -288,6 +297,23 @@ def _solved(
     improve(small.search, limit_s)
     _plan_whole(small, clock.left_s)
     return small
+
+
+def _further(losses: Sequence[float], spare: float) -> FloatArray:
+    """Give what each shard's bounds may lose in place of ``losses``, to lose no more than ``spare`` together.
+
+    What is too much is shared out among the few shards that lose most: a block that loses much is solved whole or not at all.
+
+    >>> _further([1.0, 6.0, 3.0], 8.5).round(2)
+    array([1.  , 3.99, 3.  ])
+    """
+    loss = np.array(losses)
+    excess = loss.sum() - FURTHER * spare
+    order = np.argsort(-loss, kind="stable")
+    few = order[: int(np.searchsorted(np.cumsum(loss[order]), LOSSES * excess)) + 1]
+    allowed = loss.copy()
+    allowed[few] -= excess * loss[few] / loss[few].sum()
+    return np.maximum(allowed, 0.0)
 
 
 def _settled(sifter: Sifter, small: _Small, portions: list[Portion]) -> tuple[_Small, list[Portion], FloatArray]:
