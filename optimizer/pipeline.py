@@ -205,9 +205,7 @@ def _refuse_unpriced(instance: Instance) -> None:
         raise CheckFailedError("--strict-prices: offers or routes without a usable price", missing)
 
 
-def verified(
-    plan: Plan, instance: Instance, plan_in_force: Plan | None = None, known: Performance | None = None
-) -> Plan:
+def verified(plan: Plan, instance: Instance, plan_in_force: Plan | None = None, known: Performance | None = None) -> Plan:
     """Give the plan with its verification in it; raises VerificationError when a rule refuses it."""
     from optimizer.verify import verify_plan
 

@@ -1,4 +1,4 @@
-"""Who looks at shards: this process and as many others as there are cores besides, each with shards of its own that it may hold."""
+"""Who looks at shards: this process and others, as many as there are cores, each with shards of its own that it may hold."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def price_exactly(
 ) -> tuple[FloatArray, float]:
     """Add good plans of every block; give what a plan of each costs at least at the duals, and what may be missing of that.
 
-    ``effort`` is a key of ``EFFORTS``: a turn for each of its words, over the blocks that may still lose more than the turn leaves.
+    ``effort`` is a key of ``EFFORTS``: a turn for each of its words, over the blocks that may lose more than that turn leaves.
     ``allowed`` is what may be missing of all together; if it is None, so much that the best plan of the whole is within the gap.
     ``known`` are bounds proved before at these duals.
     """

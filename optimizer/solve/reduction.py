@@ -108,17 +108,6 @@ class Reduction:
         np.minimum.at(forced, self._blocks.owner[self.replicas[r.column]], self._with_one(r))
         return np.where(np.isfinite(forced), np.maximum(r.bound, forced), r.bound)
 
-    def cheapest(self, cost: FloatArray, kept: BoolArray) -> BoolArray:
-        """Say which of ``kept`` columns are the cheapest cell's, at its cheapest mix, of those that load replicas alike."""
-        r = np.where(kept[self.replicas], self._unit(cost, kept), np.inf)
-        order = np.lexsort((self.cell, r, self.group[self.cell]))
-        _, first = np.unique(self.group[self.cell[order]], return_index=True)
-        chief = np.zeros(len(self.share), dtype=bool)
-        chief[self.cell[order[first]]] = True
-        found = kept.copy()
-        found[self.replicas[~chief[self.cell]]] = False
-        return self._staffed(found)
-
     def weights(self, cost: FloatArray, kept: BoolArray) -> FloatArray:
         """Give the multiplier of the row of gains in each block's relaxation."""
         return self._relaxed(cost, kept).weight

@@ -32,7 +32,7 @@ from optimizer.solve.search import Search, new_search
 from optimizer.solve.settle import settle
 from solvers import get_backend
 
-__all__ = ["Base", "Desk", "Prices", "Proof", "Proposal", "Shard", "Told", "cut", "sample"]
+__all__ = ["Base", "Desk", "Prices", "Proof", "Proposal", "Shard", "Told", "cut", "sample", "scaled"]
 
 HELD_COLUMNS = 1_500_000
 """Columns of compiled shards that a process holds; shards beyond are compiled anew each time. About 0.7 KB each."""
@@ -91,6 +91,7 @@ class Told:
 class Proposal:
     """What a shard proposes: a portion and plans, or why there is none; and its shared columns with their upper bounds."""
 
+    number: int
     portion: Portion | None
     told: Told | None
     refused: tuple[str, tuple[Problem, ...]] | None
@@ -147,18 +148,12 @@ class Desk:
             state = self._state(shard)
         except InfeasibleError:
             return None
-        search, blocks = state.search, state.search.blocks
-        model = blocks.model
-        low, high = model.row_lower.copy(), model.row_upper.copy()
-        low[blocks.coupling] /= shard.of
-        high[blocks.coupling] /= shard.of
-        scaled = replace(model, row_lower=low, row_upper=high)
-        part = replace(search, model=scaled, blocks=replace(blocks, model=scaled), clock=replace(search.clock))
+        search, part = state.search, scaled(state.search, 1 / shard.of)
         part.clock.started, part.clock.limit_s = time.monotonic(), seconds
         settle(part, slack_prices(part.blocks), "rough", seconds, gap=min(START_GAP, self.base.wishes.relative_gap))
         search.plans = part.plans
         search.heuristic_blocks = part.heuristic_blocks
-        return Prices(state.names.row, part.duals, state.names.column[blocks.shared])
+        return Prices(state.names.row, part.duals, state.names.column[search.blocks.shared])
 
     def propose(self, shard: Shard, prices: Prices, widely: bool) -> Proposal:
         """Give plans at these prices, and the candidates that they need or, ``widely``, that good plans may need nearby."""
@@ -166,7 +161,7 @@ class Desk:
         try:
             state = self._state(shard)
         except InfeasibleError as error:
-            return Proposal(None, None, (error.message, error.problems), nothing, np.zeros(0), 0)
+            return Proposal(shard.number, None, None, (error.message, error.problems), nothing, np.zeros(0), 0)
         search, blocks = state.search, state.search.blocks
         duals = self._duals(state, prices)[0]
         price_roughly(search, duals)
@@ -179,6 +174,7 @@ class Desk:
         besides = self.base.compared(state.compiled) if widely else nothing
         shared = blocks.shared
         return Proposal(
+            shard.number,
             _portion(state, kept, besides),
             _told(state, np.arange(len(search.plans))),
             None,
@@ -286,6 +282,16 @@ def _told(state: _State, which: IntArray) -> Told:
         plans.cost,
         Ragged(use.start, state.names.row[use.index], use.value),
     )
+
+
+def scaled(search: Search, share: float) -> Search:
+    """Give a search like another, on a clock of its own, that has only a share of what blocks share."""
+    blocks, model = search.blocks, search.blocks.model
+    low, high = model.row_lower.copy(), model.row_upper.copy()
+    low[blocks.coupling] *= share
+    high[blocks.coupling] *= share
+    less = replace(model, row_lower=low, row_upper=high)
+    return replace(search, model=less, blocks=replace(blocks, model=less), clock=replace(search.clock))
 
 
 def sample(shards: Sequence[Shard]) -> Shard:

@@ -28,7 +28,7 @@ from optimizer.solve.plans import Plans, Ragged, joined
 from optimizer.solve.pricing import best_plans
 from optimizer.solve.search import Clock, Search, new_search
 from optimizer.solve.settle import settle
-from optimizer.solve.shards import Base, Desk, Prices, Proof, Proposal, Shard, Told, cut, sample
+from optimizer.solve.shards import Base, Desk, Prices, Proof, Proposal, Shard, Told, cut, sample, scaled
 from optimizer.solve.workers import processes_for
 from solvers import Progress, Solution, get_backend
 
@@ -42,6 +42,8 @@ START_SHARE = 0.2
 """Share of the time that the first prices may take."""
 LARGEST_WHOLE = 300_000
 """Non-zeros up to which the small question is handed to the backend whole for what is left."""
+GROUPED = 16
+"""Of twice as many shards or more, so many propose first; the others do at the prices that these come to."""
 PROPOSED, PATIENCE = 3, 3
 """How often shards propose more at most, and in how many rounds rows may be broken before."""
 TURNS = 8
@@ -51,7 +53,7 @@ IMPROVED_SHARE = 0.15
 IMPROVED_USED = 0.3
 """The same as a share of the time used until then."""
 AGAIN = 1.3
-"""Times what is missing to the asked gap: where bounds of blocks lost as much, these are worked out further at the same prices."""
+"""Times what is missing to the asked gap: where bounds of blocks lost as much, they are worked out further at these prices."""
 FIRST_LOSS = 0.006
 """Relative; what bounds of blocks may lose in the first proof, whose prices are those of heuristic plans: it is after plans."""
 BESIDE = 0.85
@@ -110,7 +112,13 @@ class Sifter:
             started = self.crew.ask_each(tasks)
             self._refuse_cancelled()
             prices = started[0] or Prices(nothing, np.zeros(0), nothing)
-        return self.proposed(prices, widely=True), prices
+        some = self.shards[:: len(self.shards) // GROUPED] if len(self.shards) >= 2 * GROUPED else ()
+        found = self._asked(some, prices, widely=True)
+        if found and all(p.refused is None for p in found):
+            prices = self._settled_among(some, found, prices)
+        chosen = {shard.number for shard in some}
+        found += self._asked([shard for shard in self.shards if shard.number not in chosen], prices, widely=True)
+        return self._accepted(found), prices
 
     def proposed(self, prices: Prices, *, widely: bool) -> list[Proposal]:
         """Have every shard propose plans at prices, and candidates that others near these need as well if ``widely``.
@@ -120,23 +128,42 @@ class Sifter:
         InfeasibleError : workloads have no candidate left; all are named
         InterruptedByUserError : cancelled meanwhile
         """
-        found = self.crew.ask(Desk.propose, [(shard, (prices, widely)) for shard in self.shards])
+        return self._accepted(self._asked(self.shards, prices, widely=widely))
+
+    def _asked(self, shards: Sequence[Shard], prices: Prices, *, widely: bool) -> list[Proposal]:
+        found = self.crew.ask(Desk.propose, [(shard, (prices, widely)) for shard in shards])
         self._refuse_cancelled()
+        return found
+
+    def _accepted(self, found: list[Proposal]) -> list[Proposal]:
+        """Give proposals in order of their shards, if none has a workload without candidates."""
         refused = [p.refused for p in found if p.refused is not None]
         if refused:
             message = "; ".join(text.removeprefix("no plan: ") for text, _ in refused)
             raise InfeasibleError(f"no plan: {message}", [problem for _, problems in refused for problem in problems])
         logger.info("%6.1f s %d shards proposed", self.clock.used_s, len(found))
-        return found
+        return sorted(found, key=lambda p: p.number)
+
+    def _settled_among(self, shards: Sequence[Shard], found: Sequence[Proposal], prices: Prices) -> Prices:
+        """Give the prices at which a group of shards could do with its part of what is shared: better ones for all the others."""
+        workloads = tuple(w for shard in shards for w in shard.workloads)
+        instance = self.instance.of((*workloads, *self.instance.jobs), tuple(p for shard in shards for p in shard.pools))
+        small = self.small([p.portion for p in found if p.portion is not None], None, instance)
+        know(small, [p.told for p in found])
+        _price(small, prices)
+        part = scaled(small.search, len(shards) / len(self.shards))
+        settle(part, slack_prices(part.blocks), "rough", START_SHARE * self.clock.limit_s + self.clock.used_s, patience=PATIENCE)
+        self.clock.calls, self.clock.solver_s = part.clock.calls, part.clock.solver_s
+        return Prices(small.names.row, part.duals, small.names.column[part.blocks.shared])
 
     def _refuse_cancelled(self) -> None:
         if self.clock.cancel is not None and self.clock.cancel.is_set():
             raise InterruptedByUserError("interrupted before any plan was found")
 
-    def small(self, portions: Sequence[Portion], before: _Small | None) -> _Small:
-        """Make the question of portions, and a search that knows what the one before knew."""
-        table = joined_table(self.instance, portions, self.crew.known)
-        compiled = compile_table(table, self.plan_in_force, dominance=False, partly=True)
+    def small(self, portions: Sequence[Portion], before: _Small | None, part: Instance | None = None) -> _Small:
+        """Make the question of portions, and a search that knows what the one before knew; ``part`` is what they are all of."""
+        table = joined_table(part or self.instance, portions, self.crew.known)
+        compiled = compile_table(table, self.plan_in_force if part is None else None, dominance=False, partly=True)
         seeds = seeds_of(compiled, partly=True)
         blocks = blocks_of(compiled.model, seeds)
         backend = get_backend(self.wishes.backend)
@@ -313,7 +340,7 @@ def _further(losses: Sequence[float], spare: float) -> FloatArray:
     few = order[: int(np.searchsorted(np.cumsum(loss[order]), LOSSES * excess)) + 1]
     allowed = loss.copy()
     allowed[few] -= excess * loss[few] / loss[few].sum()
-    return np.maximum(allowed, 0.0)
+    return np.clip(allowed, 0.0, None)
 
 
 def _settled(sifter: Sifter, small: _Small, portions: list[Portion]) -> tuple[_Small, list[Portion], FloatArray]:

@@ -63,7 +63,7 @@ def capacity_rows(table: CandidateTable, columns: Columns) -> RowBlock:
 def switching_rows(table: CandidateTable, columns: Columns) -> RowBlock:
     """switch[p, b, t]:  f[p, b, t] ≤ Σ_{o not capped} n[p, o, t]   where (1 − share of capped replicas) · load < 1.
 
-    No class is routed to a pool without a replica, and not all of a pool's replicas are on spot where its share is capped below 1:
+    No class is routed to a pool without a replica, and not all of its replicas are on spot where their share is capped below 1:
     whatever a pool serves, one of the others is there. Elsewhere ``capacity`` and ``spot`` say more together. The coefficient 1
     is the tightest there is: f ≤ 1 ≤ n as soon as the pool exists; no big-M is needed.
     """

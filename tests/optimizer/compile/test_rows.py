@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from optimizer.compile import compile_instance
 from optimizer.errors import InfeasibleError
 from optimizer.pipeline import Options, allocate
 from optimizer.plan import Plan
+from solvers import get_backend
 from tests.optimizer.tiny import FLOOR, accelerator, instance, model, offer, profile, two_types, variant, workload
 
 
@@ -180,3 +182,16 @@ def test_a_workload_without_candidates_is_told_candidate_by_candidate() -> None:
     assert len(told) >= 2
     assert all("w" in text for text in told)
     assert any("130" in text and "100" in text for text in told)
+
+
+def test_the_relaxation_rents_no_half_of_a_replica_on_spot() -> None:
+    """Demand 1/s of 5/s replicas, 1 $/h or 0.5 on spot, half of them at most: a first one is on demand, 1 $/h.
+
+    If half of one were on spot the relaxation would cost 0.75; so it would if demand of 7/s, 1.4 replicas, 1.05: with one of each
+    on demand and on spot it takes 1 on demand and 0.4 on spot, 1.2.
+    """
+    for demand, cost in ((1.0, 1.0), (7.0, 1.2)):
+        offers = [offer("small", 1, 1.0, spot=0.5), offer("large", 1, 30.0)]
+        parts = two_types(0.0) | {"offers": offers, "workloads": [workload("w", demand, max_spot_fraction=0.5)]}
+        model = compile_instance(instance(**parts)).model
+        assert get_backend("ortools").solve(model.relaxed()).objective == pytest.approx(cost)

@@ -25,7 +25,7 @@ from optimizer.plan import Plan
 from optimizer.solve import Learned
 from optimizer.solve.crew import Crew
 from optimizer.solve.settle import Settled, settle
-from optimizer.solve.shards import Desk, Prices, Proposal, Shard, cut, sample
+from optimizer.solve.shards import Desk, Prices, Proof, Proposal, Shard, cut, sample
 from optimizer.synthetic import synthetic_document
 from tests.optimizer.full import full_instance
 from tests.optimizer.oracle import random_instance
@@ -37,10 +37,11 @@ SEEDS = sorted({*range(seeds(2)), 7, 12})
 
 @pytest.fixture
 def sifting(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Have every workload looked at in a shard of its own, in this process."""
+    """Have every workload looked at in a shard of its own, in this process; one proposes before all others."""
     module = importlib.import_module("optimizer.solve.sifted")
     monkeypatch.setattr(module, "FEWEST_CELLS", 1)
     monkeypatch.setattr(module, "CELLS_EACH", 1)
+    monkeypatch.setattr(module, "GROUPED", 1)
     monkeypatch.setattr(module, "processes_for", lambda _: 1)
     return module
 
@@ -109,7 +110,7 @@ def test_a_lost_process_is_done_without(sifting: ModuleType, monkeypatch: pytest
 
     def asking(crew: Crew, task: Any, about: Any) -> list[Any]:
         if task is Desk.prove:
-            process = crew._others[1].process  # type: ignore[union-attr]
+            process = crew._others[0].process  # type: ignore[union-attr]
             os.kill(process.pid, signal.SIGKILL)
             process.join()
             lost.append(process.pid)
@@ -216,3 +217,23 @@ def test_workloads_that_share_a_pool_stay_together() -> None:
     assert pools
     assert pools.keys() == found.keys()
     assert all(found[name] >= pools[name] for name in pools)
+
+
+def test_prices_proved_before_are_proved_further(shared: Instance, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounds of blocks at the same prices never fall, and what was proved is not asked again."""
+    prove, found = Desk.prove, list[list[Proof]]()
+
+    def thrice(desk: Desk, shard: Shard, prices: Prices, learned: Learned, *more: Any) -> Proof:
+        _, seconds, _, first = more
+        efforts = ("brief", "usual", "further")
+        found.append([prove(desk, shard, prices, learned, 0.0, seconds, effort, first) for effort in efforts])
+        return found[-1][-1]
+
+    monkeypatch.setattr(sifting.Desk, "prove", thrice)
+    allocate(shared, replace(WISHES, relative_gap=0.0005, time_limit_s=30.0))
+    for brief, usual, further in found:
+        assert further.loss <= usual.loss <= brief.loss
+        assert (usual.least[:-1] >= brief.least[:-1]).all()
+        assert (further.least[:-1] >= usual.least[:-1]).all()
+        assert further.calls <= max(usual.calls, 1)
+    assert any(usual.loss < brief.loss for brief, usual, _ in found)
