@@ -1,14 +1,15 @@
-"""What a decomposed solve learned, for the next one: good plans of blocks and prices of rows, in names that outlive a change.
+"""What a decomposed solve learned, for the next one: good plans of blocks, prices of rows, bounds of blocks at these prices.
 
-Nothing is believed: a plan counts only once it holds against the rows of its block as they are now, its cost is worked out anew,
-and prices may come from anywhere (METHOD.md). What names nothing here any more is left out.
+A plan counts only once it holds against the rows of its block as they are now, its cost is worked out anew, and prices may come
+from anywhere (METHOD.md). A bound counts where the block is the same to the last bit, priced costs, bounds and rows, as the one
+that a backend proved it of. What names nothing here any more is left out.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from optimizer.solve.search import Search
 
 __all__ = ["Learned", "Names", "learned_of", "load_learned", "recall"]
 
-KIND, VERSION = "allocate learned", 1
+KIND, VERSION = "allocate learned", 2
 NEAR = 0.02
 """Of a block's cost: plans dearer than its best by more at the last prices are not kept."""
 MOST_PLANS = 8
@@ -32,11 +33,21 @@ MOST_PLANS = 8
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """Plans as lists of column name and value, and prices, USD per hour a unit, of rows by name, shape (n_rows,)."""
+    """Plans as lists of column name and value, and prices, USD per hour a unit, of rows by name, shape (n_rows,).
+
+    ``bound`` holds what blocks cost at least at these prices, USD per hour, by their ``mark`` (``parts.block_marks``).
+    """
 
     plans: Ragged
     row: IntArray
     price: FloatArray
+    mark: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    bound: FloatArray = field(default_factory=lambda: np.zeros(0))
+
+    def bounds_of(self, marks: IntArray) -> FloatArray:
+        """Give the bounds known of blocks by their marks, -inf where there is none."""
+        at = _places(*_sorted(self.mark), marks)
+        return np.where(at >= 0, np.append(self.bound, -np.inf)[at], -np.inf)
 
     def to_json(self) -> str:
         """Give a document that ``from_json`` reads back, the same for the same content."""
@@ -46,28 +57,36 @@ class Learned:
             "value": self.plans.value.tolist(),
             "row": self.row.tolist(),
             "price_usd_per_hour": self.price.tolist(),
+            "mark": self.mark.tolist(),
+            "bound_usd_per_hour": self.bound.tolist(),
         }
-        return json.dumps({"kind": KIND, "schema_version": VERSION, "sha256": _hash(body), **body}, separators=(",", ":")) + "\n"
+        told = {"kind": KIND, "schema_version": VERSION, "sha256": _hash(body, _FIELDS), **body}
+        return json.dumps(told, separators=(",", ":")) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Learned:
-        """Read what ``to_json`` wrote; raises ValueError for anything else."""
+        """Read what ``to_json`` wrote, now or in version 1, which knew no bounds; raises ValueError for anything else."""
         document = strict_json(text)
         if not isinstance(document, dict) or document.pop("kind", None) != KIND:
             raise ValueError("not what allocate --keep writes")
-        if (version := document.pop("schema_version", None)) != VERSION:
-            raise ValueError(f"schema_version {version!r}, this allocate reads {VERSION}")
-        if document.pop("sha256", None) != _hash(document):
+        if (version := document.pop("schema_version", None)) not in (1, VERSION):
+            raise ValueError(f"schema_version {version!r}, this allocate reads 1 and {VERSION}")
+        if document.pop("sha256", None) != _hash(document, _FIELDS[: None if version == VERSION else _FIRST]):
             raise ValueError("damaged: its content does not match its sha256")
-        length, column, value, row, price = (_numbers(document, name) for name in _FIELDS)
-        if len(column) != len(value) or len(column) != length.sum() or len(row) != len(price) or (length < 0).any():
+        document = {"mark": [], "bound_usd_per_hour": []} | document
+        length, column, value, row, price, mark, bound = (_numbers(document, name) for name in _FIELDS)
+        pairs = (column, value), (row, price), (mark, bound)
+        if any(len(a) != len(b) for a, b in pairs) or len(column) != length.sum() or (length < 0).any():
             raise ValueError("lists whose lengths do not match")
         start = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
         plans = Ragged(start, column.astype(np.int64), value.astype(np.float64))
-        return cls(plans, row.astype(np.int64), price.astype(np.float64))
+        named = row.astype(np.int64), price.astype(np.float64)
+        return cls(plans, *named, mark.astype(np.int64), bound.astype(np.float64))
 
 
-_FIELDS = ("plan_length", "column", "value", "row", "price_usd_per_hour")
+_FIELDS = ("plan_length", "column", "value", "row", "price_usd_per_hour", "mark", "bound_usd_per_hour")
+_FIRST = 5
+"""Fields of version 1."""
 
 
 def _numbers(document: dict[str, Any], name: str) -> FloatArray:
@@ -77,8 +96,8 @@ def _numbers(document: dict[str, Any], name: str) -> FloatArray:
     return found
 
 
-def _hash(body: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps([body.get(name) for name in _FIELDS]).encode()).hexdigest()
+def _hash(body: dict[str, Any], fields: tuple[str, ...]) -> str:
+    return hashlib.sha256(json.dumps([body.get(name) for name in fields]).encode()).hexdigest()
 
 
 def load_learned(path: str | Path) -> Learned:

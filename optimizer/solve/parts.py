@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from optimizer.solve.blocks import Blocks, BoolArray, FloatArray, IntArray
 from solvers import Model
 
-__all__ = ["Part", "block_model", "neighbourhood"]
+__all__ = ["Part", "block_marks", "block_model", "neighbourhood"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +26,19 @@ def block_model(blocks: Blocks, k: int, kept: BoolArray, cost: FloatArray) -> Pa
     columns = blocks.columns_of(k)
     columns = columns[kept[columns]]
     return _cut(blocks, columns, blocks.rows_of(k), cost[columns], 0.0)
+
+
+def block_marks(blocks: Blocks, cost: FloatArray) -> IntArray:
+    """Give each block a number that tells all of it at the prices ``cost``: equal ones are the same question, of any instance."""
+    kept, marks = np.ones(blocks.model.n_columns, dtype=bool), np.zeros(blocks.count, dtype=np.int64)
+    for k in range(blocks.count):
+        model, told = block_model(blocks, k, kept, cost).model, hashlib.blake2b(digest_size=8)
+        for part in (model.objective, model.lower, model.upper, model.integer, model.row_start, model.column, model.value):
+            told.update(np.ascontiguousarray(part).tobytes())
+        for side in (model.row_lower, model.row_upper):
+            told.update(np.ascontiguousarray(side).tobytes())
+        marks[k] = int.from_bytes(told.digest(), "little") >> 1
+    return marks
 
 
 def neighbourhood(

@@ -26,6 +26,7 @@ from optimizer.solve.blocks import BoolArray, FloatArray, IntArray, blocks_of, s
 from optimizer.solve.direct import Cancel, Wishes, start_from
 from optimizer.solve.learned import Learned, Names, recall
 from optimizer.solve.master import clipped, rounding, slack_prices
+from optimizer.solve.parts import block_marks
 from optimizer.solve.plans import Plans, Ragged
 from optimizer.solve.pricing import best_plans, price_exactly, price_roughly, price_stubborn
 from optimizer.solve.search import Search, new_search
@@ -58,7 +59,7 @@ class Shard:
 class Base:
     """What all shards have in common: the question with its training jobs alone, wishes, and what a start may be taken from.
 
-    ``compared`` gives the candidates that a plan's baselines need besides.
+    ``compared`` gives the candidates that a plan's baselines need besides; ``is_learning`` says whether bounds are kept.
     """
 
     instance: Instance
@@ -67,6 +68,7 @@ class Base:
     load_shares: dict[str, float]
     learned: Learned | None
     plan_in_force: Plan | None
+    is_learning: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,10 +106,13 @@ class Proposal:
 class Proof:
     """What a shard's plans cost at least at given prices, and what may be missing of that.
 
-    ``least`` lists the bounds of its blocks, then what roundings and columns that are shared here alone could take off.
+    ``least`` lists the bounds of its blocks, then what roundings and columns that are shared here alone could take off; ``mark``
+    the marks of these blocks, if somebody wants to keep the bounds; of ``recalled`` ones an earlier solve knew.
     """
 
     least: FloatArray
+    mark: IntArray
+    recalled: int
     loss: float
     portion: Portion
     told: Told
@@ -194,7 +199,13 @@ class Desk:
         before, calls, used_s = len(search.plans), clock.calls, clock.solver_s
         clock.started, clock.limit_s = time.monotonic(), seconds
         mine = state.mine if not first else np.ones(blocks.count, dtype=bool)
+        marks, recalled, learned_before = np.zeros(0, dtype=np.int64), 0, self.base.learned
         known = next((bounds for at, bounds in state.proved if np.array_equal(at, duals)), None)
+        if self.base.is_learning or (learned_before is not None and len(learned_before.mark)):
+            marks = block_marks(blocks, blocks.reduced_costs(duals))
+            if known is None and learned_before is not None:
+                known = learned_before.bounds_of(marks)
+                recalled = int(np.isfinite(known[mine]).sum())
         bounds, _ = price_exactly(search, duals, effort, allowed=allowed, known=known)
         state.proved[:] = [(duals, bounds)]
         best = best_plans(search, duals)[0]
@@ -204,6 +215,8 @@ class Desk:
         used = np.union1d(fresh, best_plans(search, duals)[1][best < np.inf])
         return Proof(
             np.append(bounds[mine], gained - lost),
+            marks[mine] if len(marks) else marks,
+            recalled,
             float((best - bounds)[mine].sum()),
             _portion(state, np.zeros(blocks.model.n_columns, dtype=bool), np.zeros(0, dtype=np.int64)),
             _told(state, used),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -85,9 +85,24 @@ class _Small:
     shard_of: IntArray
 
 
+@dataclass(frozen=True, eq=False)
+class _Stage:
+    """How far a solve is: the small question and the portions it is made of, prices of slack, and what shards proved last."""
+
+    small: _Small
+    portions: list[Portion]
+    slack: FloatArray
+    proofs: Sequence[Proof] = ()
+
+    @property
+    def loss(self) -> float:
+        """Give what the bounds of blocks proved last may be missing."""
+        return sum(proof.loss for proof in self.proofs)
+
+
 @dataclass(eq=False)
 class Sifter:
-    """One sifted solve."""
+    """One sifted solve; ``certified`` is what the best bound rests on, if bounds are kept."""
 
     instance: Instance
     wishes: Wishes
@@ -96,10 +111,13 @@ class Sifter:
     clock: Clock
     on_progress: Callable[[Progress], None] | None
     plan_in_force: Plan | None
+    learned: Learned | None
+    certified: Learned | None = None
+    recalled: int = 0
 
-    def proposals(self, learned: Learned | None) -> tuple[list[Proposal], Prices]:
+    def proposals(self) -> tuple[list[Proposal], Prices]:
         """Have every shard propose candidates and plans, at prices learned or at which the first can do with its part."""
-        nothing = np.zeros(0, dtype=np.int64)
+        nothing, learned = np.zeros(0, dtype=np.int64), self.learned
         if learned is not None and len(learned.row):
             prices = Prices(learned.row, learned.price, nothing)
         else:
@@ -221,7 +239,12 @@ class Sifter:
             told = [tops.get(name, 0.0) for name in small.names.column[blocks.shared].tolist()]
             upper[blocks.shared] = np.maximum(upper[blocks.shared], told)
             least = np.concatenate([proof.least for proof in proofs])
+            before = search.bound
             search.prove(combined_bound(blocks, search.duals, least, upper))
+            self.recalled = max(self.recalled, sum(proof.recalled for proof in proofs))
+            if search.bound > before and len(marks := np.concatenate([proof.mark for proof in proofs])):
+                bounds = np.concatenate([proof.least[:-1] for proof in proofs])
+                self.certified = Learned(Ragged.empty(), small.names.row, clipped(blocks, search.duals), marks, bounds)
             logger.info(
                 "%6.1f s shards proved %.6g, cost %.6g, gap %s, loss %.3g",
                 self.clock.used_s,
@@ -254,76 +277,100 @@ def sifted(
     SolverError : the backend is missing, died, hung or answered what cannot be
     """
     shards, clock = cut(instance, CELLS_EACH), Clock(wishes.time_limit_s, cancel)
-    base = Base(instance.of(instance.jobs), wishes, compared, dict(load_shares or {}), learned, plan_in_force)
+    base = Base(
+        instance.of(instance.jobs), wishes, compared, dict(load_shares or {}), learned, plan_in_force, on_learned is not None
+    )
     with Crew(base, processes_for(len(shards) * CELLS_EACH), cancel) as crew:
-        sifter = Sifter(instance, wishes, crew, shards, clock, on_progress, plan_in_force)
-        proposals, prices = sifter.proposals(learned)
+        sifter = Sifter(instance, wishes, crew, shards, clock, on_progress, plan_in_force, learned)
+        proposals, prices = sifter.proposals()
         portions = [p.portion for p in proposals if p.portion is not None]
         small = sifter.small(portions, None)
-        small = _solved(sifter, small, portions, proposals, prices, is_fresh=learned is None)
+        small = _solved(sifter, small, portions, proposals, prices)
     search = small.search
     if on_learned is not None:
-        on_learned(learned_of(search, small.names))
+        known, proved = learned_of(search, small.names), sifter.certified
+        on_learned(known if proved is None else replace(proved, plans=known.plans))
     if search.values is None and clock.stopped is None:
         raise NotSiftedError("shards found no plan of the whole")
     solution = search.solution()
+    if sifter.recalled and solution.bound_source:
+        told = f"{solution.bound_source}; {sifter.recalled} bounds as an earlier solve proved them of the same blocks and prices"
+        solution = replace(solution, bound_source=told)
     count, rows = search.blocks.count, len(search.blocks.coupling)
     told = f"decompose: {count} blocks joined by {rows} rows, in {len(shards)} shards, {solution.message}"
     if learned is not None:
         told += f", from {sum(p.recalled for p in proposals)} of {len(learned.plans.start) - 1} plans"
+        told += f" and {sifter.recalled} of {len(learned.mark)} bounds" if len(learned.mark) else ""
     return small.compiled, solution, told
 
 
-def _solved(
-    sifter: Sifter, small: _Small, portions: list[Portion], proposals: Sequence[Proposal], prices: Prices, *, is_fresh: bool
-) -> _Small:
+def _solved(sifter: Sifter, small: _Small, portions: list[Portion], proposals: Sequence[Proposal], prices: Prices) -> _Small:
     """Settle, plan, prove, and add what the proofs found, until the gap asked is proved or time is up.
 
-    Where the question ``is_fresh``, nothing learned about it, the first proof is brief.
+    Where nothing was learned about the question, the first proof is brief; where bounds were, prices are proved before they move.
     """
-    clock, limit_s = sifter.clock, sifter.clock.limit_s
+    clock, limit_s, learned = sifter.clock, sifter.clock.limit_s, sifter.learned
     tops = _tops(small, proposals)
     know(small, [proposal.told for proposal in proposals])
     _price(small, prices)
     if sifter.plan_in_force is not None:
         _start_from(small, start_from(small.compiled, sifter.plan_in_force))
-    small, portions, slack = _settled(sifter, small, portions)
-    kinds, loss, effort, proofs = ["rough", "deep"], 0.0, "", list[Proof]()
-    for turn in range(TURNS):
-        search = small.search
-        missing = search.cost - search.bound - sifter.wishes.relative_gap * abs(search.cost)
-        again = loss > AGAIN * missing  # the same prices do, if blocks are solved further
-        if not again:
-            for kind in kinds:
-                settled = settle(search, slack, kind, 0.5 * (clock.used_s + limit_s))
-                slack = settled.slack
-            start_whole(search)
-            if search.values is None and search.model.n_nonzeros <= LARGEST_WHOLE:
-                _plan_whole(small, START_SHARE * limit_s)
-            if settled.cost - search.bound <= sifter.wishes.relative_gap * abs(search.cost):  # better prices would not be enough
-                plan_mixed(search, settled.weights)
-                improve(search, clock.used_s + min(IMPROVED_SHARE * limit_s, IMPROVED_USED * clock.used_s))
-        if search.done:
-            break
-        effort = "brief" if is_fresh and turn == 0 else "further" if again and effort != "brief" else "usual"
-        proofs = sifter.proofs(small, effort, proofs if again else None)
-        sifter.proved(small, proofs, tops)
-        loss = sum(proof.loss for proof in proofs)
-        if search.infeasible or clock.stopped:
-            break
-        more = [p.joined(proof.portion) for p, proof in zip(portions, proofs, strict=True)]
-        if any(len(a.pair) > len(b.pair) for a, b in zip(more, portions, strict=True)):
-            portions, before = more, small
-            small = sifter.small(portions, before)
-            slack = slack_prices(small.search.blocks)
-        know(small, [proof.told for proof in proofs])
+    stage = _Stage(small, portions, slack_prices(small.search.blocks))
+    if learned is not None and len(learned.mark):
         start_whole(small.search)
-        if small.search.done:
+        stage = _proved(sifter, stage, "usual", None, tops)
+    if not stage.small.search.done:
+        stage = _settled(sifter, stage)
+    kinds, effort = ["rough", "deep"], ""
+    for turn in range(TURNS):
+        search = stage.small.search
+        if search.done:
+            return stage.small
+        missing = search.cost - search.bound - sifter.wishes.relative_gap * abs(search.cost)
+        again = effort != "" and stage.loss > AGAIN * missing  # the same prices do, if blocks are solved further
+        if not again:
+            stage = _priced_and_planned(sifter, stage, kinds)
+            if search.done:
+                return stage.small
+        effort = "brief" if learned is None and turn == 0 else "further" if again and effort != "brief" else "usual"
+        stage = _proved(sifter, stage, effort, stage.proofs if again else None, tops)
+        if stage.small.search.infeasible or clock.stopped:
             break
         kinds = ["deep"]
-    improve(small.search, limit_s)
-    _plan_whole(small, clock.left_s)
-    return small
+    improve(stage.small.search, limit_s)
+    _plan_whole(stage.small, clock.left_s)
+    return stage.small
+
+
+def _priced_and_planned(sifter: Sifter, stage: _Stage, kinds: Sequence[str]) -> _Stage:
+    """Let prices settle by some kinds of pricing, and make plans of the whole at them."""
+    search, clock, limit_s, slack = stage.small.search, sifter.clock, sifter.clock.limit_s, stage.slack
+    for kind in kinds:
+        settled = settle(search, slack, kind, 0.5 * (clock.used_s + limit_s))
+        slack = settled.slack
+    start_whole(search)
+    if search.values is None and search.model.n_nonzeros <= LARGEST_WHOLE:
+        _plan_whole(stage.small, START_SHARE * limit_s)
+    if settled.cost - search.bound <= sifter.wishes.relative_gap * abs(search.cost):  # better prices would not be enough
+        plan_mixed(search, settled.weights)
+        improve(search, clock.used_s + min(IMPROVED_SHARE * limit_s, IMPROVED_USED * clock.used_s))
+    return replace(stage, slack=slack)
+
+
+def _proved(sifter: Sifter, stage: _Stage, effort: str, before: Sequence[Proof] | None, tops: Mapping[int, float]) -> _Stage:
+    """Have shards prove the prices there are, and make plans of what they found."""
+    small, portions, slack = stage.small, stage.portions, stage.slack
+    proofs = sifter.proofs(small, effort, before)
+    sifter.proved(small, proofs, tops)
+    if small.search.infeasible or sifter.clock.stopped:
+        return replace(stage, proofs=proofs)
+    more = [p.joined(proof.portion) for p, proof in zip(portions, proofs, strict=True)]
+    if any(len(a.pair) > len(b.pair) for a, b in zip(more, portions, strict=True)):
+        portions, small = more, sifter.small(more, small)
+        slack = slack_prices(small.search.blocks)
+    know(small, [proof.told for proof in proofs])
+    start_whole(small.search)
+    return _Stage(small, portions, slack, proofs)
 
 
 def _further(losses: Sequence[float], spare: float) -> FloatArray:
@@ -340,31 +387,30 @@ def _further(losses: Sequence[float], spare: float) -> FloatArray:
     few = order[: int(np.searchsorted(np.cumsum(loss[order]), LOSSES * excess)) + 1]
     allowed = loss.copy()
     allowed[few] -= excess * loss[few] / loss[few].sum()
-    return np.clip(allowed, 0.0, None)
+    return np.asarray(np.maximum(allowed, 0.0))
 
 
-def _settled(sifter: Sifter, small: _Small, portions: list[Portion]) -> tuple[_Small, list[Portion], FloatArray]:
+def _settled(sifter: Sifter, stage: _Stage) -> _Stage:
     """Settle roughly; where what was proposed cannot share what there is, have more proposed at the prices that this has."""
-    slack = slack_prices(small.search.blocks)
     for _ in range(PROPOSED):
-        settled = settle(small.search, slack, "rough", 0.5 * sifter.clock.limit_s, patience=PATIENCE)
-        slack = settled.slack
-        if not settled.broken or small.search.clock.stopped:
+        search = stage.small.search
+        settled = settle(search, stage.slack, "rough", 0.5 * sifter.clock.limit_s, patience=PATIENCE)
+        stage = replace(stage, slack=settled.slack)
+        if not settled.broken or search.clock.stopped:
             break
-        small, portions = _proposed_again(sifter, small, portions)
-        slack = slack_prices(small.search.blocks)
-    return small, portions, slack
+        stage = _proposed_again(sifter, stage)
+    return stage
 
 
-def _proposed_again(sifter: Sifter, small: _Small, portions: list[Portion]) -> tuple[_Small, list[Portion]]:
+def _proposed_again(sifter: Sifter, stage: _Stage) -> _Stage:
     """Have shards propose plans at the prices of the small question, and add what these need that it lacks."""
-    blocks = small.search.blocks
+    small, blocks = stage.small, stage.small.search.blocks
     prices = Prices(small.names.row, clipped(blocks, small.search.duals), small.names.column[blocks.shared])
     proposals = sifter.proposed(prices, widely=False)
-    portions = [p.joined(x.portion) if x.portion is not None else p for p, x in zip(portions, proposals, strict=True)]
+    portions = [p.joined(x.portion) if x.portion is not None else p for p, x in zip(stage.portions, proposals, strict=True)]
     small = sifter.small(portions, small)
     know(small, [proposal.told for proposal in proposals])
-    return small, portions
+    return replace(stage, small=small, portions=portions, slack=slack_prices(small.search.blocks))
 
 
 def _plan_whole(small: _Small, limit_s: float) -> None:
