@@ -6,15 +6,19 @@ import numpy as np
 import numpy.typing as npt
 
 from optimizer.compile.candidates import CandidateTable
+from optimizer.compile.events import insured
 from optimizer.compile.in_force import Changes
 from optimizer.compile.training import TrainingTable
 from optimizer.errors import InvalidInputError, Problem
 
-__all__ = ["committed_bounds", "most_instances", "most_replicas"]
+__all__ = ["committed_bounds", "most_instances", "most_replicas", "spot_shares"]
 
 IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
 BIGGEST_COUNT = 10**9
 """A count above this is a mistake in the input; integers stay exact in every backend far beyond it."""
+LARGEST_TIGHTENED, WHOLE = 1000, 1e-9
+"""Replicas up to which a share of them is tightened, and how far below a whole number it may be, as ``verify`` reads decimals."""
 
 
 def most_instances(table: CandidateTable) -> npt.NDArray[np.float64]:
@@ -47,6 +51,38 @@ def most_replicas(table: CandidateTable, candidate: IntArray) -> IntArray:
     lost = np.array([max((r.count for r in w.redundancy or ()), default=0) for w in table.workloads], dtype=np.int64)
     spare = (table.is_member * lost).max(axis=1, initial=0)
     return np.asarray(most + spare[table.workload[candidate]][:, None])
+
+
+def spot_shares(table: CandidateTable, changes: Changes, candidate: IntArray) -> FloatArray:
+    """Give the share of each pool's replicas in a period that may be on spot, as whole replicas have it; (n_pools, n_periods).
+
+    Of two replicas no fifth is on spot: up to the most that all demand needs, ``greatest_share`` is as much as there can be. A
+    plan with more replicas loses the ones too many, spot first, then others: as few stay on demand as the share asks of those
+    that stay, and nothing gets dearer. Not so where replicas that carry nothing may be of use: beside a loss that is insured, in
+    the queue of servers, or since starting and stopping costs.
+    """
+    owner = table.workload[candidate]
+    stated = np.array([w.max_spot_fraction for w in table.owners], dtype=np.float64)[owner, None]
+    share = np.broadcast_to(stated, (len(candidate), len(table.hours_share)))
+    if len(changes.starts) or changes.in_force is not None:
+        return share
+    loose = insured(table)[owner] | np.isin(candidate, list(table.curves))
+    return np.where(loose[:, None] | (share >= 1.0), share, greatest_share(share, most_replicas(table, candidate)))
+
+
+def greatest_share(share: FloatArray, most: IntArray) -> FloatArray:
+    """Give the greatest ⌊share · n⌋ / n for n from 1 to ``most``, which it is for far more as well; shapes are equal.
+
+    >>> greatest_share(np.array([0.3, 0.3, 0.2, 0.5]), np.array([3, 8, 4, 9]))
+    array([0.        , 0.28571429, 0.        , 0.5       ])
+    """
+    found = share.copy()
+    for stated in np.unique(share):
+        count = np.arange(1, LARGEST_TIGHTENED + 1)
+        best = np.maximum.accumulate(np.floor(stated * count + WHOLE) / count)
+        mine = (share == stated) & (most <= LARGEST_TIGHTENED)
+        found[mine] = np.minimum(best[most[mine] - 1], stated)
+    return found
 
 
 def committed_bounds(

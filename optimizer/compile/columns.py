@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from optimizer.compile.bounds import committed_bounds, most_instances, most_replicas
+from optimizer.compile.bounds import committed_bounds, most_instances, most_replicas, spot_shares
 from optimizer.compile.candidates import SMALLEST_LOAD, CandidateTable, rentable_pairs
 from optimizer.compile.dominance import crowded_pairs, outpriced_pairs, undominated_pairs
 from optimizer.compile.events import EventColumns, event_columns
@@ -197,14 +197,13 @@ class Columns:
 
     @cached_property
     def spot_share(self) -> npt.NDArray[np.float64]:
-        """Give the share of each pool's replicas that may be on spot; shape (n_pools,)."""
-        return np.array([w.max_spot_fraction for w in self.table.owners])[self.pool_workload]
+        """Give the share of the replicas of each cell that may be on spot; shape (n_pools · n_periods,)."""
+        return spot_shares(self.table, self.changes, self.pool_candidate).ravel()
 
     @cached_property
     def capped(self) -> npt.NDArray[np.bool_]:
         """Say which replica columns are on spot whose share of their pool's replicas is capped."""
-        spot = np.array([price.option.value == "spot" for price in self.table.offers.prices], dtype=bool)
-        return np.asarray(spot[self.replica_offer] & (self.spot_share < 1.0)[self.replica_pool])
+        return np.asarray(self.table.offers.spot[self.replica_offer] & (self.spot_share < 1.0)[self.replica_cell])
 
     @property
     def n_periods(self) -> int:
@@ -430,7 +429,8 @@ def _cells(
     held = np.zeros((len(pool), periods), dtype=np.int64)
     held = held if in_force is None else in_force.of_pairs(candidate[pool], offer, periods)
     kept = np.asarray(busy.any(axis=(1, 2)))[pool, None] & starts  # to keep a replica may be cheaper than to start it
-    pair, period = np.nonzero(np.asarray(busy.any(axis=1))[pool] | (held > 0) | kept)
+    never = table.offers.spot[offer, None] & (spot_shares(table, changes, candidate)[pool] == 0.0)
+    pair, period = np.nonzero((np.asarray(busy.any(axis=1))[pool] & ~never) | (held > 0) | kept)
     order = np.lexsort((offer[pair], period, pool[pair]))
     pair, period = pair[order], period[order]
     most = most_replicas(table, candidate)

@@ -328,7 +328,7 @@ def _keeps_together(
 
     Shape (n_offers,).
     """
-    spot = np.array([price.option.value == "spot" for price in table.offers.prices], dtype=bool)[offer]
+    spot = table.offers.spot[offer]
     share = np.array([owner.max_spot_fraction for owner in table.owners])[table.workload[candidate]]
     queued = np.isin(candidate, list(table.curves))
     return np.isin(table.offers.region, table.offers.region[offer[queued | (spot & (share < 1))]])
@@ -422,7 +422,7 @@ def _holds_down_spot(
     table: CandidateTable, candidate: npt.NDArray[np.int64], offer: npt.NDArray[np.int64], outpriced: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.bool_]:
     """Say which on-demand pairs share a candidate with a spot pair that stays; shape (n_pairs,)."""
-    spot = np.array([price.option.value == "spot" for price in table.offers.prices], dtype=bool)[offer]
+    spot = table.offers.spot[offer]
     stays = np.zeros(len(table), dtype=bool)
     stays[candidate[spot & ~outpriced]] = True
     return np.asarray(~spot & stays[candidate])

@@ -206,7 +206,7 @@ def _names(table: CandidateTable, kind: Loss, o: int, zones: Mapping[int, list[s
     if kind is Loss.REGION:
         return [region]
     if kind is Loss.SPOT:
-        return [offers.offers[o].label] if offers.prices[o].option.value == "spot" else []
+        return [offers.offers[o].label] if offers.spot[o] else []
     if (zone := offers.offers[o].zone) is not None:
         return [f"{region}/{zone}"]
     return [f"{region}/{zone}" for zone in zones.get(int(offers.region[o]), [])] or [region]

@@ -77,6 +77,11 @@ class OfferTable:
         return np.array([price.option in (Option.RESERVED, Option.OWNED) for price in self.prices], dtype=bool)
 
     @cached_property
+    def spot(self) -> npt.NDArray[np.bool_]:
+        """Say which offers are spot; shape (n_offers,)."""
+        return np.array([price.option is Option.SPOT for price in self.prices], dtype=bool)
+
+    @cached_property
     def on_demand(self) -> npt.NDArray[np.bool_]:
         """Say which offers are on demand; shape (n_offers,)."""
         return np.array([price.option is Option.ON_DEMAND for price in self.prices], dtype=bool)

@@ -32,12 +32,12 @@ def block_marks(blocks: Blocks, cost: FloatArray) -> IntArray:
     """Give each block a number that tells all of it at the prices ``cost``: equal ones are the same question, of any instance."""
     kept, marks = np.ones(blocks.model.n_columns, dtype=bool), np.zeros(blocks.count, dtype=np.int64)
     for k in range(blocks.count):
-        model, told = block_model(blocks, k, kept, cost).model, hashlib.blake2b(digest_size=8)
+        model, told = block_model(blocks, k, kept, cost).model, hashlib.blake2b(digest_size=7)
         for part in (model.objective, model.lower, model.upper, model.integer, model.row_start, model.column, model.value):
             told.update(np.ascontiguousarray(part).tobytes())
         for side in (model.row_lower, model.row_upper):
             told.update(np.ascontiguousarray(side).tobytes())
-        marks[k] = int.from_bytes(told.digest(), "little") >> 1
+        marks[k] = int.from_bytes(told.digest(), "little")
     return marks
 
 

@@ -70,7 +70,7 @@ def switching_rows(table: CandidateTable, columns: Columns) -> RowBlock:
     counted = np.flatnonzero(~columns.capped)
     cells = int(columns.routing_cell.max(initial=-1)) + 1
     share = np.zeros(cells)
-    share[columns.replica_cell[columns.capped]] = columns.spot_share[columns.replica_pool[columns.capped]]
+    share[columns.replica_cell[columns.capped]] = columns.spot_share[columns.replica_cell[columns.capped]]
     routed = np.flatnonzero(columns.routing_load * (1.0 - share[columns.routing_cell]) < 1.0).astype(np.int32)
     cell = columns.routing_cell[routed]
     of_cell = np.bincount(columns.replica_cell[counted], minlength=cells)  # replica columns come by cell

@@ -175,16 +175,19 @@ def _covered(table: CandidateTable, columns: Columns, match: Match) -> npt.NDArr
 
 
 def spot_rows(table: CandidateTable, columns: Columns) -> RowBlock:
-    """spot[p, t]:  Σ_{o spot} n[p, o, t] ≤ max_spot_fraction[w] · Σ_o n[p, o, t]   where some spot is allowed, not only spot."""
+    """spot[p, t]:  Σ_{o spot} n[p, o, t] ≤ spot_share[p, t] · Σ_o n[p, o, t]   where some spot is allowed, not only spot.
+
+    The share is ``max_spot_fraction[w]`` as whole replicas can have it (``bounds.spot_shares``).
+    """
     on_spot = np.zeros(len(columns.spot_share), dtype=bool)
-    on_spot[columns.replica_pool[columns.capped]] = True
-    mine = np.flatnonzero(on_spot[columns.replica_pool])
+    on_spot[columns.replica_cell[columns.capped]] = True
+    mine = np.flatnonzero(on_spot[columns.replica_cell])
     cells, row = np.unique(columns.replica_cell[mine], return_inverse=True)
     return RowBlock(
         group="spot",
         row=row,
         column=mine,
-        value=columns.capped[mine].astype(np.float64) - columns.spot_share[columns.replica_pool[mine]],
+        value=columns.capped[mine].astype(np.float64) - columns.spot_share[columns.replica_cell[mine]],
         lower=np.full(len(cells), -np.inf),
         upper=np.zeros(len(cells)),
         name=lambda r: f"{table.owners[columns.pool_workload[cells[r] // columns.n_periods]].name},{cells[r]}",

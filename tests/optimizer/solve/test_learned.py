@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -135,7 +136,7 @@ def test_what_was_learned_is_read_back_as_written_and_anything_else_is_refused(t
     plain = json.loads(text)
     damaged = {
         "damaged": {**plain, "value": [2 * x for x in plain["value"]]},
-        "schema_version 2": {**plain, "schema_version": 2},
+        "schema_version 3": {**plain, "schema_version": 3},
         "not what": {"schema_version": 1},
     }
     for found, document in damaged.items():
@@ -145,3 +146,12 @@ def test_what_was_learned_is_read_back_as_written_and_anything_else_is_refused(t
             load_learned(path)
     with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
         Learned.from_json(text[: len(text) // 2])
+
+
+def test_what_version_1_kept_is_a_start_without_bounds() -> None:
+    """Kept by the first version, of ``shared()``."""
+    learned = load_learned(Path(__file__).parent / "kept" / "learned_v1.json")
+    plan, again = solved(shared(), learned)
+    assert held(plan) == (2, 2)
+    assert not len(learned.mark)
+    assert json.loads(again.to_json())["schema_version"] == 2

@@ -175,6 +175,26 @@ def test_what_was_learned_and_a_plan_in_force_are_starts(shared: Instance, sifti
     assert again.usd_per_hour <= first.usd_per_hour * (1 + 1e-9)
 
 
+def test_bounds_are_recalled_of_blocks_that_are_the_same_to_the_bit(shared: Instance, sifting: ModuleType) -> None:
+    """One of six workloads wants 7 % more: the bounds of the other five are those of the first solve, which asked for them all."""
+    kept = list[Learned]()
+    allocate(shared, WISHES, on_learned=kept.append)
+    assert len(kept[0].mark) == 6
+    first, *others = shared.workloads
+    classes = tuple(
+        c.model_copy(update={"rate": c.rate.model_copy(update={"value": 1.07 * c.rate.value})}) for c in first.classes
+    )
+    changed = shared.of((first.model_copy(update={"classes": classes}), *others))
+    plan = allocate(changed, WISHES, learned=kept[0])
+    assert "and 5 of 6 bounds" in plan.method
+    assert plan.bound_source is not None
+    assert "5 bounds as an earlier solve proved them" in plan.bound_source
+    assert plan.bound_usd is not None
+    assert plan.bound_usd <= optimum(changed) * (1 + 1e-6) <= plan.objective_usd * (1 + 2e-6)
+    dearer = shared.replace(policy=shared.policy.model_copy(update={"utilization_cap": 0.7}))
+    assert "and 0 of 6 bounds" in allocate(dearer, WISHES, learned=kept[0]).method
+
+
 def test_more_is_proposed_where_proposals_cannot_share_what_there_is(
     shared: Instance, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
