@@ -176,7 +176,7 @@ def test_what_was_learned_and_a_plan_in_force_are_starts(shared: Instance, sifti
 
 
 def test_bounds_are_recalled_of_blocks_that_are_the_same_to_the_bit(shared: Instance, sifting: ModuleType) -> None:
-    """One of six workloads wants 7 % more: the bounds of the other five are those of the first solve, which asked for them all."""
+    """One of six workloads wants 7 % more: the bounds of the other five are those of the first solve, which kept them all."""
     kept = list[Learned]()
     allocate(shared, WISHES, on_learned=kept.append)
     assert len(kept[0].mark) == 6
