@@ -13,7 +13,7 @@ import numpy as np
 
 from optimizer.solve.blocks import FloatArray, IntArray
 from optimizer.solve.construct import construct
-from optimizer.solve.master import master_model, slack_prices
+from optimizer.solve.master import clipped, master_model, slack_prices
 from optimizer.solve.parts import neighbourhood
 from optimizer.solve.plans import Plans, plans_of_point
 from optimizer.solve.search import Search
@@ -66,8 +66,14 @@ def start_whole(search: Search) -> None:
 
 
 def _cheapest(search: Search) -> Plans:
-    """Give the best plan of each block at the prices, and of others so many, those that are nearest to the best."""
-    excess = search.plans.priced(search.duals)
+    """Give the best plan of each block at the relaxed master's prices, and of others so many, the nearest to the best."""
+    blocks, followers = search.blocks, search.followers
+    relaxed = master_model(blocks, search.plans, slack_prices(blocks), followers).model
+    answer = search.solve(relaxed, 0.0, limit_s=MASTER_SHARE * search.clock.limit_s, duals=True)
+    duals = search.duals
+    if answer.row_duals is not None:
+        duals = followers.follow(blocks, clipped(blocks, answer.row_duals[: len(blocks.coupling)]))
+    excess = search.plans.priced(duals)
     least = np.full(search.blocks.count, np.inf)
     np.minimum.at(least, search.plans.block, excess)
     order = np.argsort(excess - least[search.plans.block], kind="stable")

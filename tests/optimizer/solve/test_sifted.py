@@ -37,11 +37,10 @@ SEEDS = sorted({*range(seeds(2)), 7, 12})
 
 @pytest.fixture
 def sifting(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Have every workload looked at in a shard of its own, in this process; one proposes before all others."""
+    """Have every workload looked at in a shard of its own, in this process."""
     module = importlib.import_module("optimizer.solve.sifted")
     monkeypatch.setattr(module, "FEWEST_CELLS", 1)
     monkeypatch.setattr(module, "CELLS_EACH", 1)
-    monkeypatch.setattr(module, "GROUPED", 1)
     monkeypatch.setattr(module, "processes_for", lambda _: 1)
     return module
 
@@ -58,8 +57,11 @@ def interval(question: Instance, backend: str = "ortools", gap: float = 1e-3) ->
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("draw", [full_instance, random_instance])
-@pytest.mark.usefixtures("sifting")
-def test_the_optimum_lies_between_bound_and_cost(draw: Callable[[int], Instance], seed: int, backend: str) -> None:
+def test_the_optimum_lies_between_bound_and_cost(
+    draw: Callable[[int], Instance], seed: int, backend: str, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With odd seeds one shard proposes and settles prices before all others, as some of very many do."""
+    monkeypatch.setattr(sifting, "GROUPED", 1 if seed % 2 else 16)
     question = draw(seed)
     (bound, cost), least = interval(question, backend), optimum(question)
     assert bound <= least * (1 + 1e-6)
