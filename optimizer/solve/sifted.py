@@ -170,8 +170,9 @@ class Sifter:
         """
         workloads = tuple(w for shard in shards for w in shard.workloads)
         instance = self.instance.of((*workloads, *self.instance.jobs), tuple(p for shard in shards for p in shard.pools))
+        small = None
         for kinds in (("rough", "deep"), ("deep",)):
-            small = self.small([p.portion for p in found if p.portion is not None], None, instance)
+            small = self.small([p.portion for p in found if p.portion is not None], small, instance)
             know(small, [p.told for p in found])
             _price(small, prices)
             part = scaled(small.search, len(shards) / len(self.shards))

@@ -133,9 +133,9 @@ def test_a_block_planned_among_few_columns_first_has_no_other_bound(seed: int, m
     question = mixed_supply(seed)
     best = get_backend("ortools").solve(question.model, SolveOptions(relative_gap=1e-7)).objective
     assert best is not None
-    for few in (Reduction.cheapest, lambda self, cost, kept: kept & (np.arange(len(kept)) % 5 < 2)):
-        monkeypatch.setattr(pricing, "MANY_LEFT", 0)
-        monkeypatch.setattr(Reduction, "cheapest", few)
+    monkeypatch.setattr(pricing, "MANY_LEFT", 0)
+    for few in (0, 2, 100):
+        monkeypatch.setattr(pricing, "FEW", few)
         asked = Options(relative_gap=0.02, time_limit_s=20)
         found = decomposed(search.new_search(question.model, cut(question), get_backend("ortools"), asked))
         assert found.dual_bound is not None
