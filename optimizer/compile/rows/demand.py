@@ -68,8 +68,7 @@ def switching_rows(table: CandidateTable, columns: Columns) -> RowBlock:
     is the tightest there is: f ≤ 1 ≤ n as soon as the pool exists; no big-M is needed.
     """
     counted = np.flatnonzero(~columns.capped)
-    cells = int(columns.routing_cell.max(initial=-1)) + 1
-    share = np.zeros(cells)
+    cells, share = len(columns.spot_share), np.zeros(len(columns.spot_share))
     share[columns.replica_cell[columns.capped]] = columns.spot_share[columns.replica_cell[columns.capped]]
     routed = np.flatnonzero(columns.routing_load * (1.0 - share[columns.routing_cell]) < 1.0).astype(np.int32)
     cell = columns.routing_cell[routed]
