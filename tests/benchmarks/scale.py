@@ -224,7 +224,7 @@ def one_of_growth(workloads: int) -> str:
 
 def warm() -> Iterator[str]:
     """(e) Start from what an earlier solve learned and from nothing, 1 % of the workloads having changed."""
-    yield "200 workloads, of which 2 have a tenth more demand; wall seconds to the verified plan, and what of them backends take.\n"
+    yield "200 workloads, 2 with a tenth more demand; wall seconds to the verified plan, and what backends take of them.\n"
     names = ("seed", "gap asked", *("s", "backends s", "USD/h, gap") * 2, "of cold", "of its backends", "known")
     yield f"| {' | '.join(names)} |\n" + "|--:" * len(names) + "|"
     for seed, gap in ((7, 0.01), (8, 0.01), (8, 0.002)):
