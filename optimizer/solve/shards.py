@@ -27,7 +27,7 @@ from optimizer.solve.direct import Cancel, Wishes, start_from
 from optimizer.solve.learned import Learned, Names, recall
 from optimizer.solve.master import clipped, rounding, slack_prices
 from optimizer.solve.parts import block_marks
-from optimizer.solve.plans import Plans, Ragged, joined
+from optimizer.solve.plans import Plans, Ragged
 from optimizer.solve.pricing import best_plans, price_exactly, price_roughly, price_stubborn
 from optimizer.solve.search import Search, new_search
 from optimizer.solve.settle import settle
@@ -88,11 +88,6 @@ class Told:
     cost: FloatArray
     use: Ragged
 
-    def joined(self, more: Told) -> Told:
-        """Give these plans and others."""
-        use = joined([self.use, more.use])
-        return Told(joined([self.content, more.content]), np.concatenate([self.cost, more.cost]), use)
-
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
@@ -105,12 +100,6 @@ class Proposal:
     column: IntArray
     upper: FloatArray
     recalled: int
-
-    def joined(self, proof: Proof) -> Proposal:
-        """Give the proposal with what the shard's proof found besides."""
-        if self.portion is None or self.told is None:
-            return self
-        return replace(self, portion=self.portion.joined(proof.portion), told=self.told.joined(proof.told))
 
 
 @dataclass(frozen=True, eq=False)

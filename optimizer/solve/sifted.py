@@ -114,7 +114,6 @@ class Sifter:
     learned: Learned | None
     certified: Learned | None = None
     recalled: int = 0
-    is_primed: bool = False
 
     def proposals(self) -> tuple[list[Proposal], Prices]:
         """Have every shard propose candidates and plans, at prices learned or at which the first can do with its part."""
@@ -134,7 +133,7 @@ class Sifter:
         some = self.shards[:: len(self.shards) // GROUPED] if len(self.shards) >= 2 * GROUPED else ()
         found = self._asked(some, prices, widely=True)
         if found and all(p.refused is None for p in found):
-            found, prices = self._primed(some, found, prices)
+            prices = self._settled_among(some, found, prices)
         chosen = {shard.number for shard in some}
         found += self._asked([shard for shard in self.shards if shard.number not in chosen], prices, widely=True)
         return self._accepted(found), prices
@@ -163,32 +162,20 @@ class Sifter:
         logger.info("%6.1f s %d shards proposed", self.clock.used_s, len(found))
         return sorted(found, key=lambda p: p.number)
 
-    def _primed(self, shards: Sequence[Shard], found: list[Proposal], prices: Prices) -> tuple[list[Proposal], Prices]:
-        """Give the prices at which a group of shards could do with its part of what is shared: better ones for all the others.
-
-        They are settled twice: with plans that were proposed, and with what a brief proof at the first of them found besides.
-        """
+    def _settled_among(self, shards: Sequence[Shard], found: Sequence[Proposal], prices: Prices) -> Prices:
+        """Give the prices at which a group of shards could do with its part of what is shared: better ones for all the others."""
         workloads = tuple(w for shard in shards for w in shard.workloads)
         instance = self.instance.of((*workloads, *self.instance.jobs), tuple(p for shard in shards for p in shard.pools))
-        small = None
-        for kinds in (("rough", "deep"), ("deep",)):
-            small = self.small([p.portion for p in found if p.portion is not None], small, instance)
-            know(small, [p.told for p in found])
-            _price(small, prices)
-            part = scaled(small.search, len(shards) / len(self.shards))
-            until_s, slack = START_SHARE * self.clock.limit_s + self.clock.used_s, slack_prices(part.blocks)
-            for kind in kinds:
-                slack = settle(part, slack, kind, until_s, patience=PATIENCE).slack
-            self.clock.calls, self.clock.solver_s = part.clock.calls, part.clock.solver_s
-            small.search.plans, small.search.duals = part.plans, part.duals
-            prices = Prices(small.names.row, part.duals, small.names.column[part.blocks.shared])
-            if len(kinds) > 1:
-                proofs = self.proofs(small, "brief", None, shards)
-                self._refuse_cancelled()
-                found = [p.joined(q) for p, q in zip(found, proofs, strict=True)]
-        self.is_primed = True
+        small = self.small([p.portion for p in found if p.portion is not None], None, instance)
+        know(small, [p.told for p in found])
+        _price(small, prices)
+        part = scaled(small.search, len(shards) / len(self.shards))
+        until_s, slack = START_SHARE * self.clock.limit_s + self.clock.used_s, slack_prices(part.blocks)
+        for kind in ("rough", "deep"):
+            slack = settle(part, slack, kind, until_s, patience=PATIENCE).slack
+        self.clock.calls, self.clock.solver_s = part.clock.calls, part.clock.solver_s
         logger.info("%6.1f s %d shards settled", self.clock.used_s, len(shards))
-        return found, prices
+        return Prices(small.names.row, part.duals, small.names.column[part.blocks.shared])
 
     def _refuse_cancelled(self) -> None:
         if self.clock.cancel is not None and self.clock.cancel.is_set():
@@ -215,10 +202,8 @@ class Sifter:
         logger.info("%6.1f s small question: %d columns, %d blocks", self.clock.used_s, blocks.model.n_columns, blocks.count)
         return made
 
-    def proofs(
-        self, small: _Small, effort: str, before: Sequence[Proof] | None, shards: Sequence[Shard] | None = None
-    ) -> list[Proof]:
-        """Have shards prove what their plans cost at least at the search's prices, with an effort as of ``price_exactly``.
+    def proofs(self, small: _Small, effort: str, before: Sequence[Proof] | None) -> list[Proof]:
+        """Have every shard prove what its plans cost at least at the search's prices, with an effort as of ``price_exactly``.
 
         ``before`` is what they proved at these prices before, if they did.
         """
@@ -236,7 +221,7 @@ class Sifter:
             least = FIRST_LOSS * size.sum() if effort == "brief" else 0.0
             allowed = max(BESIDE * spare, least) * size / size.sum()
         asked = []
-        for shard in self.shards if shards is None else shards:
+        for shard in self.shards:
             mine = np.flatnonzero((small.shard_of == shard.number) & (number >= 0))
             content = search.plans.content.chosen(number[mine])
             plans = Ragged(content.start, small.names.column[content.index], content.value)
@@ -325,8 +310,7 @@ def sifted(
 def _solved(sifter: Sifter, small: _Small, portions: list[Portion], proposals: Sequence[Proposal], prices: Prices) -> _Small:
     """Settle, plan, prove, and add what the proofs found, until the gap asked is proved or time is up.
 
-    Where nothing was learned about the question, the first proof is brief; where bounds were, or a group of shards settled the
-    prices, these are proved before they move.
+    Where nothing was learned about the question, the first proof is brief; where bounds were, prices are proved before they move.
     """
     clock, limit_s, learned = sifter.clock, sifter.clock.limit_s, sifter.learned
     tops = _tops(small, proposals)
@@ -338,8 +322,6 @@ def _solved(sifter: Sifter, small: _Small, portions: list[Portion], proposals: S
     if learned is not None and len(learned.mark):
         start_whole(small.search)
         stage = _proved(sifter, stage, "usual", None, tops)
-    elif sifter.is_primed:
-        stage, kinds = _proved(sifter, stage, "usual", None, tops, is_planned=False), ["deep"]
     if not stage.small.search.done:
         stage = _settled(sifter, stage)
     for turn in range(TURNS):
@@ -352,8 +334,7 @@ def _solved(sifter: Sifter, small: _Small, portions: list[Portion], proposals: S
             stage = _priced_and_planned(sifter, stage, kinds)
             if search.done:
                 return stage.small
-        is_first = learned is None and not sifter.is_primed and turn == 0
-        effort = "brief" if is_first else "further" if again and effort != "brief" else "usual"
+        effort = "brief" if learned is None and turn == 0 else "further" if again and effort != "brief" else "usual"
         stage = _proved(sifter, stage, effort, stage.proofs if again else None, tops)
         if stage.small.search.infeasible or clock.stopped:
             break
@@ -384,10 +365,8 @@ def _proved(
     effort: str,
     before: Sequence[Proof] | None,
     tops: Mapping[int, float],
-    *,
-    is_planned: bool = True,
 ) -> _Stage:
-    """Have shards prove the prices there are, and make plans of what they found, if ``is_planned`` of the whole as well."""
+    """Have shards prove the prices there are, and make plans of what they found."""
     small, portions, slack = stage.small, stage.portions, stage.slack
     proofs = sifter.proofs(small, effort, before)
     sifter.proved(small, proofs, tops)
@@ -398,8 +377,7 @@ def _proved(
         portions, small = more, sifter.small(more, small)
         slack = slack_prices(small.search.blocks)
     know(small, [proof.told for proof in proofs])
-    if is_planned:
-        start_whole(small.search)
+    start_whole(small.search)
     return _Stage(small, portions, slack, proofs)
 
 
