@@ -26,6 +26,8 @@ BRIEF_GAP, BRIEF_TURN_S = 5e-3, 0.15
 """The same in a brief turn, which is after plans."""
 SHORT_TURN_S, TURN_S, FINE_TURN_S = 0.3, 2.02, 16.0
 """Seconds that a block may take at first, in a turn, and in a fine one: most are solved at first, and few need all."""
+FINE_SHARE_OF_TIME = 0.1
+"""Of the time limit, what a block may take in a fine turn at most."""
 EFFORTS = {"brief": ("brief",), "usual": ("short", "long"), "fine": ("short", "long", "fine"), "further": ("fine",)}
 """Turns that blocks are solved in, of 0.15 s to 16 s each; ``further`` is for those that the usual ones left."""
 MANY_LEFT, FEW, FEW_SHARE, FEW_S, FEW_GAP = 80, 100, 0.5, 0.8, 3e-3
@@ -76,10 +78,11 @@ def price_exactly(
     np.minimum(bounds if known is None else np.maximum(bounds, known), most, out=bounds)
     started, wanted = search.clock.used_s, _wanted(search, duals) if allowed is None else np.inf
     for turn in _turns(EFFORTS[effort], search.wishes.relative_gap):
-        if turn.seconds >= FINE_TURN_S:  # among the fewer columns that better plans leave
+        if turn.is_fine:  # among the fewer columns that better plans leave
             kept = reduction.keep(cost, most)
             np.minimum(np.maximum(bounds, reduction.least(cost, kept)), most, out=bounds)
-            turn = replace(turn, until_s=search.clock.used_s + max(search.clock.used_s - started, FINE_TURN_S))
+            turn = replace(turn, seconds=min(turn.seconds, max(FINE_SHARE_OF_TIME * search.clock.limit_s, TURN_S)))
+            turn = replace(turn, until_s=search.clock.used_s + max(search.clock.used_s - started, turn.seconds))
         if _solve_blocks(search, duals, kept, most, bounds, replace(turn, wanted=wanted, allowed=allowed)):
             break
     return bounds, float((most - bounds).sum())
@@ -92,7 +95,7 @@ def _turns(words: tuple[str, ...], asked: float) -> list[Turn]:
         "brief": Turn(max(coarse, BRIEF_GAP), BRIEF_TURN_S),
         "short": Turn(coarse, SHORT_TURN_S),
         "long": Turn(coarse, TURN_S),
-        "fine": Turn(FINE_SHARE * asked, FINE_TURN_S),
+        "fine": Turn(FINE_SHARE * asked, FINE_TURN_S, is_fine=True),
     }
     return [turns[word] for word in words if word != "fine" or FINE_SHARE * asked < coarse]
 
@@ -164,6 +167,7 @@ class Turn:
     wanted: float = np.inf
     until_s: float = np.inf
     allowed: float | None = None
+    is_fine: bool = False
 
 
 def _solve_blocks(
@@ -185,8 +189,7 @@ def _solve_blocks(
     asked = min(turn.gap, search.wishes.relative_gap)
     allowed = BOUND_SHARE * asked * float(np.abs(np.where(np.isfinite(most), most, 0.0)).sum())
     allowed = allowed if turn.allowed is None else max(allowed, turn.allowed)
-    is_fine = turn.seconds >= FINE_TURN_S
-    batch, size = (FINE_BATCH, np.ones_like(most)) if is_fine else (BATCH, np.abs(np.where(np.isfinite(most), most, 1.0)))
+    batch, size = (FINE_BATCH, np.ones_like(most)) if turn.is_fine else (BATCH, np.abs(np.where(np.isfinite(most), most, 1.0)))
     order = np.argsort(-loss / np.maximum(size, 1e-9), kind="stable").tolist()
     mine = [k for k in order if not np.isfinite(most[k]) or loss[k] > turn.gap * abs(most[k])]
     options = SolveOptions(turn.seconds, turn.gap, seed=search.wishes.seed, small=True)

@@ -87,9 +87,9 @@ def settle(
         fresh, scale = len(search.plans) - before, max(abs(answer.objective), 1e-9)
         _log(search, f"{kind} {turn}", bound, best, loss, answer, fresh, int(broken.sum()))
         apart, asked = (answer.objective - best) / scale, search.wishes.relative_gap if gap is None else gap
-        fine = fine or (exact and apart - loss / scale <= FINE * asked)
-        if exact and not broken.any() and apart <= asked:
-            start_whole(search)
+        before_fine, fine = not fine, fine or (exact and apart - loss / scale <= FINE * asked)
+        if exact and not broken.any() and (apart <= asked or (fine and before_fine)):
+            start_whole(search)  # a fine round takes long, and may take all the time there is
         latest = search.followers.follow(blocks, clipped(blocks, answer.row_duals[: len(blocks.coupling)]))
         if not broken.any() and apart <= SETTLED[kind] * asked:
             break
