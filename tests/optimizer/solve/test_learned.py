@@ -18,6 +18,7 @@ from optimizer.plan import Plan
 from optimizer.solve import Learned, load_learned
 from optimizer.solve.blocks import blocks_of, seeds_of
 from optimizer.solve.learned import Names
+from optimizer.solve.parts import block_marks
 from tests.optimizer.full import full_instance
 from tests.optimizer.tiny import accelerator, instance, model, offer, profile, variant, workload
 from tests.seeds import seeds
@@ -155,3 +156,20 @@ def test_what_version_1_kept_is_a_start_without_bounds() -> None:
     assert held(plan) == (2, 2)
     assert not len(learned.mark)
     assert json.loads(again.to_json())["schema_version"] == 2
+
+
+def test_a_mark_tells_a_block_from_one_with_another_cost_row_or_bound() -> None:
+    compiled = compile_instance(full_instance(0))
+    blocks = blocks_of(compiled.model, seeds_of(compiled))
+    model, cost = blocks.model, blocks.model.objective
+    marks = block_marks(blocks, cost)
+    assert len(np.unique(marks)) == blocks.count
+    assert (block_marks(blocks, cost) == marks).all()
+    assert (block_marks(blocks, np.nextafter(cost, np.inf)) != marks).all()
+    for changed in (
+        replace(model, upper=model.upper + 1.0),
+        replace(model, value=np.nextafter(model.value, np.inf)),
+        replace(model, row_upper=np.nextafter(model.row_upper, np.inf)),
+        replace(model, integer=~model.integer),
+    ):
+        assert (block_marks(replace(blocks, model=changed), cost) != marks).all()
