@@ -122,7 +122,7 @@ class Sifter:
             prices = Prices(learned.row, learned.price, nothing)
         else:
             first, busy = sample(self.shards), self.crew.processes
-            others = [shard for shard in self.shards[:busy] if (shard.number - first.number) % busy]
+            others = [shard for shard in self.shards[:busy] if shard.number % busy]  # the first is looked at here
             tasks: list[Given] = [
                 (Desk.start, first, (START_SHARE * self.clock.limit_s,)),
                 *((Desk.prepare, s, ()) for s in others),
