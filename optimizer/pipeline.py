@@ -103,7 +103,8 @@ def allocate(
     on_progress : called now and then with a ``Progress``, from any thread
     cancel : polled; when set, the best plan so far is returned
     load_shares : the part of its load that a replica may carry, by ``workload: configuration``; all of it for the others
-    learned : what an earlier solve of a like question told ``on_learned``: a start, which no plan and no bound rests on
+    learned : what an earlier solve of a like question told ``on_learned``: a start, which no plan rests on; ``bound_source`` says
+        of how many blocks, the same to the last bit, it was proved then what they cost at least
     on_learned : called once, after a solve in blocks; a solve of the whole model learns nothing
 
     Raises

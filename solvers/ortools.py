@@ -51,9 +51,7 @@ GRACE_S = 5.0  # past its own time limit before a sub-solver is stopped from out
 POLL_S = 0.05
 SCALE_EXPONENT = 14  # the largest cost is scaled to at most 2^14: HiGHS, at costs of 1e-5, errs by its tolerance of 1e-7
 ROW_TOLERANCE = 1e-8  # for HiGHS and SCIP, whose own 1e-6 buys a cheaper objective; costs no time on planning models
-HEURISTIC_EFFORT = (
-    0.2  # of HiGHS, four times its own: on company.json the best plan stands after 45 s, not 0.1 to 3 % dearer ones
-)
+HEURISTIC_EFFORT = 0.2  # four times HiGHS's own: company.json's best plan stands after 45 s, not ones 0.1 to 3 % dearer
 HAND_OFF_GAP = 0.99  # of the gap asked, so that a gap recomputed from our objective is not above it by rounding
 
 _LINEAR = frozenset({Capability.CONTINUOUS, Capability.FRACTIONAL_DATA, Capability.WIDE_RANGE})

@@ -1,4 +1,4 @@
-"""Warm starts: what a solve learned makes the next one shorter, and nothing about its plan or its bound rests on it."""
+"""Warm starts: what a solve learned makes the next one shorter, and its plan rests on nothing of it."""
 
 from __future__ import annotations
 
