@@ -7,7 +7,6 @@ known, rows may be broken at a price; the blocks that use broken rows are planne
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 import numpy as np
 
@@ -42,7 +41,7 @@ def start_whole(search: Search) -> None:
         return
     tries = list[tuple[Plans, FloatArray | None]]()
     if len(search.plans) > blocks.count + MORE_PLANS:
-        tries.append((_unmixed(search, _cheapest(search)), None))
+        tries.append((_cheapest(search), None))
     tries += [(search.plans, None)] if search.values is None or not tries else []
     tries += [(search.plans, 100 * slack_prices(blocks))] if search.values is None else []
     for plans, slack in tries:
@@ -78,18 +77,6 @@ def _cheapest(search: Search) -> Plans:
     np.minimum.at(least, search.plans.block, excess)
     order = np.argsort(excess - least[search.plans.block], kind="stable")
     return search.plans.chosen(np.sort(order[: search.blocks.count + MORE_PLANS]))
-
-
-def _unmixed(search: Search, plans: Plans) -> Plans:
-    """Give blocks of which the relaxed master takes one plan that plan alone: to prove its choice whole takes far longer."""
-    master = master_model(search.blocks, plans, None)
-    relaxed = replace(master.model, integer=np.zeros_like(master.model.integer))
-    answer = search.solve(relaxed, 0.0, limit_s=MASTER_SHARE * search.clock.limit_s)
-    if answer.values is None:
-        return plans
-    sole, taken = np.zeros(search.blocks.count, dtype=bool), master.weights(answer.values) > 1.0 - BROKEN
-    sole[plans.block[taken]] = True
-    return plans.chosen(np.flatnonzero(taken | ~sole[plans.block]))
 
 
 def _mend(search: Search, values: FloatArray) -> None:

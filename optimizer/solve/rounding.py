@@ -17,8 +17,8 @@ __all__ = ["rounded_up"]
 
 FloatArray = npt.NDArray[np.float64]
 
-LARGEST_NONZEROS = 100_000
-"""Models with more are left as they are, and so are those without routes."""
+LARGEST_NONZEROS = 8_000
+"""Models with more are left as they are, and so are those without routes: there the rows cost more than they cut off."""
 MOST_ROWS = 12
 """Rows for one class in one period: those of the smallest loads, where rounding up tells most."""
 SMALLEST_FRACTION = 0.02

@@ -28,7 +28,9 @@ FINE = 1.5
 MOST_STUBBORN = 50
 """Blocks without a heuristic plan that are solved in every round; with more, exact pricing comes at once."""
 SMOOTHING = 0.5
-"""Weight of the best prices so far against the master's latest."""
+"""Weight of the best prices so far against the master's latest; half as much each time that the mixed ones are better still."""
+FALLING = 0.1
+"""Relative; while broken rows cost so much less from round to round, they are about to hold."""
 SETTLED = {"rough": 2.0, "deep": 0.5, "exact": 0.2}
 """Share of the asked gap within which master and bound have met, for each kind of pricing."""
 
@@ -58,11 +60,12 @@ def settle(
 ) -> Settled:
     """Price and mix until master and bound meet, nothing new is found, or time is up; keep the duals in ``search``.
 
-    ``patience`` is in how many rounds rows may be broken; then the duals are those that break them. ``gap`` is the asked one if
-    None.
+    ``patience`` is in how many rounds rows may be broken that do not heal; then the duals are those that break them. ``gap`` is
+    the asked one if None.
     """
     blocks, duals, centre, best = search.blocks, search.duals, search.duals, -math.inf
     exact, idle, loss, weights, cost, still = kind == "exact", False, 0.0, None, math.inf, 0
+    smoothing = SMOOTHING
     for turn in range(ROUNDS[kind]):
         if search.done or (search.clock.used_s > until_s and not (exact and turn == 0)):
             break
@@ -73,6 +76,7 @@ def settle(
         bound = combined_bound(blocks, duals, bounds if exact else np.where(np.isfinite(bounds), bounds, 0.0))
         if exact:
             search.prove(bound)
+        smoothing = smoothing / 2 if bound > best > -math.inf else SMOOTHING
         if bound > best:
             best, centre = bound, duals
         if len(np.unique(search.plans.block)) < blocks.count:
@@ -81,19 +85,20 @@ def settle(
         answer = search.solve(master.model, 0.0, duals=True)
         if answer.values is None or answer.row_duals is None or answer.objective is None:
             break
-        weights, cost = master.weights(answer.values), answer.objective
+        weights, heals, cost = master.weights(answer.values), answer.objective < (1 - FALLING) * cost, answer.objective
         broken = master.slack(answer.values) > 1e-7
+        still = int(broken.sum())
         slack = np.where(broken, np.minimum(3 * slack, DEAREST_SLACK), slack)
         fresh, scale = len(search.plans) - before, max(abs(answer.objective), 1e-9)
-        _log(search, f"{kind} {turn}", bound, best, loss, answer, fresh, int(broken.sum()))
+        _log(search, f"{kind} {turn}", bound, best, loss, answer, fresh, still)
         apart, asked = (answer.objective - best) / scale, search.wishes.relative_gap if gap is None else gap
         before_fine, fine = not fine, fine or (exact and apart - loss / scale <= FINE * asked)
-        if exact and not broken.any() and (apart <= asked or (fine and before_fine)):
+        if exact and not still and (apart <= asked or (fine and before_fine)):
             start_whole(search)  # a fine round takes long, and may take all the time there is
         latest = search.followers.follow(blocks, clipped(blocks, answer.row_duals[: len(blocks.coupling)]))
-        if not broken.any() and apart <= SETTLED[kind] * asked:
+        if not still and apart <= SETTLED[kind] * asked:
             break
-        patience, still = patience - bool(broken.any()), int(broken.sum())
+        patience -= bool(still and not heals)
         if not patience:
             centre = latest
             break
@@ -103,7 +108,7 @@ def settle(
             idle, duals = True, latest
             continue
         idle = False
-        duals = search.followers.follow(blocks, SMOOTHING * centre + (1 - SMOOTHING) * latest)
+        duals = search.followers.follow(blocks, smoothing * centre + (1 - smoothing) * latest)
     search.duals = centre
     return Settled(slack, weights, cost, still)
 

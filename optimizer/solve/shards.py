@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 
 import numpy as np
 
@@ -123,24 +124,24 @@ class Proof:
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """A compiled shard; ``proved`` holds the prices proved last and what each block costs at least there."""
+    """A compiled shard."""
 
     compiled: Compiled
     search: Search
     names: Names
     mine: BoolArray
     recalled: int
-    proved: list[tuple[FloatArray, FloatArray]] = field(default_factory=list)
 
 
 @dataclass(eq=False)
 class Desk:
-    """Where shards are looked at: compiles them, and holds some of them."""
+    """Where shards are looked at: compiles them, and holds some; of all, the prices proved last and what blocks cost there."""
 
     base: Base
     cancel: Cancel | None = None
     known: Performance | None = None
     _held: dict[int, _State] = field(default_factory=dict)
+    _proved: dict[int, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
 
     def prepare(self, shard: Shard) -> None:
         """Compile a shard while others are waited for; what is wrong with it is told when it is asked something."""
@@ -200,14 +201,15 @@ class Desk:
         clock.started, clock.limit_s = time.monotonic(), seconds
         mine = state.mine if not first else np.ones(blocks.count, dtype=bool)
         marks, recalled, learned_before = np.zeros(0, dtype=np.int64), 0, self.base.learned
-        known = next((bounds for at, bounds in state.proved if np.array_equal(at, duals)), None)
+        at, known = self._proved.get(shard.number, (duals, None))
+        known = known if np.array_equal(at, duals) else None
         if self.base.is_learning or (learned_before is not None and len(learned_before.mark)):
             marks = block_marks(blocks, blocks.reduced_costs(duals))
             if known is None and learned_before is not None:
                 known = learned_before.bounds_of(marks)
                 recalled = int(np.isfinite(known[mine]).sum())
         bounds, _ = price_exactly(search, duals, effort, allowed=allowed, known=known)
-        state.proved[:] = [(duals, bounds)]
+        self._proved[shard.number] = duals, bounds
         best = best_plans(search, duals)[0]
         reach = np.maximum(np.abs(blocks.model.lower), np.abs(blocks.model.upper))
         lost = math.fsum((rounding(blocks, duals) * reach)[blocks.owner >= 0].tolist())
@@ -319,9 +321,10 @@ def sample(shards: Sequence[Shard]) -> Shard:
 def cut(instance: Instance, cells_each: int) -> tuple[Shard, ...]:
     """Cut the workloads that are served into shards of about so many workloads and periods, two at least.
 
-    Each takes every n-th in order of name, so that all are alike; workloads that share pools stay together.
+    Each takes every n-th in an order without sense, so that all are alike whatever recurs in the names; workloads that share
+    pools stay together.
     """
-    served = sorted((w for w in instance.workloads if not isinstance(w, TrainingWorkload)), key=lambda w: w.name)
+    served = sorted((w for w in instance.workloads if not isinstance(w, TrainingWorkload)), key=lambda w: _mixed(w.name))
     root = {w.name: w.name for w in served}
     for pool in instance.shared_pools:
         joined = {root[name] for name in pool.workloads}
@@ -332,7 +335,12 @@ def cut(instance: Instance, cells_each: int) -> tuple[Shard, ...]:
     of = min(max(2, -(-len(served) * len(instance.periods) // cells_each)), max(len(groups), 1))
     shards = []
     for number in range(of):
-        mine = [w for group in list(groups.values())[number::of] for w in group]
+        mine = sorted((w for group in list(groups.values())[number::of] for w in group), key=lambda w: w.name)
         names = {w.name for w in mine}
         shards.append(Shard(number, of, tuple(mine), tuple(p for p in instance.shared_pools if names.issuperset(p.workloads))))
     return tuple(shards)
+
+
+def _mixed(name: str) -> tuple[bytes, str]:
+    """Give a key that puts names in an order without sense, always the same."""
+    return blake2b(name.encode(), digest_size=8).digest(), name

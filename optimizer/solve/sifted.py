@@ -205,7 +205,7 @@ class Sifter:
     def proofs(self, small: _Small, effort: str, before: Sequence[Proof] | None) -> list[Proof]:
         """Have every shard prove what its plans cost at least at the search's prices, with an effort as of ``price_exactly``.
 
-        ``before`` is what they proved at these prices before, if they did.
+        ``before`` is what they proved at these prices before, if they did; shards that need not lose less are not asked again.
         """
         search, blocks = small.search, small.search.blocks
         duals = clipped(blocks, search.duals)
@@ -220,14 +220,21 @@ class Sifter:
             size = np.bincount(small.shard_of, weights=np.abs(best), minlength=len(self.shards))
             least = FIRST_LOSS * size.sum() if effort == "brief" else 0.0
             allowed = max(BESIDE * spare, least) * size / size.sum()
-        asked = []
+        asked, known = [], enumerate(before or ())
+        same = {n: replace(proof, calls=0, solver_s=0.0) for n, proof in known if proof.loss <= allowed[n]}
         for shard in self.shards:
+            if shard.number in same:
+                continue
             mine = np.flatnonzero((small.shard_of == shard.number) & (number >= 0))
             content = search.plans.content.chosen(number[mine])
             plans = Ragged(content.start, small.names.column[content.index], content.value)
-            known = Learned(plans, np.zeros(0, dtype=np.int64), np.zeros(0))
-            asked.append((shard, (prices, known, float(allowed[shard.number]), self.clock.left_s, effort, shard.number == 0)))
-        return self.crew.ask(Desk.prove, asked)
+            best_known = Learned(plans, np.zeros(0, dtype=np.int64), np.zeros(0))
+            asked.append(
+                (shard, (prices, best_known, float(allowed[shard.number]), self.clock.left_s, effort, shard.number == 0))
+            )
+        found = self.crew.ask(Desk.prove, asked)
+        proofs = same | {shard.number: proof for (shard, _), proof in zip(asked, found, strict=False)}
+        return [proofs[shard.number] for shard in self.shards if shard.number in proofs]
 
     def proved(self, small: _Small, proofs: Sequence[Proof], tops: Mapping[int, float]) -> None:
         """Believe the bound that proofs of all shards make together; ``tops`` are upper bounds of shared columns by name."""
@@ -318,12 +325,13 @@ def _solved(sifter: Sifter, small: _Small, portions: list[Portion], proposals: S
     _price(small, prices)
     if sifter.plan_in_force is not None:
         _start_from(small, start_from(small.compiled, sifter.plan_in_force))
-    stage, kinds, effort = _Stage(small, portions, slack_prices(small.search.blocks)), ["rough", "deep"], ""
+    stage, effort = _Stage(small, portions, slack_prices(small.search.blocks)), ""
+    kinds: tuple[str, ...] = ("deep",)
     if learned is not None and len(learned.mark):
         start_whole(small.search)
         stage = _proved(sifter, stage, "usual", None, tops)
     if not stage.small.search.done:
-        stage = _settled(sifter, stage)
+        stage, kinds = _settled(sifter, stage)
     for turn in range(TURNS):
         search = stage.small.search
         if search.done:
@@ -338,7 +346,7 @@ def _solved(sifter: Sifter, small: _Small, portions: list[Portion], proposals: S
         stage = _proved(sifter, stage, effort, stage.proofs if again else None, tops)
         if stage.small.search.infeasible or clock.stopped:
             break
-        kinds = ["deep"]
+        kinds = ("deep",)
     improve(stage.small.search, limit_s)
     _plan_whole(stage.small, clock.left_s)
     return stage.small
@@ -398,16 +406,19 @@ def _further(losses: Sequence[float], spare: float) -> FloatArray:
     return np.asarray(np.maximum(allowed, 0.0))
 
 
-def _settled(sifter: Sifter, stage: _Stage) -> _Stage:
-    """Settle roughly; where what was proposed cannot share what there is, have more proposed at the prices that this has."""
+def _settled(sifter: Sifter, stage: _Stage) -> tuple[_Stage, tuple[str, ...]]:
+    """Settle roughly; where what was proposed cannot share what there is, have more proposed at the prices that this has.
+
+    Give the kinds of pricing that are left to do, too.
+    """
     for _ in range(PROPOSED):
         search = stage.small.search
         settled = settle(search, stage.slack, "rough", 0.5 * sifter.clock.limit_s, patience=PATIENCE)
         stage = replace(stage, slack=settled.slack)
         if not settled.broken or search.clock.stopped:
-            break
+            return stage, ("deep",)
         stage = _proposed_again(sifter, stage)
-    return stage
+    return stage, ("rough", "deep")
 
 
 def _proposed_again(sifter: Sifter, stage: _Stage) -> _Stage:

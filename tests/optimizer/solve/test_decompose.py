@@ -61,7 +61,7 @@ def test_the_whole_master_chooses_among_few_plans_and_among_all_where_these_do_n
     compiled, found = compile_instance(question), list[float]()
     for name in ("construct", "_mend"):
         monkeypatch.setattr(improve, name, lambda *_: None)
-    for more, tries in ((10**6, 1), (6, 3), (0, 4)):
+    for more, tries in ((10**6, 1), (6, 2), (0, 3)):
         monkeypatch.setattr(improve, "MORE_PLANS", more)
         blocks = blocks_of(compiled.model, seeds_of(compiled))
         search = new_search(compiled.model, blocks, get_backend("ortools"), Options())
@@ -69,9 +69,9 @@ def test_the_whole_master_chooses_among_few_plans_and_among_all_where_these_do_n
             settle(search, slack_prices(blocks), kind, 60.0)
         calls = search.clock.calls
         start_whole(search)
-        assert search.clock.calls - calls == tries  # with few, two relaxed masters first: of all, and of these
+        assert search.clock.calls - calls == tries  # with few, the relaxed master of all first
         found.append(search.cost)
-    assert found[0] < found[1] < 1.02 * found[0]
+    assert found[0] <= found[1] < 1.02 * found[0]
     assert found[2] == found[0]
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from optimizer.compile import compile_instance
@@ -232,6 +233,17 @@ def test_some_of_many_shards_stand_for_all(shared: Instance) -> None:
     assert sample(shards[:2]) is shards[0]
 
 
+def test_shards_are_alike_whatever_recurs_in_the_names(shared: Instance) -> None:
+    """Every fifth workload may be of one kind: a shard, or every fifth shard, must not be of these alone."""
+    kinds = [w.model_copy(update={"name": f"{n:03}"}) for n in range(250) for w in shared.workloads[:1]]
+    shards = cut(shared.of(kinds), 10)
+    assert len(shards) == 25
+    for some in (*((shard,) for shard in shards), shards[::5], (sample(shards),)):
+        residues = [int(w.name) % 5 for shard in some for w in shard.workloads]
+        assert np.bincount(residues, minlength=5).max() <= 0.7 * len(residues)
+    assert [s.workloads for s in cut(shared.of(kinds[::-1]), 10)] == [s.workloads for s in shards]
+
+
 def test_workloads_that_share_a_pool_stay_together() -> None:
     question = full_instance(3)
     pools = {p.name: set(p.workloads) for p in question.shared_pools}
@@ -241,8 +253,12 @@ def test_workloads_that_share_a_pool_stay_together() -> None:
     assert all(found[name] >= pools[name] for name in pools)
 
 
-def test_prices_proved_before_are_proved_further(shared: Instance, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bounds of blocks at the same prices never fall, and what was proved is not asked again."""
+@pytest.mark.parametrize("held", [0, 10**9])
+def test_prices_proved_before_are_proved_further(
+    held: int, shared: Instance, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bounds of blocks at the same prices never fall, and what was proved is not asked again, held or compiled anew."""
+    monkeypatch.setattr("optimizer.solve.shards.HELD_COLUMNS", held)
     prove, found = Desk.prove, list[list[Proof]]()
 
     def thrice(desk: Desk, shard: Shard, prices: Prices, learned: Learned, *more: Any) -> Proof:
