@@ -87,12 +87,13 @@ class _Small:
 
 @dataclass(frozen=True, eq=False)
 class _Stage:
-    """How far a solve is: the small question and the portions it is made of, prices of slack, and what shards proved last."""
+    """How far a solve is: the small question and its portions, prices of slack, what shards proved last, and the bound that gave."""
 
     small: _Small
     portions: list[Portion]
     slack: FloatArray
     proofs: Sequence[Proof] = ()
+    bound: float = -np.inf
 
     @property
     def loss(self) -> float:
@@ -202,25 +203,25 @@ class Sifter:
         logger.info("%6.1f s small question: %d columns, %d blocks", self.clock.used_s, blocks.model.n_columns, blocks.count)
         return made
 
-    def proofs(self, small: _Small, effort: str, before: Sequence[Proof] | None) -> list[Proof]:
+    def proofs(self, small: _Small, effort: str, before: _Stage | None) -> list[Proof]:
         """Have every shard prove what its plans cost at least at the search's prices, with an effort as of ``price_exactly``.
 
-        ``before`` is what they proved at these prices before, if they did; shards that need not lose less are not asked again.
+        ``before`` tells what they proved at these prices before, if they did; shards that need not lose less are not asked again.
         """
         search, blocks = small.search, small.search.blocks
         duals = clipped(blocks, search.duals)
         prices = Prices(small.names.row, duals, small.names.column[blocks.shared])
         best, number = best_plans(search, duals)
-        spare = float(best.sum()) + combined_bound(blocks, duals, np.zeros(blocks.count))
-        spare -= search.cost - self.wishes.relative_gap * abs(search.cost)
-        spare = spare if np.isfinite(spare) else 0.0
+        wanted = search.cost - self.wishes.relative_gap * abs(search.cost)
         if before is not None:
-            allowed = _further([proof.loss for proof in before], spare)
+            allowed = _further([proof.loss for proof in before.proofs], before.loss + before.bound - wanted)
         else:
+            spare = float(best.sum()) + combined_bound(blocks, duals, np.zeros(blocks.count)) - wanted
+            spare = spare if np.isfinite(spare) else 0.0
             size = np.bincount(small.shard_of, weights=np.abs(best), minlength=len(self.shards))
             least = FIRST_LOSS * size.sum() if effort == "brief" else 0.0
             allowed = max(BESIDE * spare, least) * size / size.sum()
-        asked, known = [], enumerate(before or ())
+        asked, known = [], enumerate(() if before is None else before.proofs)
         same = {n: replace(proof, calls=0, solver_s=0.0) for n, proof in known if proof.loss <= allowed[n]}
         for shard in self.shards:
             if shard.number in same:
@@ -236,9 +237,9 @@ class Sifter:
         proofs = same | {shard.number: proof for (shard, _), proof in zip(asked, found, strict=False)}
         return [proofs[shard.number] for shard in self.shards if shard.number in proofs]
 
-    def proved(self, small: _Small, proofs: Sequence[Proof], tops: Mapping[int, float]) -> None:
-        """Believe the bound that proofs of all shards make together; ``tops`` are upper bounds of shared columns by name."""
-        search, blocks = small.search, small.search.blocks
+    def proved(self, small: _Small, proofs: Sequence[Proof], tops: Mapping[int, float]) -> float:
+        """Believe and give the bound that all proofs make together; ``tops`` are upper bounds of shared columns by name."""
+        search, blocks, bound = small.search, small.search.blocks, -np.inf
         for proof in proofs:
             self.clock.calls += proof.calls
             self.clock.solver_s += proof.solver_s
@@ -249,8 +250,8 @@ class Sifter:
             told = [tops.get(name, 0.0) for name in small.names.column[blocks.shared].tolist()]
             upper[blocks.shared] = np.maximum(upper[blocks.shared], told)
             least = np.concatenate([proof.least for proof in proofs])
-            before = search.bound
-            search.prove(combined_bound(blocks, search.duals, least, upper))
+            before, bound = search.bound, combined_bound(blocks, search.duals, least, upper)
+            search.prove(bound)
             self.recalled = max(self.recalled, sum(proof.recalled for proof in proofs))
             if search.bound > before and len(marks := np.concatenate([proof.mark for proof in proofs])):
                 bounds = np.concatenate([proof.least[:-1] for proof in proofs])
@@ -263,6 +264,7 @@ class Sifter:
                 search.gap,
                 sum(proof.loss for proof in proofs),
             )
+        return bound
 
 
 def sifted(
@@ -336,14 +338,14 @@ def _solved(sifter: Sifter, small: _Small, portions: list[Portion], proposals: S
         search = stage.small.search
         if search.done:
             return stage.small
-        missing = search.cost - search.bound - sifter.wishes.relative_gap * abs(search.cost)
+        missing = search.cost - stage.bound - sifter.wishes.relative_gap * abs(search.cost)
         again = effort != "" and stage.loss > AGAIN * missing  # the same prices do, if blocks are solved further
         if not again:
             stage = _priced_and_planned(sifter, stage, kinds)
             if search.done:
                 return stage.small
         effort = "brief" if learned is None and turn == 0 else "further" if again and effort != "brief" else "usual"
-        stage = _proved(sifter, stage, effort, stage.proofs if again else None, tops)
+        stage = _proved(sifter, stage, effort, stage if again else None, tops)
         if stage.small.search.infeasible or clock.stopped:
             break
         kinds = ("deep",)
@@ -371,22 +373,22 @@ def _proved(
     sifter: Sifter,
     stage: _Stage,
     effort: str,
-    before: Sequence[Proof] | None,
+    before: _Stage | None,
     tops: Mapping[int, float],
 ) -> _Stage:
     """Have shards prove the prices there are, and make plans of what they found."""
     small, portions, slack = stage.small, stage.portions, stage.slack
     proofs = sifter.proofs(small, effort, before)
-    sifter.proved(small, proofs, tops)
+    bound = sifter.proved(small, proofs, tops)
     if small.search.infeasible or sifter.clock.stopped:
-        return replace(stage, proofs=proofs)
+        return replace(stage, proofs=proofs, bound=bound)
     more = [p.joined(proof.portion) for p, proof in zip(portions, proofs, strict=True)]
     if any(len(a.pair) > len(b.pair) for a, b in zip(more, portions, strict=True)):
         portions, small = more, sifter.small(more, small)
         slack = slack_prices(small.search.blocks)
     know(small, [proof.told for proof in proofs])
     start_whole(small.search)
-    return _Stage(small, portions, slack, proofs)
+    return _Stage(small, portions, slack, proofs, bound)
 
 
 def _further(losses: Sequence[float], spare: float) -> FloatArray:
