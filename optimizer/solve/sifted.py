@@ -87,7 +87,7 @@ class _Small:
 
 @dataclass(frozen=True, eq=False)
 class _Stage:
-    """How far a solve is: the small question and its portions, prices of slack, what shards proved last, and the bound that gave."""
+    """How far a solve is: the small question, its portions, prices of slack, what shards proved last, and the bound of that."""
 
     small: _Small
     portions: list[Portion]
