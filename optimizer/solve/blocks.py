@@ -3,12 +3,13 @@
 Any partition of the columns gives a valid decomposition; this one keeps in a block what only one workload, or a group of
 workloads that share pools, can use. Every row whose columns lie in one block is that block's own; every other row couples. A
 column that many blocks pay for together, such as a switch, is copied into each block that it has rows with alone, so that those
-rows stay in the block whole, and one row ``copy ≤ column`` couples instead of many.
+rows stay in the block whole, and one row ``copy ≤ column`` couples instead of many. Of a question of several periods, what no row
+of a block joins, such as the hours of a day of which none hangs on another, are blocks of their own.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -38,12 +39,14 @@ class Seeds:
 
     ``workload`` is whose replicas or routing a column is, ``cell`` the pool and period that it stands in. ``common`` says what no
     block may have to itself: all that other workloads might use too, where only some of them are looked at; ``partly`` says that.
+    ``periods`` is how many there are.
     """
 
     workload: IntArray
     cell: IntArray
     common: BoolArray
     partly: bool
+    periods: int
 
 
 def seeds_of(compiled: Compiled, *, partly: bool = False) -> Seeds:
@@ -70,7 +73,7 @@ def seeds_of(compiled: Compiled, *, partly: bool = False) -> Seeds:
     common = np.zeros(model.n_columns, dtype=bool)
     common[columns.first_instance : columns.first_training] = partly
     common[columns.first_changed : columns.first_piece] = partly
-    return Seeds(workload, cell, common, partly)
+    return Seeds(workload, cell, common, partly, columns.n_periods)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +178,8 @@ def blocks_of(model: Model, seeds: Seeds) -> Blocks:
     _, dense = np.unique(owner[owner >= 0], return_inverse=True)
     owner = owner.copy()
     owner[owner >= 0] = dense.reshape(-1)
-    return _with_copies(model, row, owner, own, seeds.cell)
+    blocks = _with_copies(model, row, owner, own, seeds.cell)
+    return _apart(blocks) if seeds.periods > 1 else blocks
 
 
 def _spans(row: IntArray, of: IntArray, n_rows: int) -> tuple[IntArray, IntArray]:
@@ -260,3 +264,26 @@ def _with_copies(model: Model, row: IntArray, owner: IntArray, own: BoolArray, c
         cell=np.concatenate([cell, shared]),
         count=count,
     )
+
+
+def _apart(blocks: Blocks) -> Blocks:
+    """Cut blocks into what their own rows join."""
+    model, owner = blocks.model, blocks.owner
+    inside = blocks.row_owner[model.row] >= 0
+    row, column, part = model.row[inside], model.column[inside], np.arange(model.n_columns)
+    low = np.full(model.n_rows, model.n_columns)
+    while True:
+        np.minimum.at(low, row, part[column])
+        found = part.copy()
+        np.minimum.at(found, column, low[row])
+        np.minimum.at(found, part, found.copy())
+        found = found[found]
+        if (found == part).all():
+            break
+        part = found
+    mine, rows = np.flatnonzero(owner >= 0), np.flatnonzero(low < model.n_columns)
+    keys, number = np.unique(owner[mine] * model.n_columns + part[mine], return_inverse=True)
+    cut, row_owner = np.full(model.n_columns, -1), blocks.row_owner.copy()
+    cut[mine] = number.reshape(-1)
+    row_owner[rows] = cut[low[rows]]
+    return replace(blocks, owner=cut, row_owner=row_owner, count=len(keys))

@@ -243,12 +243,13 @@ def best_plans(search: Search, duals: FloatArray) -> tuple[FloatArray, IntArray]
 
 
 def _settled(search: Search, kept: BoolArray, most: FloatArray) -> FloatArray:
-    """Give the cost of blocks of one replica column, which leave no choice, and -inf for the rest."""
+    """Give the cost of blocks of one replica column or of nothing, which leave no choice, and -inf for the rest."""
     blocks = search.blocks
+    left = np.bincount(blocks.owner[kept & (blocks.owner >= 0)], minlength=blocks.count)
     whole = blocks.model.integer & (blocks.owner >= 0) & kept
     columns = np.bincount(blocks.owner[whole], minlength=blocks.count)
     replicas = np.bincount(blocks.owner[whole & (blocks.cell >= 0)], minlength=blocks.count)
-    return np.where((columns == 1) & (replicas == 1) & np.isfinite(most), most, -np.inf)
+    return np.where(left == 0, 0.0, np.where((columns == 1) & (replicas == 1) & np.isfinite(most), most, -np.inf))
 
 
 def _plans(search: Search, found: dict[int, tuple[IntArray, FloatArray]]) -> Plans:

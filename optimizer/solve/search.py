@@ -175,7 +175,9 @@ def new_search(
     """Prepare a search; nothing is solved yet. Blocks are solved in as many processes as there are cores if it is None."""
     clock = Clock(wishes.time_limit_s, cancel)
     reduction, followers = Reduction(blocks), Followers.of(blocks)
-    duals = followers.follow(blocks, np.zeros(len(blocks.coupling)))
+    duals, heuristic = followers.follow(blocks, np.zeros(len(blocks.coupling))), Heuristic(blocks, reduction)
+    idle = heuristic.checked(np.maximum(blocks.model.lower, 0.0))
+    idle = idle.chosen(np.flatnonzero(np.isin(idle.block, blocks.owner[blocks.cell >= 0])))
     return Search(
         model,
         blocks,
@@ -184,9 +186,10 @@ def new_search(
         clock,
         Workers(backend, processes or processes_for(blocks.count), cancel, cluster),
         reduction,
-        Heuristic(blocks, reduction),
+        heuristic,
         followers,
-        Plans.empty(),
+        idle,
         duals,
         on_progress,
+        heuristic_blocks=idle.block,
     )

@@ -475,31 +475,34 @@ def _tops(small: _Small, proposals: Sequence[Proposal]) -> dict[int, float]:
 def know(small: _Small, tellings: Sequence[Told | None]) -> None:
     """Add plans that shards told by name; they must cost and use here what they do there.
 
+    A block may be several here, where columns that would join them are missing: each has its part of the plan.
+
     Raises
     ------
     NotSiftedError : one does not
     """
     some = [told for told in tellings if told is not None]
     told = Told(joined([t.content for t in some]), np.concatenate([t.cost for t in some]), joined([t.use for t in some]))
-    search, names, blocks = small.search, small.names, small.search.blocks
-    column = names.columns(told.content.index)
-    owner = np.where(column >= 0, blocks.owner[column], -1)
-    plan, n = told.content.owner, len(told.cost)
-    low, high = np.full(n, blocks.count), np.full(n, -1)
-    np.minimum.at(low, plan, owner)
-    np.maximum.at(high, plan, owner)
-    fine = np.flatnonzero((low == high) & (low >= 0))
-    chosen = Ragged(told.content.start, column, told.content.value).chosen(fine)
-    plans = Plans.of(blocks, low[fine], chosen)
+    search, names, blocks, content = small.search, small.names, small.search.blocks, told.content
+    column = names.columns(content.index)
+    owner, plan, n = np.where(column >= 0, blocks.owner[column], -1), content.owner, len(told.cost)
+    strange = np.bincount(plan[owner < 0], minlength=n) > 0
+    mine = np.flatnonzero(~strange[plan])
+    mine = mine[np.argsort(plan[mine] * blocks.count + owner[mine], kind="stable")]
+    keys, first = np.unique(plan[mine] * blocks.count + owner[mine], return_index=True)
+    whole, block = np.divmod(keys, blocks.count)
+    plans = Plans.of(blocks, block, Ragged(np.append(first, len(mine)), column[mine], content.value[mine]))
     row = names.rows(told.use.index)
     marks = np.random.default_rng(2).uniform(0.5, 1.0, len(names.row) + 1)
-    use = Ragged(told.use.start, np.where(row >= 0, row, len(names.row)), told.use.value).dot(marks)[fine]
-    mine = plans.use.dot(marks)
-    scale = Ragged(told.use.start, told.use.index * 0, np.abs(told.use.value)).dot(np.ones(1))[fine]
-    alike = np.abs(plans.cost - told.cost[fine]) <= ALIKE * np.maximum(1.0, np.abs(plans.cost))
-    alike &= np.abs(use - mine) <= ALIKE * np.maximum(1.0, scale)
-    if not alike.all():
-        raise NotSiftedError(f"{int((~alike).sum())} of {len(fine)} plans differ between a shard and what portions make")
+    use = Ragged(told.use.start, np.where(row >= 0, row, len(names.row)), told.use.value).dot(marks)
+    scale = Ragged(told.use.start, told.use.index * 0, np.abs(told.use.value)).dot(np.ones(1))
+    cost, mixed = (np.bincount(whole, weights=x, minlength=n) for x in (plans.cost, plans.use.dot(marks)))
+    alike = np.abs(cost - told.cost) <= ALIKE * np.maximum(1.0, np.abs(cost))
+    alike &= np.abs(use - mixed) <= ALIKE * np.maximum(1.0, scale)
+    if not alike[whole].all():
+        raise NotSiftedError(
+            f"{int((~alike)[np.unique(whole)].sum())} of {n} plans differ between a shard and what portions make"
+        )
     search.plans = search.plans.joined(plans)
 
 

@@ -8,8 +8,9 @@ import math
 import os
 import re
 import signal
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -17,16 +18,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optimizer.compile import compile_instance
+from optimizer.compile import Compiled, compile_instance
 from optimizer.decode.baselines import baselines_of
 from optimizer.errors import BackendFailedError, InfeasibleError, InterruptedByUserError
 from optimizer.instance import Instance
 from optimizer.pipeline import Options, allocate
 from optimizer.plan import Plan
 from optimizer.solve import Learned
+from optimizer.solve.blocks import Seeds, blocks_of, seeds_of
 from optimizer.solve.crew import Crew
 from optimizer.solve.settle import Settled, settle
-from optimizer.solve.shards import Desk, Prices, Proof, Proposal, Shard, cut, sample
+from optimizer.solve.shards import Desk, Prices, Proof, Proposal, Shard, Told, cut, sample
 from optimizer.synthetic import synthetic_document
 from tests.optimizer.full import full_instance
 from tests.optimizer.oracle import random_instance
@@ -67,6 +69,48 @@ def test_the_optimum_lies_between_bound_and_cost(
     (bound, cost), least = interval(question, backend), optimum(question)
     assert bound <= least * (1 + 1e-6)
     assert least <= cost * (1 + 1e-6)
+
+
+@pytest.fixture(scope="module")
+def day() -> Instance:
+    """Give a question of three periods that nothing but supply joins workloads in, and no period to another."""
+    return Instance.model_validate_json(json.dumps(synthetic_document(3, 5, shared_supply=True, periods=3)))
+
+
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_periods_that_nothing_joins_are_blocks(
+    is_cut: bool, day: Instance, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where blocks of shards are not cut by period, as where columns join them that the small question lacks, plans are."""
+    compiled = compile_instance(day)
+    blocks = blocks_of(compiled.model, seeds_of(compiled))
+    assert blocks.count == 9
+    period = compiled.columns.replica_period
+    owner = blocks.owner[: compiled.columns.first_instance]
+    assert all(len(np.unique(period[owner == k])) == 1 for k in range(9))
+
+    def whole(compiled: Compiled, *, partly: bool) -> Seeds:
+        return replace(seeds_of(compiled, partly=partly), periods=1)
+
+    know, known = sifting.know, list[tuple[int, int]]()
+
+    def counted(small: Any, tellings: Sequence[Told | None]) -> None:
+        before = len(small.search.plans)
+        know(small, tellings)
+        known.append((sum(len(told.cost) for told in tellings if told is not None), len(small.search.plans) - before))
+
+    monkeypatch.setattr(sifting, "know", counted)
+    if not is_cut:
+        monkeypatch.setattr(sys.modules["optimizer.solve.shards"], "seeds_of", whole)
+    plan = allocate(day, replace(WISHES, relative_gap=0.05))
+    monkeypatch.setattr(sifting, "FEWEST_CELLS", 10**6)
+    other = allocate(day, replace(WISHES, relative_gap=0.05, method="decompose"))
+    assert (" shards" in plan.method, " shards" in other.method) == (True, False)
+    assert plan.bound_usd is not None
+    assert other.bound_usd is not None
+    assert max(plan.bound_usd, other.bound_usd) <= min(plan.objective_usd, other.objective_usd)
+    told, kept = known[0]
+    assert kept == told if is_cut else kept >= 2 * told
 
 
 def choice(plan: Plan) -> dict[str, Any]:
