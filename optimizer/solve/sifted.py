@@ -357,13 +357,15 @@ def _solved(sifter: Sifter, small: _Small, portions: list[Portion], proposals: S
 def _priced_and_planned(sifter: Sifter, stage: _Stage, kinds: Sequence[str]) -> _Stage:
     """Let prices settle by some kinds of pricing, and make plans of the whole at them."""
     search, clock, limit_s, slack = stage.small.search, sifter.clock, sifter.clock.limit_s, stage.slack
+    settled = None
     for kind in kinds:
         settled = settle(search, slack, kind, 0.5 * (clock.used_s + limit_s))
         slack = settled.slack
     start_whole(search)
     if search.values is None and search.model.n_nonzeros <= LARGEST_WHOLE:
         _plan_whole(stage.small, START_SHARE * limit_s)
-    if settled.cost - search.bound <= sifter.wishes.relative_gap * abs(search.cost):  # better prices would not be enough
+    spare = sifter.wishes.relative_gap * abs(search.cost)
+    if settled is not None and settled.cost - search.bound <= spare:  # better prices would not be enough
         plan_mixed(search, settled.weights)
         improve(search, clock.used_s + min(IMPROVED_SHARE * limit_s, IMPROVED_USED * clock.used_s))
     return replace(stage, slack=slack)
@@ -418,7 +420,7 @@ def _settled(sifter: Sifter, stage: _Stage) -> tuple[_Stage, tuple[str, ...]]:
         settled = settle(search, stage.slack, "rough", 0.5 * sifter.clock.limit_s, patience=PATIENCE)
         stage = replace(stage, slack=settled.slack)
         if not settled.broken or search.clock.stopped:
-            return stage, ("deep",)
+            return stage, ("deep",) if len(sifter.shards) < 2 * GROUPED else ()  # the many proposed deeply at a group's prices
         stage = _proposed_again(sifter, stage)
     return stage, ("rough", "deep")
 
