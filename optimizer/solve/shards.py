@@ -190,15 +190,21 @@ class Desk:
         )
 
     def prove(
-        self, shard: Shard, prices: Prices, learned: Learned, allowed: float, seconds: float, effort: str, first: bool
-    ) -> Proof:
-        """Give what plans cost at least at these prices, and the plans that came of it; ``first`` says whether jobs count too."""
+        self, shard: Shard, prices: Prices, learned: Learned, allowed: float, until: float, effort: str, first: bool, needed: bool
+    ) -> Proof | None:
+        """Give what plans cost at least at these prices, and the plans that came of it; ``first`` says whether jobs count too.
+
+        ``until`` is when to stop, by the machine's monotonic clock; later, what is ``needed`` is given unsolved, else nothing.
+        """
+        if not needed and time.monotonic() >= until:
+            return None
         state = self._state(shard)
         search, blocks, clock = state.search, state.search.blocks, state.search.clock
         recall(search, learned, state.names)
         duals, gained = self._duals(state, prices)
         before, calls, used_s = len(search.plans), clock.calls, clock.solver_s
-        clock.started, clock.limit_s = time.monotonic(), seconds
+        clock.started = time.monotonic()
+        clock.limit_s = max(until - clock.started, 0.0)
         mine = state.mine if not first else np.ones(blocks.count, dtype=bool)
         marks, recalled, learned_before = np.zeros(0, dtype=np.int64), 0, self.base.learned
         at, known = self._proved.get(shard.number, (duals, None))

@@ -8,6 +8,7 @@ that is sound.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -221,7 +222,7 @@ class Sifter:
             size = np.bincount(small.shard_of, weights=np.abs(best), minlength=len(self.shards))
             least = FIRST_LOSS * size.sum() if effort == "brief" else 0.0
             allowed = max(BESIDE * spare, least) * size / size.sum()
-        asked, known = [], enumerate(() if before is None else before.proofs)
+        until, asked, known = time.monotonic() + self.clock.left_s, [], enumerate(() if before is None else before.proofs)
         same = {n: replace(proof, calls=0, solver_s=0.0) for n, proof in known if proof.loss <= allowed[n]}
         for shard in self.shards:
             if shard.number in same:
@@ -230,11 +231,10 @@ class Sifter:
             content = search.plans.content.chosen(number[mine])
             plans = Ragged(content.start, small.names.column[content.index], content.value)
             best_known = Learned(plans, np.zeros(0, dtype=np.int64), np.zeros(0))
-            asked.append(
-                (shard, (prices, best_known, float(allowed[shard.number]), self.clock.left_s, effort, shard.number == 0))
-            )
-        found = self.crew.ask(Desk.prove, asked)
-        proofs = same | {shard.number: proof for (shard, _), proof in zip(asked, found, strict=False)}
+            more = float(allowed[shard.number]), until, effort, shard.number == 0, not np.isfinite(search.bound)
+            asked.append((shard, (prices, best_known, *more)))
+        found = zip(asked, self.crew.ask(Desk.prove, asked), strict=False)
+        proofs = same | {shard.number: proof for (shard, _), proof in found if proof is not None}
         return [proofs[shard.number] for shard in self.shards if shard.number in proofs]
 
     def proved(self, small: _Small, proofs: Sequence[Proof], tops: Mapping[int, float]) -> float:
