@@ -29,6 +29,8 @@ MOST_STUBBORN = 50
 """Blocks without a heuristic plan that are solved in every round; with more, exact pricing comes at once."""
 SMOOTHING = 0.5
 """Weight of the best prices so far against the master's latest; half as much each time that the mixed ones are better still."""
+DEAREST_COLUMN = 1e11
+"""USD per hour; a tenth of what models take."""
 FALLING = 0.1
 """Relative; while broken rows cost so much less from round to round, they are about to hold."""
 SETTLED = {"rough": 2.0, "deep": 0.5, "exact": 0.2}
@@ -69,7 +71,7 @@ def settle(
     for turn in range(ROUNDS[kind]):
         if search.done or (search.clock.used_s > until_s and not (exact and turn == 0)):
             break
-        before = len(search.plans)
+        before, duals = len(search.plans), _bearable(search, duals)
         bounds, loss = _priced(search, duals, kind, fine)
         if search.infeasible:
             break
@@ -111,6 +113,12 @@ def settle(
         duals = search.followers.follow(blocks, smoothing * centre + (1 - smoothing) * latest)
     search.duals = centre
     return Settled(slack, weights, cost, still)
+
+
+def _bearable(search: Search, duals: FloatArray) -> FloatArray:
+    """Scale down prices at which a column costs more than models take, as where rows stay broken; any prices give a bound."""
+    most = float(np.abs(search.blocks.reduced_costs(duals)).max(initial=0.0))
+    return duals if most <= DEAREST_COLUMN else duals * (DEAREST_COLUMN / most)
 
 
 def _priced(search: Search, duals: FloatArray, kind: str, fine: bool) -> tuple[FloatArray, float]:

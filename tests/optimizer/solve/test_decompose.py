@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from optimizer.compile import compile_instance
@@ -73,6 +74,17 @@ def test_the_whole_master_chooses_among_few_plans_and_among_all_where_these_do_n
         found.append(search.cost)
     assert found[0] <= found[1] < 1.02 * found[0]
     assert found[2] == found[0]
+
+
+def test_prices_that_no_model_takes_are_scaled_down() -> None:
+    """Rows that stay broken have prices that grow; a column must not cost more than a model may say."""
+    compiled = compile_instance(Instance.model_validate_json(json.dumps(synthetic_document(3, 6, shared_supply=True))))
+    blocks = blocks_of(compiled.model, seeds_of(compiled))
+    search = new_search(compiled.model, blocks, get_backend("ortools"), Options())
+    settle(search, slack_prices(blocks), "rough", 60.0)
+    search.duals = np.full(len(blocks.coupling), -1e15)
+    settle(search, slack_prices(blocks), "exact", 1.0)
+    assert len(np.unique(search.plans.block)) == blocks.count
 
 
 @pytest.mark.parametrize("seed", SEEDS)
