@@ -221,7 +221,7 @@ class Sifter:
             spare = spare if np.isfinite(spare) else 0.0
             size = np.bincount(small.shard_of, weights=np.abs(best), minlength=len(self.shards))
             least = FIRST_LOSS * size.sum() if effort == "brief" else 0.0
-            allowed = max(BESIDE * spare, least) * size / size.sum()
+            allowed = max(BESIDE * spare, least) * size / max(size.sum(), 1e-9)  # blocks may cost nothing at all
         until, asked, known = time.monotonic() + self.clock.left_s, [], enumerate(() if before is None else before.proofs)
         same = {n: replace(proof, calls=0, solver_s=0.0) for n, proof in known if proof.loss <= allowed[n]}
         for shard in self.shards:
