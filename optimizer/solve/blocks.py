@@ -179,7 +179,7 @@ def blocks_of(model: Model, seeds: Seeds) -> Blocks:
     owner = owner.copy()
     owner[owner >= 0] = dense.reshape(-1)
     blocks = _with_copies(model, row, owner, own, seeds.cell)
-    return _apart(blocks) if seeds.periods > 1 else blocks
+    return _apart(blocks) if seeds.periods > 1 else blocks  # what a workload does in one period hangs together anyway
 
 
 def _spans(row: IntArray, of: IntArray, n_rows: int) -> tuple[IntArray, IntArray]:
@@ -194,19 +194,23 @@ def _spans(row: IntArray, of: IntArray, n_rows: int) -> tuple[IntArray, IntArray
 def _merged(model: Model, row: IntArray, workload: IntArray, may_be_shared: BoolArray) -> IntArray:
     """Give the least workload of each group of workloads that have a row together which blocks may not share."""
     count = int(workload.max(initial=-1)) + 1
-    root = np.arange(count)
     bound = ~may_be_shared[row] & (workload[model.column] >= 0)
-    rows, of = row[bound], workload[model.column][bound]
+    root = _least(row[bound], workload[model.column][bound], count, model.n_rows)
+    return np.where(workload >= 0, root[np.maximum(workload, 0)], -1) if count else workload
+
+
+def _least(row: IntArray, of: IntArray, count: int, n_rows: int) -> IntArray:
+    """Give the least of each group of ``count`` things that have rows together; ``of`` is the thing of each entry."""
+    root = np.arange(count)
     while True:
-        low, _ = _spans(rows, root[of], model.n_rows)
+        low, _ = _spans(row, root[of], n_rows)
         found = root.copy()
-        np.minimum.at(found, of, low[rows])
+        np.minimum.at(found, of, low[row])
         np.minimum.at(found, root, found.copy())
         found = found[found]
         if (found == root).all():
-            break
+            return root
         root = found
-    return np.where(workload >= 0, root[np.maximum(workload, 0)], -1) if count else workload
 
 
 def _localised(model: Model, row: IntArray, owner: IntArray, own: BoolArray, common: BoolArray) -> IntArray:
@@ -268,22 +272,11 @@ def _with_copies(model: Model, row: IntArray, owner: IntArray, own: BoolArray, c
 
 def _apart(blocks: Blocks) -> Blocks:
     """Cut blocks into what their own rows join."""
-    model, owner = blocks.model, blocks.owner
+    model, n = blocks.model, blocks.model.n_columns
     inside = blocks.row_owner[model.row] >= 0
-    row, column, part = model.row[inside], model.column[inside], np.arange(model.n_columns)
-    low = np.full(model.n_rows, model.n_columns)
-    while True:
-        np.minimum.at(low, row, part[column])
-        found = part.copy()
-        np.minimum.at(found, column, low[row])
-        np.minimum.at(found, part, found.copy())
-        found = found[found]
-        if (found == part).all():
-            break
-        part = found
-    mine, rows = np.flatnonzero(owner >= 0), np.flatnonzero(low < model.n_columns)
-    keys, number = np.unique(owner[mine] * model.n_columns + part[mine], return_inverse=True)
-    cut, row_owner = np.full(model.n_columns, -1), blocks.row_owner.copy()
-    cut[mine] = number.reshape(-1)
-    row_owner[rows] = cut[low[rows]]
-    return replace(blocks, owner=cut, row_owner=row_owner, count=len(keys))
+    row, column, mine = model.row[inside], model.column[inside], np.flatnonzero(blocks.owner >= 0)
+    keys, number = np.unique(blocks.owner[mine] * n + _least(row, column, n, model.n_rows)[mine], return_inverse=True)
+    owner, row_owner = np.full(n, -1), blocks.row_owner.copy()
+    owner[mine] = number.reshape(-1)
+    row_owner[row] = owner[column]
+    return replace(blocks, owner=owner, row_owner=row_owner, count=len(keys))

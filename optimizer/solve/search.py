@@ -176,7 +176,7 @@ def new_search(
     clock = Clock(wishes.time_limit_s, cancel)
     reduction, followers = Reduction(blocks), Followers.of(blocks)
     duals, heuristic = followers.follow(blocks, np.zeros(len(blocks.coupling))), Heuristic(blocks, reduction)
-    idle = heuristic.checked(np.maximum(blocks.model.lower, 0.0))
+    idle = heuristic.checked(np.maximum(blocks.model.lower, 0.0))  # of blocks that nothing is asked of, as hours without traffic
     idle = idle.chosen(np.flatnonzero(np.isin(idle.block, blocks.owner[blocks.cell >= 0])))
     return Search(
         model,
