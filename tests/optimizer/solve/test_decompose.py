@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Callable
 
@@ -74,6 +75,19 @@ def test_the_whole_master_chooses_among_few_plans_and_among_all_where_these_do_n
         found.append(search.cost)
     assert found[0] <= found[1] < 1.02 * found[0]
     assert found[2] == found[0]
+
+
+def test_rows_that_healed_are_not_told_as_broken(caplog: pytest.LogCaptureFixture) -> None:
+    """In the first round rows are broken, since each block has one plan; in the last, with which prices have settled, none is."""
+    compiled = compile_instance(Instance.model_validate_json(json.dumps(synthetic_document(8, 6, shared_supply=True))))
+    blocks = blocks_of(compiled.model, seeds_of(compiled))
+    search = new_search(compiled.model, blocks, get_backend("ortools"), Options())
+    with caplog.at_level(logging.INFO):
+        found = settle(search, slack_prices(blocks), "rough", 60.0, gap=1.0)
+    told = [record.getMessage() for record in caplog.records if " rough " in record.getMessage()]
+    assert "rows broken" in told[-2]
+    assert "rows broken" not in told[-1]
+    assert found.broken == 0
 
 
 def test_prices_that_no_model_takes_are_scaled_down() -> None:

@@ -325,3 +325,31 @@ def test_prices_proved_before_are_proved_further(
         assert (further.least[:-1] >= usual.least[:-1]).all()
         assert further.calls <= max(usual.calls, 1)
     assert any(usual.loss < brief.loss for brief, usual, _ in found)
+
+
+def test_shards_that_lost_little_are_not_asked_again(
+    shared: Instance, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a proof is taken further, one shard is told to lose less here, and only that one proves anything."""
+    prove, proofs, rounds = Desk.prove, sifting.Sifter.proofs, list[tuple[bool, list[int]]]()
+
+    def noted(desk: Desk, shard: Shard, *asked: Any) -> Proof | None:
+        rounds[-1][1].append(shard.number)
+        return prove(desk, shard, *asked)
+
+    def counted(sifter: Any, small: Any, effort: str, before: Any) -> list[Proof]:
+        rounds.append((before is not None, []))
+        found: list[Proof] = proofs(sifter, small, effort, before)
+        assert len(found) == 6
+        return found
+
+    def less(losses: Sequence[float], _: float) -> np.ndarray:
+        return np.where(np.arange(len(losses)) == 2, -1.0, losses)
+
+    monkeypatch.setattr(sifting.Desk, "prove", noted)
+    monkeypatch.setattr(sifting.Sifter, "proofs", counted)
+    monkeypatch.setattr(sifting, "_further", less)
+    monkeypatch.setattr(sifting, "AGAIN", -1e9)
+    allocate(shared, replace(WISHES, relative_gap=1e-5, time_limit_s=30.0))
+    assert all(asked == ([2] if is_further else list(range(6))) for is_further, asked in rounds)
+    assert {is_further for is_further, _ in rounds} == {True, False}
