@@ -382,7 +382,7 @@ def _proved(
     small, portions, slack = stage.small, stage.portions, stage.slack
     proofs = sifter.proofs(small, effort, before)
     bound = sifter.proved(small, proofs, tops)
-    if small.search.infeasible or sifter.clock.stopped:
+    if small.search.infeasible or sifter.clock.stopped or len(proofs) < len(portions):
         return replace(stage, proofs=proofs, bound=bound)
     more = [p.joined(proof.portion) for p, proof in zip(portions, proofs, strict=True)]
     if any(len(a.pair) > len(b.pair) for a, b in zip(more, portions, strict=True)):

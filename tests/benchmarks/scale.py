@@ -51,9 +51,9 @@ types of accelerator in 3 regions, on demand and spot, 10 request classes, half 
 plans: exact cost against the safe bound. Every plan below passed verification. What no section shows, or one that is
 missing, is not shown to be met, such as CBC at 1,000 workloads. Section (c) is of the whole model, before there were shards.
 What was aimed at and is not reached: 200 workloads within 0.2 % in 20 s (i); a first plan of 1,000 in a tenth of the default
-time limit (it stands after 26 s); 24 periods within 1 % in five minutes (g); and selection 50 times as fast as CBC (b),
-which is so only where CBC struggles with the slices: elsewhere it takes some tenths of a second, and estimates, plan and
-verification keep ours above a twentieth.
+time limit (docs/scale.md); 24 periods within 1 % in five minutes (g); and selection 50 times as fast as CBC (b), which is so
+only where CBC struggles with the slices: elsewhere it takes some tenths of a second, and estimates, plan and verification
+keep ours above a twentieth.
 """
 
 
