@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from optimizer.solve.blocks import Blocks, blocks_of, seeds_of
 from optimizer.solve.decompose import decomposed
 from optimizer.solve.master import combined_bound
 from optimizer.solve.parts import block_model
+from optimizer.solve.plans import Plans, plans_of_point
 from optimizer.solve.reduction import Reduction
 from solvers import Limit, Progress, Solution, SolveOptions, get_backend
 from tests.optimizer.full import full_instance
@@ -146,6 +148,21 @@ def test_a_block_planned_among_few_columns_first_has_no_other_bound(seed: int, m
         assert found.objective is not None
         assert found.dual_bound <= best * (1 + 1e-7) <= found.objective * (1 + 2e-7)
         assert found.objective - found.dual_bound <= 0.02 * found.objective
+
+
+def test_a_block_of_which_nothing_is_left_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No model has no columns: such a block, an hour without traffic, is not asked about, whatever its relaxation says."""
+    compiled = compile_instance(full_instance(1))
+    blocks = cut(compiled)
+    found = search.new_search(compiled.model, blocks, get_backend("ortools"), Options())
+    monkeypatch.setattr(found.reduction, "keep", lambda *_: np.zeros(blocks.model.n_columns, dtype=bool))
+    monkeypatch.setattr(found.reduction, "least", lambda *_: np.full(blocks.count, -np.inf))
+    monkeypatch.setattr(found, "heuristic", SimpleNamespace(plans=lambda *_, **__: Plans.empty()))
+    found.plans = plans_of_point(blocks, np.zeros(blocks.model.n_columns), np.ones(blocks.count, dtype=bool))
+    bounds, loss = pricing.price_exactly(found, np.zeros(len(blocks.coupling)))
+    assert not bounds.any()
+    assert loss == 0.0
+    assert found.clock.calls == 0
 
 
 def test_a_broken_ingredient_would_show(monkeypatch: pytest.MonkeyPatch) -> None:
