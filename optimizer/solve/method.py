@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from optimizer.compile import Compiled, compile_instance
 from optimizer.instance import Instance
@@ -21,6 +23,18 @@ __all__ = ["solve_compiled", "solve_question"]
 DIRECT_NONZEROS = 100_000
 """Up to this many the whole model goes to the solver (measured on the shipped instances, of 2,000 to 70,000)."""
 FEWEST_BLOCKS = 4
+
+
+@dataclass(frozen=True)
+class _Rest:
+    """What is still wished for when part of the time is used."""
+
+    backend: str
+    method: str
+    time_limit_s: float
+    relative_gap: float
+    threads: int
+    seed: int
 
 
 def solve_question(
@@ -45,7 +59,7 @@ def solve_question(
     InfeasibleError, InvalidInputError, InterruptedByUserError : as told by ``compile_instance`` and ``sifted``
     SolverError : the backend is missing, died, hung or answered what cannot be
     """
-    instead = ""
+    instead, started = "", time.monotonic()
     if cluster is None and is_sifted(instance, wishes, plan_in_force):
         try:
             return sifted(
@@ -60,7 +74,8 @@ def solve_question(
                 on_learned=on_learned,
             )
         except NotSiftedError as why:
-            instead = f", whole since {why}"
+            instead, left_s = f", whole since {why}", max(0.0, wishes.time_limit_s - (time.monotonic() - started))
+            wishes = _Rest(wishes.backend, wishes.method, left_s, wishes.relative_gap, wishes.threads, wishes.seed)
     compiled = compile_instance(instance, plan_in_force, shares=load_shares)
     solution, method = solve_compiled(compiled, wishes, plan_in_force, on_progress, cancel, cluster, learned, on_learned)
     return compiled, solution, method + instead

@@ -55,6 +55,7 @@ def price_stubborn(search: Search, duals: FloatArray) -> None:
     cost = search.blocks.reduced_costs(duals)
     most = np.where(known, -np.inf, best_plans(search, duals)[0])
     kept = search.reduction.keep(cost, np.where(known, np.inf, most))
+    known[np.setdiff1d(np.arange(len(known)), search.blocks.owner[kept])] = True  # of which nothing is left
     options = SolveOptions(STUBBORN_S, STUBBORN_GAP, seed=search.wishes.seed)
     _add_plans(search, np.flatnonzero(~known), kept, cost, options)
 

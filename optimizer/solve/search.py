@@ -22,7 +22,7 @@ from solvers import Backend, Limit, Model, Progress, Solution, SolveOptions, Ter
 from solvers.check import check
 from solvers.solution import PROVED_GAP, relative_gap
 
-__all__ = ["Clock", "Search", "new_search"]
+__all__ = ["Clock", "Search", "costless", "new_search"]
 
 
 @dataclass
@@ -177,7 +177,6 @@ def new_search(
     reduction, followers = Reduction(blocks), Followers.of(blocks)
     duals, heuristic = followers.follow(blocks, np.zeros(len(blocks.coupling))), Heuristic(blocks, reduction)
     idle = heuristic.checked(np.maximum(blocks.model.lower, 0.0))  # of blocks that nothing is asked of, as hours without traffic
-    idle = idle.chosen(np.flatnonzero(np.isin(idle.block, blocks.owner[blocks.cell >= 0])))
     return Search(
         model,
         blocks,
@@ -191,5 +190,25 @@ def new_search(
         idle,
         duals,
         on_progress,
-        heuristic_blocks=idle.block,
+        heuristic_blocks=np.intersect1d(idle.block, blocks.owner[blocks.cell >= 0]),
     )
+
+
+def costless(search: Search) -> Search:
+    """Give a search like another, on its clock, of the same question where nothing costs anything; it knows the same plans.
+
+    A bound above nothing says there that no plan keeps all rows.
+    """
+    blocks = search.blocks
+    model, joint = (replace(m, objective=np.zeros(m.n_columns), objective_offset=0.0) for m in (search.model, blocks.model))
+    made = new_search(
+        model,
+        replace(blocks, model=joint),
+        search.backend,
+        search.wishes,
+        cancel=search.clock.cancel,
+        processes=search.workers.processes,
+    )
+    made.clock, made.cost = search.clock, 0.0
+    made.plans = made.plans.joined(replace(search.plans, cost=np.zeros(len(search.plans))))
+    return made

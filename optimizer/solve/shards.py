@@ -30,7 +30,7 @@ from optimizer.solve.master import clipped, rounding, slack_prices
 from optimizer.solve.parts import block_marks
 from optimizer.solve.plans import Plans, Ragged
 from optimizer.solve.pricing import best_plans, price_exactly, price_roughly, price_stubborn
-from optimizer.solve.search import Search, new_search
+from optimizer.solve.search import Search, costless, new_search
 from optimizer.solve.settle import settle
 from solvers import get_backend
 
@@ -74,11 +74,15 @@ class Base:
 
 @dataclass(frozen=True, eq=False)
 class Prices:
-    """Prices of rows by name, zero ones too; ``column`` names the shared columns that these rows were priced with."""
+    """Prices of rows by name, zero ones too; ``column`` names the shared columns that these rows were priced with.
+
+    Where prices are ``alone``, nothing else costs anything.
+    """
 
     row: IntArray
     value: FloatArray
     column: IntArray
+    alone: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +173,7 @@ class Desk:
         except InfeasibleError as error:
             return Proposal(shard.number, None, None, (error.message, error.problems), nothing, np.zeros(0), 0)
         search, blocks = state.search, state.search.blocks
-        duals = self._duals(state, prices)[0]
+        duals = _duals(search, state.names, prices)[0]
         price_roughly(search, duals)
         most = price_roughly(search, duals, deep=True)
         if not np.isfinite(most).all():
@@ -199,28 +203,34 @@ class Desk:
         if not needed and time.monotonic() >= until:
             return None
         state = self._state(shard)
-        search, blocks, clock = state.search, state.search.blocks, state.search.clock
-        recall(search, learned, state.names)
-        duals, gained = self._duals(state, prices)
-        before, calls, used_s = len(search.plans), clock.calls, clock.solver_s
+        recall(state.search, learned, state.names)
+        search = costless(state.search) if prices.alone else state.search
+        blocks, clock = search.blocks, search.clock
+        duals, gained = _duals(search, state.names, prices)
+        before, calls, used_s = len(state.search.plans), clock.calls, clock.solver_s
         clock.started = time.monotonic()
         clock.limit_s = max(until - clock.started, 0.0)
         mine = state.mine if not first else np.ones(blocks.count, dtype=bool)
-        marks, recalled, learned_before = np.zeros(0, dtype=np.int64), 0, self.base.learned
-        at, known = self._proved.get(shard.number, (duals, None))
-        known = known if np.array_equal(at, duals) else None
-        if self.base.is_learning or (learned_before is not None and len(learned_before.mark)):
-            marks = block_marks(blocks, blocks.reduced_costs(duals))
-            if known is None and learned_before is not None:
-                known = learned_before.bounds_of(marks)
-                recalled = int(np.isfinite(known[mine]).sum())
+        marks, recalled, learned_before, known = np.zeros(0, dtype=np.int64), 0, self.base.learned, None
+        if not prices.alone:
+            at, known = self._proved.get(shard.number, (duals, None))
+            known = known if np.array_equal(at, duals) else None
+            if self.base.is_learning or (learned_before is not None and len(learned_before.mark)):
+                marks = block_marks(blocks, blocks.reduced_costs(duals))
+                if known is None and learned_before is not None:
+                    known = learned_before.bounds_of(marks)
+                    recalled = int(np.isfinite(known[mine]).sum())
         bounds, _ = price_exactly(search, duals, effort, allowed=allowed, known=known)
-        self._proved[shard.number] = duals, bounds
-        best = best_plans(search, duals)[0]
+        best, number = best_plans(search, duals)
+        if prices.alone:
+            plans = search.plans.chosen(number[best < np.inf])
+            state.search.plans = state.search.plans.joined(Plans.of(state.search.blocks, plans.block, plans.content))
+        else:
+            self._proved[shard.number] = duals, bounds
         reach = np.maximum(np.abs(blocks.model.lower), np.abs(blocks.model.upper))
         lost = math.fsum((rounding(blocks, duals) * reach)[blocks.owner >= 0].tolist())
-        fresh = np.arange(before, len(search.plans))
-        used = np.union1d(fresh, best_plans(search, duals)[1][best < np.inf])
+        fresh = np.arange(before, len(state.search.plans))
+        used = fresh if prices.alone else np.union1d(fresh, number[best < np.inf])
         return Proof(
             np.append(bounds[mine], gained - lost),
             marks[mine] if len(marks) else marks,
@@ -263,29 +273,30 @@ class Desk:
             self._held[shard.number] = state
         return state
 
-    def _duals(self, state: _State, prices: Prices) -> tuple[FloatArray, float]:
-        """Give the prices of this shard's rows, and what could be gained by columns that are shared here and unknown there.
 
-        A row that is unknown there has no price, unless it follows from the price of such a column.
-        """
-        search, blocks, names = state.search, state.search.blocks, state.names
-        at = names.rows(prices.row)
-        duals, known = np.zeros(len(names.row)), np.zeros(len(names.row), dtype=bool)
-        duals[at[at >= 0]], known[at[at >= 0]] = prices.value[at >= 0], True
-        strange = np.zeros(blocks.model.n_columns, dtype=bool)
-        strange[blocks.shared] = ~np.isin(names.column[blocks.shared], prices.column)
-        follower = search.followers
-        free = follower.row[strange[follower.column]]
-        free = free[~known[free]]
-        duals[free] = follower.follow(blocks, duals)[free]
-        duals = clipped(blocks, duals)
-        side = np.where(duals > 0, blocks.model.row_lower[blocks.coupling], blocks.model.row_upper[blocks.coupling])
-        priced = np.flatnonzero((duals != 0) & ~known)
-        error, reduced = rounding(blocks, duals), blocks.reduced_costs(duals)
-        mine = np.flatnonzero(strange)
-        corners = [(reduced - error)[mine] * bound[mine] for bound in (blocks.model.lower, blocks.model.upper)]
-        gained = np.minimum(np.minimum(*corners), 0.0).sum() + np.minimum(duals[priced] * side[priced], 0.0).sum()
-        return duals, float(gained)
+def _duals(search: Search, names: Names, prices: Prices) -> tuple[FloatArray, float]:
+    """Give the prices of a shard's rows, and what could be gained by columns that are shared here and unknown there.
+
+    A row that is unknown there has no price, unless it follows from the price of such a column.
+    """
+    blocks = search.blocks
+    at = names.rows(prices.row)
+    duals, known = np.zeros(len(names.row)), np.zeros(len(names.row), dtype=bool)
+    duals[at[at >= 0]], known[at[at >= 0]] = prices.value[at >= 0], True
+    strange = np.zeros(blocks.model.n_columns, dtype=bool)
+    strange[blocks.shared] = ~np.isin(names.column[blocks.shared], prices.column)
+    follower = search.followers
+    free = follower.row[strange[follower.column]]
+    free = free[~known[free]]
+    duals[free] = follower.follow(blocks, duals)[free]
+    duals = clipped(blocks, duals)
+    side = np.where(duals > 0, blocks.model.row_lower[blocks.coupling], blocks.model.row_upper[blocks.coupling])
+    priced = np.flatnonzero((duals != 0) & ~known)
+    error, reduced = rounding(blocks, duals), blocks.reduced_costs(duals)
+    mine = np.flatnonzero(strange)
+    corners = [(reduced - error)[mine] * bound[mine] for bound in (blocks.model.lower, blocks.model.upper)]
+    gained = np.minimum(np.minimum(*corners), 0.0).sum() + np.minimum(duals[priced] * side[priced], 0.0).sum()
+    return duals, float(gained)
 
 
 def _portion(state: _State, kept: BoolArray, besides: IntArray) -> Portion:

@@ -27,7 +27,7 @@ from optimizer.solve.learned import Learned, Names, learned_of
 from optimizer.solve.master import clipped, combined_bound, slack_prices
 from optimizer.solve.plans import Plans, Ragged, joined
 from optimizer.solve.pricing import best_plans
-from optimizer.solve.search import Clock, Search, new_search
+from optimizer.solve.search import Clock, Search, costless, new_search
 from optimizer.solve.settle import settle
 from optimizer.solve.shards import Base, Desk, Prices, Proof, Proposal, Shard, Told, cut, sample, scaled
 from optimizer.solve.workers import processes_for
@@ -43,10 +43,14 @@ START_SHARE = 0.2
 """Share of the time that the first prices may take."""
 LARGEST_WHOLE = 300_000
 """Non-zeros up to which the small question is handed to the backend whole for what is left."""
+REFUTED_SHARE = 0.05
+"""Share of the time that either kind of pricing may take of whether there can be any plan."""
 GROUPED = 16
 """Of twice as many shards or more, so many propose first; the others do at the prices that these come to."""
 PROPOSED, PATIENCE = 3, 3
 """How often shards propose more at most, and in how many rounds rows may be broken before."""
+PLANLESS, MOST_CELLS = 2, 2_000
+"""Proofs without a plan after which a question of no more workloads times periods is compiled whole instead."""
 TURNS = 8
 """The most times that shards are asked to prove prices."""
 IMPROVED_SHARE = 0.15
@@ -61,6 +65,8 @@ BESIDE = 0.85
 """Of what bounds of blocks may lose, the share that shards are allowed; the rest is for the master."""
 FURTHER, LOSSES = 0.94, 2.0
 """The same where prices were proved before; and times what is too much, the losses of the shards that are asked to lose less."""
+REFUTED = 1e-5
+"""Share of what rows allow, at prices alone, by which blocks must exceed it for no plan to be: ten times what rows may be off."""
 ALIKE = 1e-6
 """Relative; plans must cost and use in the small question what they did in their shard."""
 
@@ -78,12 +84,13 @@ def is_sifted(instance: Instance, wishes: Wishes, plan_in_force: Plan | None) ->
 
 @dataclass(frozen=True, eq=False)
 class _Small:
-    """The question that portions make, and its search."""
+    """The question that portions make, and its search; ``is_costless`` is one where nothing costs anything."""
 
     compiled: Compiled
     search: Search
     names: Names
     shard_of: IntArray
+    is_costless: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +218,7 @@ class Sifter:
         """
         search, blocks = small.search, small.search.blocks
         duals = clipped(blocks, search.duals)
-        prices = Prices(small.names.row, duals, small.names.column[blocks.shared])
+        prices = Prices(small.names.row, duals, small.names.column[blocks.shared], small.is_costless)
         best, number = best_plans(search, duals)
         wanted = search.cost - self.wishes.relative_gap * abs(search.cost)
         if before is not None:
@@ -219,7 +226,7 @@ class Sifter:
         else:
             spare = float(best.sum()) + combined_bound(blocks, duals, np.zeros(blocks.count)) - wanted
             spare = spare if np.isfinite(spare) else 0.0
-            size = np.bincount(small.shard_of, weights=np.abs(best), minlength=len(self.shards))
+            size = np.bincount(small.shard_of, weights=np.where(np.isfinite(best), np.abs(best), 0.0), minlength=len(self.shards))
             least = FIRST_LOSS * size.sum() if effort == "brief" else 0.0
             allowed = max(BESIDE * spare, least) * size / max(size.sum(), 1e-9)  # blocks may cost nothing at all
         until, asked, known = time.monotonic() + self.clock.left_s, [], enumerate(() if before is None else before.proofs)
@@ -285,7 +292,7 @@ def sifted(
     ------
     InfeasibleError : workloads have no candidate left
     InterruptedByUserError : cancelled before there was anything to solve
-    NotSiftedError : a plan is not the same in its shard and in the small question
+    NotSiftedError : shards find no plan, or one is not the same in its shard and in the small question
     SolverError : the backend is missing, died, hung or answered what cannot be
     """
     shards, clock = cut(instance, CELLS_EACH), Clock(wishes.time_limit_s, cancel)
@@ -302,7 +309,7 @@ def sifted(
     if on_learned is not None:
         known, proved = learned_of(search, small.names), sifter.certified
         on_learned(known if proved is None else replace(proved, plans=known.plans))
-    if search.values is None and clock.stopped is None:
+    if search.values is None and not search.infeasible and clock.stopped is None:
         raise NotSiftedError("shards found no plan of the whole")
     solution = search.solution()
     if sifter.recalled and solution.bound_source:
@@ -334,6 +341,7 @@ def _solved(sifter: Sifter, small: _Small, portions: list[Portion], proposals: S
         stage = _proved(sifter, stage, "usual", None, tops)
     if not stage.small.search.done:
         stage, kinds = _settled(sifter, stage)
+        stage = _refuted(sifter, stage, tops) if "rough" in kinds else stage
     for turn in range(TURNS):
         search = stage.small.search
         if search.done:
@@ -342,12 +350,16 @@ def _solved(sifter: Sifter, small: _Small, portions: list[Portion], proposals: S
         again = effort != "" and stage.loss > AGAIN * missing  # the same prices do, if blocks are solved further
         if not again:
             stage = _priced_and_planned(sifter, stage, kinds)
-            if search.done:
+            stage = _refuted(sifter, stage, tops) if search.values is None else stage
+            if stage.small.search.done:
                 return stage.small
         effort = "brief" if learned is None and turn == 0 else "further" if again and effort != "brief" else "usual"
         stage = _proved(sifter, stage, effort, stage if again else None, tops)
-        if stage.small.search.infeasible or clock.stopped:
+        search = stage.small.search
+        if search.infeasible or clock.stopped:
             break
+        if search.values is None and turn + 1 >= PLANLESS and len(sifter.shards) * CELLS_EACH <= MOST_CELLS:
+            raise NotSiftedError("shards found no plan of the whole")
         kinds = ("deep",)
     improve(stage.small.search, limit_s)
     _plan_whole(stage.small, clock.left_s)
@@ -358,6 +370,8 @@ def _priced_and_planned(sifter: Sifter, stage: _Stage, kinds: Sequence[str]) -> 
     """Let prices settle by some kinds of pricing, and make plans of the whole at them."""
     search, clock, limit_s, slack = stage.small.search, sifter.clock, sifter.clock.limit_s, stage.slack
     settled = None
+    if search.done:
+        return stage
     for kind in kinds:
         settled = settle(search, slack, kind, 0.5 * (clock.used_s + limit_s))
         slack = settled.slack
@@ -379,18 +393,50 @@ def _proved(
     tops: Mapping[int, float],
 ) -> _Stage:
     """Have shards prove the prices there are, and make plans of what they found."""
-    small, portions, slack = stage.small, stage.portions, stage.slack
+    small = stage.small
     proofs = sifter.proofs(small, effort, before)
     bound = sifter.proved(small, proofs, tops)
-    if small.search.infeasible or sifter.clock.stopped or len(proofs) < len(portions):
-        return replace(stage, proofs=proofs, bound=bound)
-    more = [p.joined(proof.portion) for p, proof in zip(portions, proofs, strict=True)]
-    if any(len(a.pair) > len(b.pair) for a, b in zip(more, portions, strict=True)):
-        portions, small = more, sifter.small(more, small)
-        slack = slack_prices(small.search.blocks)
-    know(small, [proof.told for proof in proofs])
-    start_whole(small.search)
-    return _Stage(small, portions, slack, proofs, bound)
+    stage = replace(stage, proofs=proofs, bound=bound)
+    if small.search.infeasible or sifter.clock.stopped or len(proofs) < len(sifter.shards):
+        return stage
+    stage = _added(sifter, stage, proofs)
+    start_whole(stage.small.search)
+    return stage
+
+
+def _added(sifter: Sifter, stage: _Stage, proofs: Sequence[Proof]) -> _Stage:
+    """Know the plans of proofs, with the candidates that they need and the small question lacks."""
+    more = [p.joined(proof.portion) for p, proof in zip(stage.portions, proofs, strict=True)]
+    if any(len(a.pair) > len(b.pair) for a, b in zip(more, stage.portions, strict=True)):
+        small = sifter.small(more, stage.small)
+        stage = replace(stage, small=small, portions=more, slack=slack_prices(small.search.blocks))
+    know(stage.small, [proof.told for proof in proofs])
+    return stage
+
+
+def _refuted(sifter: Sifter, stage: _Stage, tops: Mapping[int, float]) -> _Stage:
+    """Ask whether any plan can be: let prices of rows settle where nothing else costs anything, and have shards prove them.
+
+    Where blocks use more of the rows at these prices than there is, whatever they do, none can. Else what they found is added.
+    """
+    search, clock = stage.small.search, sifter.clock
+    free, slack = costless(search), slack_prices(search.blocks)
+    for kind in ("rough", "deep"):
+        settled = settle(free, slack, kind, clock.used_s + REFUTED_SHARE * clock.limit_s)
+        slack = settled.slack
+    if not settled.broken or clock.stopped:
+        return stage
+    small = replace(stage.small, search=free, is_costless=True)
+    proofs = sifter.proofs(small, "usual", None)
+    bound = sifter.proved(small, proofs, tops)
+    blocks = free.blocks
+    low, high = blocks.model.row_lower[blocks.coupling], blocks.model.row_upper[blocks.coupling]
+    y = clipped(blocks, free.duals)
+    size = float(np.abs(y * np.where(y > 0, low, np.where(y < 0, high, 0.0))).sum())
+    search.infeasible = free.infeasible or bound > REFUTED * size
+    if search.infeasible or clock.stopped or len(proofs) < len(sifter.shards):
+        return stage
+    return _added(sifter, stage, proofs)
 
 
 def _further(losses: Sequence[float], spare: float) -> FloatArray:

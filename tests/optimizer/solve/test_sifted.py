@@ -20,11 +20,11 @@ import pytest
 
 from optimizer.compile import Compiled, compile_instance
 from optimizer.decode.baselines import baselines_of
-from optimizer.errors import BackendFailedError, InfeasibleError, InterruptedByUserError
+from optimizer.errors import BackendFailedError, InfeasibleError, InterruptedByUserError, NoPlanError
 from optimizer.instance import Instance
 from optimizer.pipeline import Options, allocate
 from optimizer.plan import Plan
-from optimizer.solve import Learned
+from optimizer.solve import Learned, method
 from optimizer.solve.blocks import Seeds, blocks_of, seeds_of
 from optimizer.solve.crew import Crew
 from optimizer.solve.settle import Settled, settle
@@ -35,7 +35,8 @@ from tests.optimizer.oracle import random_instance
 from tests.optimizer.solve.test_decompose import optimum
 from tests.seeds import seeds
 
-SEEDS = sorted({*range(seeds(2)), 7, 12})
+SEEDS = sorted({*range(seeds(2)), 7, 12, 14, 36, 164})
+"""In 14 it is asked whether there can be any plan, and there is; in 12 and 36 there is none, in 164 none of whole replicas."""
 
 
 @pytest.fixture
@@ -196,6 +197,51 @@ def test_all_workloads_without_a_candidate_are_named(shared: Instance, sifting: 
     with pytest.raises(InfeasibleError) as refused:
         allocate(shared.of(workloads), WISHES)
     assert all(repr(name) in refused.value.message for name in hopeless)
+
+
+@pytest.mark.parametrize("seed", [12, 36])
+def test_rows_that_no_plan_keeps_are_told_without_compiling_the_whole(
+    seed: int, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("optimizer.solve.method.compile_instance", None)
+    with pytest.raises(InfeasibleError, match="cannot hold together"):
+        allocate(full_instance(seed), WISHES)
+
+
+def test_where_prices_are_alone_nothing_else_costs_anything(sifting: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of seed 14, which has a plan, it is asked whether it has one; at prices of nothing, blocks then cost nothing."""
+    prove, asked = Desk.prove, list[tuple[bool, bool]]()
+
+    def noted(desk: Desk, shard: Shard, prices: Prices, *more: Any) -> Proof | None:
+        free = prove(desk, shard, replace(prices, value=0.0 * prices.value), *more)
+        assert free is not None
+        asked.append((prices.alone, bool(free.least.any())))
+        return prove(desk, shard, prices, *more)
+
+    monkeypatch.setattr(sifting.Desk, "prove", noted)
+    allocate(full_instance(14), WISHES)
+    assert {(True, False), (False, True)} <= set(asked)
+    assert (True, True) not in asked
+
+
+def test_what_shards_find_no_plan_of_is_compiled_whole_in_the_time_left(
+    sifting: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of seed 164 only whole replicas break rows, which no prices show; a larger question is not compiled whole."""
+    asked, whole = list[float](), method.solve_compiled
+
+    def noted(compiled: Compiled, wishes: Options, *others: Any) -> Any:
+        asked.append(wishes.time_limit_s)
+        return whole(compiled, wishes, *others)
+
+    monkeypatch.setattr(method, "solve_compiled", noted)
+    with pytest.raises(InfeasibleError):
+        allocate(full_instance(164), replace(WISHES, time_limit_s=20.0))
+    assert 0 < asked[0] < 20.0
+    monkeypatch.setattr(sifting, "MOST_CELLS", 2)
+    with pytest.raises(NoPlanError):
+        allocate(full_instance(164), replace(WISHES, time_limit_s=4.0))
+    assert len(asked) == 1
 
 
 def test_plans_that_differ_between_a_shard_and_the_small_question_are_refused(
