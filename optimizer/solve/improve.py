@@ -10,7 +10,7 @@ import logging
 
 import numpy as np
 
-from optimizer.solve.blocks import FloatArray, IntArray
+from optimizer.solve.blocks import BoolArray, FloatArray, IntArray
 from optimizer.solve.construct import construct
 from optimizer.solve.master import clipped, master_model, slack_prices
 from optimizer.solve.parts import neighbourhood
@@ -93,7 +93,7 @@ def _mend(search: Search, values: FloatArray) -> None:
             blocks.owner[column[involved]], weights=np.abs(value * values[column])[involved], minlength=blocks.count
         )
         chosen = np.argsort(-weight, kind="stable")[: min(size, blocks.count)]
-        better = _replanned(search, np.sort(chosen), values, prices)
+        better = _replanned(search, np.sort(chosen), values, np.ones(len(values), dtype=bool), prices)
         if better is not None and _broken(search, better).sum() < broken.sum() - BROKEN:
             values = better
         elif size >= blocks.count:
@@ -112,10 +112,11 @@ def _broken(search: Search, values: FloatArray) -> FloatArray:
     return np.where(amount > BROKEN * np.maximum(1.0, np.abs(activity)), amount, 0.0)
 
 
-def _replanned(search: Search, chosen: IntArray, values: FloatArray, slack: FloatArray | None = None) -> FloatArray | None:
-    """Give the point with the chosen blocks and what is shared planned anew; their plans are remembered."""
+def _replanned(
+    search: Search, chosen: IntArray, values: FloatArray, kept: BoolArray, slack: FloatArray | None = None
+) -> FloatArray | None:
+    """Give the point with the chosen blocks and what is shared planned anew among ``kept``; their plans are remembered."""
     blocks = search.blocks
-    kept = search.reduction.keep(blocks.reduced_costs(search.duals)) if slack is None else np.ones(len(values), dtype=bool)
     part = neighbourhood(blocks, chosen, kept | (values > 0), values, slack)
     n = len(part.columns)
     start = None if slack is not None else values[part.columns]
@@ -142,7 +143,7 @@ def plan_mixed(search: Search, weights: FloatArray | None) -> None:
     first = order[np.unique(block[order], return_index=True)[1]]
     mixed = block[first][weights[first] < 1.0 - BROKEN]
     if len(mixed):
-        found = _replanned(search, mixed, search.plans.values(first, search.blocks.model.n_columns))
+        found = _replanned(search, mixed, search.plans.values(first, search.blocks.model.n_columns), _kept(search))
         if found is not None:
             search.believe(found)
 
@@ -152,19 +153,24 @@ def improve(search: Search, until_s: float) -> None:
     blocks = search.blocks
     if search.values is None:
         return
-    size = min(FIRST_SIZE, blocks.count)
+    size, kept = min(FIRST_SIZE, blocks.count), _kept(search)
     while not search.done and search.clock.used_s < until_s:
         found = False
         for chosen in _neighbourhoods(search, size):
             if search.done or search.clock.used_s >= until_s:
                 return
-            better = _replanned(search, chosen, search.values)
+            better = _replanned(search, chosen, search.values, kept)
             found |= better is not None and search.believe(better)
         logger.info("%6.1f s neighbourhoods of %d: cost %.6g, gap %s", search.clock.used_s, size, search.cost, search.gap)
         if not found:
             if size >= blocks.count:
                 return
             size = min(2 * size, blocks.count)
+
+
+def _kept(search: Search) -> BoolArray:
+    """Say which columns the best plans at the search's prices may need."""
+    return search.reduction.keep(search.blocks.reduced_costs(search.duals))
 
 
 def _neighbourhoods(search: Search, size: int) -> list[IntArray]:

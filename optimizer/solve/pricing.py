@@ -72,7 +72,7 @@ def price_exactly(
     cost, reduction = search.blocks.reduced_costs(duals), search.reduction
     most = price_roughly(search, duals, deep=True)
     kept = reduction.keep(cost, most)
-    if _plan_large(search, duals, kept):
+    if _plan_large(search, duals, kept, np.zeros(0, dtype=np.int64) if known is None else np.flatnonzero(np.isfinite(known))):
         most = best_plans(search, duals)[0]
         kept = reduction.keep(cost, most)
     bounds = np.maximum(reduction.least(cost, kept), _settled(search, kept, most))
@@ -108,15 +108,15 @@ def _wanted(search: Search, duals: FloatArray) -> float:
     return wanted + 2 * BLOCK_SAFETY * abs(wanted) if np.isfinite(wanted) else np.inf
 
 
-def _plan_large(search: Search, duals: FloatArray, kept: BoolArray) -> bool:
+def _plan_large(search: Search, duals: FloatArray, kept: BoolArray, proved: IntArray) -> bool:
     """Add plans, by the backend among a few columns, of blocks of which much is left; say whether there were any.
 
     Much is left where the heuristic is far from the best, as where small demands of several accuracies mix. The few are those of
-    the plan known, and of all others those that the block's relaxation misses least. Once a block.
+    the plan known, and of all others those that the block's relaxation misses least. Once a block, and none that is ``proved``.
     """
     blocks, cost = search.blocks, search.blocks.reduced_costs(duals)
     left = np.bincount(blocks.owner[kept & blocks.model.integer & (blocks.owner >= 0)], minlength=blocks.count)
-    large = np.setdiff1d(np.flatnonzero(left > MANY_LEFT), search.large_blocks)
+    large = np.setdiff1d(np.flatnonzero(left > MANY_LEFT), np.union1d(search.large_blocks, proved))
     if not len(large):
         return False
     search.large_blocks = np.union1d(search.large_blocks, large)

@@ -45,14 +45,17 @@ LARGEST_WHOLE = 300_000
 """Non-zeros up to which the small question is handed to the backend whole for what is left."""
 REFUTED_SHARE = 0.05
 """Share of the time that either kind of pricing may take of whether there can be any plan."""
-GROUPED = 16
-"""Of twice as many shards or more, so many propose first; the others do at the prices that these come to."""
+GROUPED, MANY_SHARE = 16, 0.3
+"""Of twice as many shards or more, so many propose first; the others do at the prices that these come to. And the share of the
+asked gap to which their prices settle, roughly alone."""
 PROPOSED, PATIENCE = 3, 3
 """How often shards propose more at most, and in how many rounds rows may be broken before."""
 PLANLESS, MOST_CELLS = 2, 2_000
 """Proofs without a plan after which a question of no more workloads times periods is compiled whole instead."""
 TURNS = 8
 """The most times that shards are asked to prove prices."""
+WORTH = 0.5
+"""Of the time that the longest proof took, what must be left for another to begin."""
 IMPROVED_SHARE = 0.15
 """Share of the time that neighbourhoods may take between two proofs."""
 IMPROVED_USED = 0.3
@@ -111,7 +114,7 @@ class _Stage:
 
 @dataclass(eq=False)
 class Sifter:
-    """One sifted solve; ``certified`` is what the best bound rests on, if bounds are kept."""
+    """One sifted solve; ``certified`` is what the best bound rests on, if bounds are kept; ``proof_s`` what a proof took."""
 
     instance: Instance
     wishes: Wishes
@@ -123,6 +126,7 @@ class Sifter:
     learned: Learned | None
     certified: Learned | None = None
     recalled: int = 0
+    proof_s: float = 0.0
 
     def proposals(self) -> tuple[list[Proposal], Prices]:
         """Have every shard propose candidates and plans, at prices learned or at which the first can do with its part."""
@@ -139,7 +143,7 @@ class Sifter:
             started = self.crew.ask_each(tasks)
             self._refuse_cancelled()
             prices = started[0] or Prices(nothing, np.zeros(0), nothing)
-        some = self.shards[:: len(self.shards) // GROUPED] if len(self.shards) >= 2 * GROUPED else ()
+        some = self.shards[:GROUPED] if len(self.shards) >= 2 * GROUPED else ()
         found = self._asked(some, prices, widely=True)
         if found and all(p.refused is None for p in found):
             prices = self._settled_among(some, found, prices)
@@ -353,6 +357,8 @@ def _solved(sifter: Sifter, small: _Small, portions: list[Portion], proposals: S
             stage = _refuted(sifter, stage, tops) if search.values is None else stage
             if stage.small.search.done:
                 return stage.small
+        if clock.left_s < WORTH * sifter.proof_s:
+            break  # it would be dropped; plans may still get better
         effort = "brief" if learned is None and turn == 0 else "further" if again and effort != "brief" else "usual"
         stage = _proved(sifter, stage, effort, stage if again else None, tops)
         search = stage.small.search
@@ -393,8 +399,9 @@ def _proved(
     tops: Mapping[int, float],
 ) -> _Stage:
     """Have shards prove the prices there are, and make plans of what they found."""
-    small = stage.small
+    small, started = stage.small, sifter.clock.used_s
     proofs = sifter.proofs(small, effort, before)
+    sifter.proof_s = max(sifter.proof_s, sifter.clock.used_s - started)
     bound = sifter.proved(small, proofs, tops)
     stage = replace(stage, proofs=proofs, bound=bound)
     if small.search.infeasible or sifter.clock.stopped or len(proofs) < len(sifter.shards):
@@ -463,7 +470,8 @@ def _settled(sifter: Sifter, stage: _Stage) -> tuple[_Stage, tuple[str, ...]]:
     """
     for _ in range(PROPOSED):
         search = stage.small.search
-        settled = settle(search, stage.slack, "rough", 0.5 * sifter.clock.limit_s, patience=PATIENCE)
+        gap = sifter.wishes.relative_gap * (MANY_SHARE if len(sifter.shards) >= 2 * GROUPED else 1.0)
+        settled = settle(search, stage.slack, "rough", 0.5 * sifter.clock.limit_s, patience=PATIENCE, gap=gap)
         stage = replace(stage, slack=settled.slack)
         if not settled.broken or search.clock.stopped:
             return stage, ("deep",) if len(sifter.shards) < 2 * GROUPED else ()  # the many proposed deeply at a group's prices

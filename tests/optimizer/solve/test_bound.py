@@ -150,6 +150,19 @@ def test_a_block_planned_among_few_columns_first_has_no_other_bound(seed: int, m
         assert found.objective - found.dual_bound <= 0.02 * found.objective
 
 
+def test_a_block_whose_bound_is_known_is_not_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even for a better plan among few columns, however many are left of it."""
+    question = mixed_supply(0)
+    found = search.new_search(question.model, cut(question), get_backend("ortools"), Options(relative_gap=0.02))
+    prices = np.zeros(len(found.blocks.coupling))
+    bounds, _ = pricing.price_exactly(found, prices, "fine", allowed=0.0)
+    monkeypatch.setattr(pricing, "MANY_LEFT", 0)
+    found.large_blocks, calls = np.zeros(0, dtype=np.int64), found.clock.calls
+    again, _ = pricing.price_exactly(found, prices, allowed=np.inf, known=bounds)
+    assert found.clock.calls == calls
+    assert (again >= bounds - 1e-9).all()
+
+
 def test_a_block_of_which_nothing_is_left_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """No model has no columns: such a block, an hour without traffic, is not asked about, whatever its relaxation says."""
     compiled = compile_instance(full_instance(1))

@@ -399,3 +399,39 @@ def test_shards_that_lost_little_are_not_asked_again(
     allocate(shared, replace(WISHES, relative_gap=1e-5, time_limit_s=30.0))
     assert all(asked == ([2] if is_further else list(range(6))) for is_further, asked in rounds)
     assert {is_further for is_further, _ in rounds} == {True, False}
+
+
+def test_no_proof_is_begun_that_time_would_end(shared: Instance, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another would take more than there is left, plans are bettered instead, of the bound that there is."""
+    proofs, rounds = sifting.Sifter.proofs, list[str]()
+
+    def slow(sifter: Any, small: Any, effort: str, before: Any) -> list[Proof]:
+        rounds.append(effort)
+        found: list[Proof] = proofs(sifter, small, effort, before)
+        sifter.proof_s = 1e9
+        return found
+
+    monkeypatch.setattr(sifting.Sifter, "proofs", slow)
+    plan = allocate(shared, replace(WISHES, relative_gap=1e-6, time_limit_s=3.0))
+    assert rounds == ["brief"]
+    assert plan.bound_usd is not None
+    assert plan.stopped_by == "time"
+
+
+def test_shards_that_come_first_are_dealt_to_all_processes(
+    shared: Instance, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A group of every second shard, of which each process has every second, would all be one process's."""
+    monkeypatch.setattr(sifting, "GROUPED", 2)
+    monkeypatch.setattr(sifting, "processes_for", lambda _: 2)
+    ask, asked = Crew.ask, list[list[int]]()
+
+    def noted(crew: Crew, task: Any, about: Any) -> list[Any]:
+        about = list(about)
+        asked.append([shard.number for shard, _ in about])
+        return ask(crew, task, about)
+
+    monkeypatch.setattr(Crew, "ask", noted)
+    allocate(shared, replace(WISHES, relative_gap=0.5))
+    assert {number % 2 for number in asked[0]} == {0, 1}
+    assert sorted(asked[0] + asked[1]) == list(range(6))
