@@ -62,8 +62,9 @@ IMPROVED_USED = 0.3
 """The same as a share of the time used until then."""
 AGAIN = 1.3
 """Times what is missing to the asked gap: where bounds of blocks lost as much, they are worked out further at these prices."""
-FIRST_LOSS = 0.006
-"""Relative; what bounds of blocks may lose in the first proof, whose prices are those of heuristic plans: it is after plans."""
+FIRST_LOSS, FIRST_SHARE = 0.006, 0.5
+"""Relative; what bounds of blocks may lose in the first proof, whose prices are those of heuristic plans: it is after plans.
+Where more is asked, this share of it: then it may be the last."""
 BESIDE = 0.85
 """Of what bounds of blocks may lose, the share that shards are allowed; the rest is for the master."""
 FURTHER, LOSSES = 0.94, 2.0
@@ -98,13 +99,22 @@ class _Small:
 
 @dataclass(frozen=True, eq=False)
 class _Stage:
-    """How far a solve is: the small question, its portions, prices of slack, what shards proved last, and the bound of that."""
+    """How far a solve is: the small question, its portions, prices of slack, what shards proved last, and the bound of that.
+
+    ``broken`` is how many rows the plans of blocks, mixed, broke when prices settled last.
+    """
 
     small: _Small
     portions: list[Portion]
     slack: FloatArray
     proofs: Sequence[Proof] = ()
     bound: float = -np.inf
+    broken: int = 0
+
+    @property
+    def search(self) -> Search:
+        """Give the small question's search."""
+        return self.small.search
 
     @property
     def loss(self) -> float:
@@ -125,6 +135,7 @@ class Sifter:
     plan_in_force: Plan | None
     learned: Learned | None
     certified: Learned | None = None
+    started_from: int = 0
     recalled: int = 0
     proof_s: float = 0.0
 
@@ -231,7 +242,8 @@ class Sifter:
             spare = float(best.sum()) + combined_bound(blocks, duals, np.zeros(blocks.count)) - wanted
             spare = spare if np.isfinite(spare) else 0.0
             size = np.bincount(small.shard_of, weights=np.where(np.isfinite(best), np.abs(best), 0.0), minlength=len(self.shards))
-            least = FIRST_LOSS * size.sum() if effort == "brief" else 0.0
+            share = FIRST_SHARE * self.wishes.relative_gap if self.wishes.relative_gap > FIRST_LOSS else FIRST_LOSS
+            least = share * size.sum() if effort == "brief" else 0.0
             allowed = max(BESIDE * spare, least) * size / max(size.sum(), 1e-9)  # blocks may cost nothing at all
         until, asked, known = time.monotonic() + self.clock.left_s, [], enumerate(() if before is None else before.proofs)
         same = {n: replace(proof, calls=0, solver_s=0.0) for n, proof in known if proof.loss <= allowed[n]}
@@ -305,10 +317,7 @@ def sifted(
     )
     with Crew(base, processes_for(len(shards) * CELLS_EACH), cancel) as crew:
         sifter = Sifter(instance, wishes, crew, shards, clock, on_progress, plan_in_force, learned)
-        proposals, prices = sifter.proposals()
-        portions = [p.portion for p in proposals if p.portion is not None]
-        small = sifter.small(portions, None)
-        small = _solved(sifter, small, portions, proposals, prices)
+        small = _solved(sifter)
     search = small.search
     if on_learned is not None:
         known, proved = learned_of(search, small.names), sifter.certified
@@ -322,52 +331,58 @@ def sifted(
     count, rows = search.blocks.count, len(search.blocks.coupling)
     told = f"decompose: {count} blocks joined by {rows} rows, in {len(shards)} shards, {solution.message}"
     if learned is not None:
-        told += f", from {sum(p.recalled for p in proposals)} of {len(learned.plans.start) - 1} plans"
+        told += f", from {sifter.started_from} of {len(learned.plans.start) - 1} plans"
         told += f" and {sifter.recalled} of {len(learned.mark)} bounds" if len(learned.mark) else ""
     return small.compiled, solution, told
 
 
-def _solved(sifter: Sifter, small: _Small, portions: list[Portion], proposals: Sequence[Proposal], prices: Prices) -> _Small:
-    """Settle, plan, prove, and add what the proofs found, until the gap asked is proved or time is up.
-
-    Where nothing was learned about the question, the first proof is brief; where bounds were, prices are proved before they move.
-    """
-    clock, limit_s, learned = sifter.clock, sifter.clock.limit_s, sifter.learned
-    tops = _tops(small, proposals)
+def _begun(sifter: Sifter) -> tuple[_Stage, dict[int, float]]:
+    """Make the small question of what shards propose; give upper bounds of what is shared, too."""
+    proposals, prices = sifter.proposals()
+    sifter.started_from = sum(p.recalled for p in proposals)
+    portions = [p.portion for p in proposals if p.portion is not None]
+    small = sifter.small(portions, None)
     know(small, [proposal.told for proposal in proposals])
     _price(small, prices)
     if sifter.plan_in_force is not None:
         _start_from(small, start_from(small.compiled, sifter.plan_in_force))
-    stage, effort = _Stage(small, portions, slack_prices(small.search.blocks)), ""
+    return _Stage(small, portions, slack_prices(small.search.blocks)), _tops(small, proposals)
+
+
+def _solved(sifter: Sifter) -> _Small:
+    """Settle, plan, prove, and add what the proofs found, until the gap asked is proved or time is up.
+
+    Where nothing was learned about the question, the first proof is brief; where bounds were, prices are proved before they move.
+    No small question but the stage's is held: a large one takes a gigabyte.
+    """
+    clock, limit_s, learned = sifter.clock, sifter.clock.limit_s, sifter.learned
+    (stage, tops), effort = _begun(sifter), ""
     kinds: tuple[str, ...] = ("deep",)
     if learned is not None and len(learned.mark):
-        start_whole(small.search)
+        start_whole(stage.search)
         stage = _proved(sifter, stage, "usual", None, tops)
-    if not stage.small.search.done:
+    if not stage.search.done:
         stage, kinds = _settled(sifter, stage)
-        stage = _refuted(sifter, stage, tops) if "rough" in kinds else stage
+        stage = _refuted(sifter, stage, tops)
     for turn in range(TURNS):
-        search = stage.small.search
-        if search.done:
+        if stage.search.done:
             return stage.small
-        missing = search.cost - stage.bound - sifter.wishes.relative_gap * abs(search.cost)
+        missing = stage.search.cost - stage.bound - sifter.wishes.relative_gap * abs(stage.search.cost)
         again = effort != "" and stage.loss > AGAIN * missing  # the same prices do, if blocks are solved further
         if not again:
-            stage = _priced_and_planned(sifter, stage, kinds)
-            stage = _refuted(sifter, stage, tops) if search.values is None else stage
-            if stage.small.search.done:
+            stage = _refuted(sifter, _priced_and_planned(sifter, stage, kinds), tops)
+            if stage.search.done:
                 return stage.small
         if clock.left_s < WORTH * sifter.proof_s:
             break  # it would be dropped; plans may still get better
         effort = "brief" if learned is None and turn == 0 else "further" if again and effort != "brief" else "usual"
         stage = _proved(sifter, stage, effort, stage if again else None, tops)
-        search = stage.small.search
-        if search.infeasible or clock.stopped:
+        if stage.search.infeasible or clock.stopped:
             break
-        if search.values is None and turn + 1 >= PLANLESS and len(sifter.shards) * CELLS_EACH <= MOST_CELLS:
+        if stage.search.values is None and turn + 1 >= PLANLESS and len(sifter.shards) * CELLS_EACH <= MOST_CELLS:
             raise NotSiftedError("shards found no plan of the whole")
         kinds = ("deep",)
-    improve(stage.small.search, limit_s)
+    improve(stage.search, limit_s)
     _plan_whole(stage.small, clock.left_s)
     return stage.small
 
@@ -380,7 +395,7 @@ def _priced_and_planned(sifter: Sifter, stage: _Stage, kinds: Sequence[str]) -> 
         return stage
     for kind in kinds:
         settled = settle(search, slack, kind, 0.5 * (clock.used_s + limit_s))
-        slack = settled.slack
+        slack, stage = settled.slack, replace(stage, broken=settled.broken)
     start_whole(search)
     if search.values is None and search.model.n_nonzeros <= LARGEST_WHOLE:
         _plan_whole(stage.small, START_SHARE * limit_s)
@@ -427,6 +442,8 @@ def _refuted(sifter: Sifter, stage: _Stage, tops: Mapping[int, float]) -> _Stage
     Where blocks use more of the rows at these prices than there is, whatever they do, none can. Else what they found is added.
     """
     search, clock = stage.small.search, sifter.clock
+    if not stage.broken or search.values is not None or search.done:
+        return stage  # known plans, mixed, keep all rows
     free, slack = costless(search), slack_prices(search.blocks)
     for kind in ("rough", "deep"):
         settled = settle(free, slack, kind, clock.used_s + REFUTED_SHARE * clock.limit_s)
@@ -472,7 +489,7 @@ def _settled(sifter: Sifter, stage: _Stage) -> tuple[_Stage, tuple[str, ...]]:
         search = stage.small.search
         gap = sifter.wishes.relative_gap * (MANY_SHARE if len(sifter.shards) >= 2 * GROUPED else 1.0)
         settled = settle(search, stage.slack, "rough", 0.5 * sifter.clock.limit_s, patience=PATIENCE, gap=gap)
-        stage = replace(stage, slack=settled.slack)
+        stage = replace(stage, slack=settled.slack, broken=settled.broken)
         if not settled.broken or search.clock.stopped:
             return stage, ("deep",) if len(sifter.shards) < 2 * GROUPED else ()  # the many proposed deeply at a group's prices
         stage = _proposed_again(sifter, stage)
