@@ -72,12 +72,9 @@ def settle(
         if search.done or (search.clock.used_s > until_s and not (exact and turn == 0)):
             break
         before, duals = len(search.plans), _bearable(search, duals)
-        bounds, loss = _priced(search, duals, kind, fine)
+        bound, loss = _priced(search, duals, kind, fine)
         if search.infeasible:
             break
-        bound = combined_bound(blocks, duals, bounds if exact else np.where(np.isfinite(bounds), bounds, 0.0))
-        if exact:
-            search.prove(bound)
         smoothing = smoothing / 2 if bound > best > -math.inf else SMOOTHING
         if bound > best:
             best, centre = bound, duals
@@ -121,13 +118,18 @@ def _bearable(search: Search, duals: FloatArray) -> FloatArray:
     return duals if most <= DEAREST_COLUMN else duals * (DEAREST_COLUMN / most)
 
 
-def _priced(search: Search, duals: FloatArray, kind: str, fine: bool) -> tuple[FloatArray, float]:
+def _priced(search: Search, duals: FloatArray, kind: str, fine: bool) -> tuple[float, float]:
+    """Add plans of blocks; give the bound of the whole, proved if exact and else as plans make it, and what it may be missing."""
     if kind == "exact":
-        return price_exactly(search, duals, "fine" if fine else "usual")
-    bounds = price_roughly(search, duals, deep=kind == "deep")
+        bounds, loss = price_exactly(search, duals, "fine" if fine else "usual")
+        bound = combined_bound(search.blocks, duals, bounds)
+        if not search.infeasible:
+            search.prove(bound)
+        return bound, loss
+    costs = price_roughly(search, duals, deep=kind == "deep")
     if 0 < search.blocks.count - len(search.heuristic_blocks) <= MOST_STUBBORN:
         price_stubborn(search, duals)
-    return bounds, 0.0
+    return combined_bound(search.blocks, duals, np.where(np.isfinite(costs), costs, 0.0)), 0.0
 
 
 def _log(search: Search, turn: str, bound: float, best: float, loss: float, master: Solution, fresh: int, broken: int) -> None:
