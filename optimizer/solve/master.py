@@ -14,7 +14,7 @@ from optimizer.solve.blocks import Blocks, FloatArray, IntArray
 from optimizer.solve.plans import Plans
 from solvers import Model
 
-__all__ = ["Followers", "Master", "clipped", "combined_bound", "master_model", "rounding", "slack_prices"]
+__all__ = ["Followers", "Master", "clipped", "combined_bound", "master_model", "rounding", "sides", "slack_prices"]
 
 
 DEAREST_SLACK = 1e9
@@ -94,7 +94,6 @@ def combined_bound(blocks: Blocks, duals: FloatArray, block_bounds: FloatArray, 
     """
     model, upper = blocks.model, blocks.model.upper if top is None else top
     y = clipped(blocks, duals)
-    side = np.where(y > 0, model.row_lower[blocks.coupling], np.where(y < 0, model.row_upper[blocks.coupling], 0.0))
     reduced, error = blocks.reduced_costs(y), rounding(blocks, y)
     corners = np.stack([(reduced - error)[blocks.shared] * x[blocks.shared] for x in (model.lower, upper)])
     reach = np.maximum(np.abs(model.lower), np.abs(upper))
@@ -103,7 +102,7 @@ def combined_bound(blocks: Blocks, duals: FloatArray, block_bounds: FloatArray, 
             block_bounds - BLOCK_SAFETY * np.abs(block_bounds),
             corners.min(axis=0) - (error * reach)[blocks.shared],
             -(error * reach)[blocks.owner >= 0],
-            y * side,
+            y * sides(blocks, y),
             [model.objective_offset],
         ]
     )
@@ -111,6 +110,12 @@ def combined_bound(blocks: Blocks, duals: FloatArray, block_bounds: FloatArray, 
         return -math.inf
     total = math.fsum(terms.tolist())
     return total - 2.0**-51 * (float(np.abs(terms).sum()) + abs(total))
+
+
+def sides(blocks: Blocks, duals: FloatArray) -> FloatArray:
+    """Give the side of each coupling row that the sign of its dual speaks for, none where it is zero."""
+    low, high = blocks.model.row_lower[blocks.coupling], blocks.model.row_upper[blocks.coupling]
+    return np.where(duals > 0, low, np.where(duals < 0, high, 0.0))
 
 
 def rounding(blocks: Blocks, duals: FloatArray) -> FloatArray:

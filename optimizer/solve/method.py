@@ -15,7 +15,8 @@ from optimizer.solve.decompose import decomposed
 from optimizer.solve.direct import Cancel, Wishes, solve_directly, start_from
 from optimizer.solve.learned import Learned, Names, learned_of, recall
 from optimizer.solve.search import new_search
-from optimizer.solve.sifted import NotSiftedError, is_sifted, sifted
+from optimizer.solve.sifted import is_sifted, sifted
+from optimizer.solve.small import NotSiftedError
 from solvers import Progress, Solution, get_backend
 
 __all__ = ["solve_compiled", "solve_question"]

@@ -26,7 +26,7 @@ from optimizer.plan import Plan
 from optimizer.solve.blocks import BoolArray, FloatArray, IntArray, blocks_of, seeds_of
 from optimizer.solve.direct import Cancel, Wishes, start_from
 from optimizer.solve.learned import Learned, Names, recall
-from optimizer.solve.master import clipped, rounding, slack_prices
+from optimizer.solve.master import clipped, rounding, sides, slack_prices
 from optimizer.solve.parts import block_marks
 from optimizer.solve.plans import Plans, Ragged
 from optimizer.solve.pricing import best_plans, price_exactly, price_roughly, price_stubborn
@@ -290,7 +290,7 @@ def _duals(search: Search, names: Names, prices: Prices) -> tuple[FloatArray, fl
     free = free[~known[free]]
     duals[free] = follower.follow(blocks, duals)[free]
     duals = clipped(blocks, duals)
-    side = np.where(duals > 0, blocks.model.row_lower[blocks.coupling], blocks.model.row_upper[blocks.coupling])
+    side = sides(blocks, duals)
     priced = np.flatnonzero((duals != 0) & ~known)
     error, reduced = rounding(blocks, duals), blocks.reduced_costs(duals)
     mine = np.flatnonzero(strange)

@@ -24,12 +24,13 @@ from optimizer.solve.crew import Crew, Given
 from optimizer.solve.direct import Cancel, Wishes, start_from
 from optimizer.solve.improve import improve, plan_mixed, start_whole
 from optimizer.solve.learned import Learned, Names, learned_of
-from optimizer.solve.master import clipped, combined_bound, slack_prices
-from optimizer.solve.plans import Plans, Ragged, joined
+from optimizer.solve.master import clipped, combined_bound, sides, slack_prices
+from optimizer.solve.plans import Ragged
 from optimizer.solve.pricing import best_plans
 from optimizer.solve.search import Clock, Search, costless, new_search
 from optimizer.solve.settle import settle
-from optimizer.solve.shards import Base, Desk, Prices, Proof, Proposal, Shard, Told, cut, sample, scaled
+from optimizer.solve.shards import Base, Desk, Prices, Proof, Proposal, Shard, cut, sample, scaled
+from optimizer.solve.small import NotSiftedError, Small, begin_at, carry, know, start_at, tops_of
 from optimizer.solve.workers import processes_for
 from solvers import Progress, Solution, get_backend
 
@@ -64,19 +65,13 @@ AGAIN = 1.3
 """Times what is missing to the asked gap: where bounds of blocks lost as much, they are worked out further at these prices."""
 FIRST_LOSS, FIRST_SHARE = 0.006, 0.5
 """Relative; what bounds of blocks may lose in the first proof, whose prices are those of heuristic plans: it is after plans.
-Where more is asked, this share of it: then it may be the last."""
+Where a larger gap is asked, this share of that: then it may be the last."""
 BESIDE = 0.85
 """Of what bounds of blocks may lose, the share that shards are allowed; the rest is for the master."""
 FURTHER, LOSSES = 0.94, 2.0
 """The same where prices were proved before; and times what is too much, the losses of the shards that are asked to lose less."""
 REFUTED = 1e-5
 """Share of what rows allow, at prices alone, by which blocks must exceed it for no plan to be: ten times what rows may be off."""
-ALIKE = 1e-6
-"""Relative; plans must cost and use in the small question what they did in their shard."""
-
-
-class NotSiftedError(Exception):
-    """Shards found no plan of the whole, which proves nothing, or disagree about one: the whole question has to be compiled."""
 
 
 def is_sifted(instance: Instance, wishes: Wishes, plan_in_force: Plan | None) -> bool:
@@ -87,24 +82,13 @@ def is_sifted(instance: Instance, wishes: Wishes, plan_in_force: Plan | None) ->
 
 
 @dataclass(frozen=True, eq=False)
-class _Small:
-    """The question that portions make, and its search; ``is_costless`` is one where nothing costs anything."""
-
-    compiled: Compiled
-    search: Search
-    names: Names
-    shard_of: IntArray
-    is_costless: bool = False
-
-
-@dataclass(frozen=True, eq=False)
 class _Stage:
     """How far a solve is: the small question, its portions, prices of slack, what shards proved last, and the bound of that.
 
     ``broken`` is how many rows the plans of blocks, mixed, broke when prices settled last.
     """
 
-    small: _Small
+    small: Small
     portions: list[Portion]
     slack: FloatArray
     proofs: Sequence[Proof] = ()
@@ -192,7 +176,7 @@ class Sifter:
         instance = self.instance.of((*workloads, *self.instance.jobs), tuple(p for shard in shards for p in shard.pools))
         small = self.small([p.portion for p in found if p.portion is not None], None, instance)
         know(small, [p.told for p in found])
-        _price(small, prices)
+        begin_at(small, prices)
         part = scaled(small.search, len(shards) / len(self.shards))
         until_s, slack = START_SHARE * self.clock.limit_s + self.clock.used_s, slack_prices(part.blocks)
         for kind in ("rough", "deep"):
@@ -205,7 +189,7 @@ class Sifter:
         if self.clock.cancel is not None and self.clock.cancel.is_set():
             raise InterruptedByUserError("interrupted before any plan was found")
 
-    def small(self, portions: Sequence[Portion], before: _Small | None, part: Instance | None = None) -> _Small:
+    def small(self, portions: Sequence[Portion], before: Small | None, part: Instance | None = None) -> Small:
         """Make the question of portions, and a search that knows what the one before knew; ``part`` is what they are all of."""
         table = joined_table(part or self.instance, portions, self.crew.known)
         compiled = compile_table(table, self.plan_in_force if part is None else None, dominance=False, partly=True)
@@ -220,13 +204,13 @@ class Sifter:
         shard_of, served = np.zeros(blocks.count, dtype=np.int64), np.flatnonzero(seeds.workload >= 0)
         served = served[seeds.workload[served] < len(owners)]
         shard_of[blocks.owner[served]] = owners[seeds.workload[served]]
-        made = _Small(compiled, search, names, shard_of)
+        made = Small(compiled, search, names, shard_of)
         if before is not None:
-            _carry(before, made)
+            carry(before, made)
         logger.info("%6.1f s small question: %d columns, %d blocks", self.clock.used_s, blocks.model.n_columns, blocks.count)
         return made
 
-    def proofs(self, small: _Small, effort: str, before: _Stage | None) -> list[Proof]:
+    def proofs(self, small: Small, effort: str, before: _Stage | None) -> list[Proof]:
         """Have every shard prove what its plans cost at least at the search's prices, with an effort as of ``price_exactly``.
 
         ``before`` tells what they proved at these prices before, if they did; shards that need not lose less are not asked again.
@@ -260,7 +244,7 @@ class Sifter:
         proofs = same | {shard.number: proof for (shard, _), proof in found if proof is not None}
         return [proofs[shard.number] for shard in self.shards if shard.number in proofs]
 
-    def proved(self, small: _Small, proofs: Sequence[Proof], tops: Mapping[int, float]) -> float:
+    def proved(self, small: Small, proofs: Sequence[Proof], tops: Mapping[int, float]) -> float:
         """Believe and give the bound that all proofs make together; ``tops`` are upper bounds of shared columns by name."""
         search, blocks, bound = small.search, small.search.blocks, -np.inf
         for proof in proofs:
@@ -343,13 +327,13 @@ def _begun(sifter: Sifter) -> tuple[_Stage, dict[int, float]]:
     portions = [p.portion for p in proposals if p.portion is not None]
     small = sifter.small(portions, None)
     know(small, [proposal.told for proposal in proposals])
-    _price(small, prices)
+    begin_at(small, prices)
     if sifter.plan_in_force is not None:
-        _start_from(small, start_from(small.compiled, sifter.plan_in_force))
-    return _Stage(small, portions, slack_prices(small.search.blocks)), _tops(small, proposals)
+        start_at(small, start_from(small.compiled, sifter.plan_in_force))
+    return _Stage(small, portions, slack_prices(small.search.blocks)), tops_of(small, proposals)
 
 
-def _solved(sifter: Sifter) -> _Small:
+def _solved(sifter: Sifter) -> Small:
     """Settle, plan, prove, and add what the proofs found, until the gap asked is proved or time is up.
 
     Where nothing was learned about the question, the first proof is brief; where bounds were, prices are proved before they move.
@@ -391,8 +375,6 @@ def _priced_and_planned(sifter: Sifter, stage: _Stage, kinds: Sequence[str]) -> 
     """Let prices settle by some kinds of pricing, and make plans of the whole at them."""
     search, clock, limit_s, slack = stage.small.search, sifter.clock, sifter.clock.limit_s, stage.slack
     settled = None
-    if search.done:
-        return stage
     for kind in kinds:
         settled = settle(search, slack, kind, 0.5 * (clock.used_s + limit_s))
         slack, stage = settled.slack, replace(stage, broken=settled.broken)
@@ -453,10 +435,8 @@ def _refuted(sifter: Sifter, stage: _Stage, tops: Mapping[int, float]) -> _Stage
     small = replace(stage.small, search=free, is_costless=True)
     proofs = sifter.proofs(small, "usual", None)
     bound = sifter.proved(small, proofs, tops)
-    blocks = free.blocks
-    low, high = blocks.model.row_lower[blocks.coupling], blocks.model.row_upper[blocks.coupling]
-    y = clipped(blocks, free.duals)
-    size = float(np.abs(y * np.where(y > 0, low, np.where(y < 0, high, 0.0))).sum())
+    y = clipped(free.blocks, free.duals)
+    size = float((np.abs(y) * np.maximum(np.abs(sides(free.blocks, y)), 1.0)).sum())
     search.infeasible = free.infeasible or bound > REFUTED * size
     if search.infeasible or clock.stopped or len(proofs) < len(sifter.shards):
         return stage
@@ -507,7 +487,7 @@ def _proposed_again(sifter: Sifter, stage: _Stage) -> _Stage:
     return replace(stage, small=small, portions=portions, slack=slack_prices(small.search.blocks))
 
 
-def _plan_whole(small: _Small, limit_s: float) -> None:
+def _plan_whole(small: Small, limit_s: float) -> None:
     """Hand the small question to the backend whole, from the best plan so far; what it proves holds for no other question."""
     search = small.search
     if search.done or (search.model.n_nonzeros > LARGEST_WHOLE and search.values is not None):
@@ -515,82 +495,4 @@ def _plan_whole(small: _Small, limit_s: float) -> None:
     start = None if search.values is None else search.values[: search.blocks.n_original]
     answer = search.solve(search.model, search.wishes.relative_gap / 2, limit_s=limit_s, start=start)
     if answer.values is not None:
-        _start_from(small, answer.values)
-
-
-def _price(small: _Small, prices: Prices) -> None:
-    """Begin at prices known by name."""
-    search, names = small.search, small.names
-    at, duals, known = names.rows(prices.row), np.zeros(len(names.row)), np.zeros(len(names.row), dtype=bool)
-    duals[at[at >= 0]], known[at[at >= 0]] = prices.value[at >= 0], True
-    search.duals = np.where(known, duals, search.followers.follow(search.blocks, duals))
-
-
-def _start_from(small: _Small, start: FloatArray) -> None:
-    """Know the plans of a point whose blocks hold, and the point itself where all do."""
-    search = small.search
-    values = np.clip(start, search.model.lower, search.model.upper)
-    values = np.concatenate([values, values[search.blocks.copy_of]])
-    search.plans = search.plans.joined(search.heuristic.checked(values))
-    search.believe(values)
-
-
-def _tops(small: _Small, proposals: Sequence[Proposal]) -> dict[int, float]:
-    """Give upper bounds of shared columns by name: instances of all shards together, of anything else the most of one."""
-    columns, found = small.compiled.columns, dict[int, float]()
-    counted = set(small.names.column[columns.first_instance : columns.first_commit].tolist())
-    for p in proposals:
-        for name, upper in zip(p.column.tolist(), p.upper.tolist(), strict=True):
-            found[name] = found.get(name, 0.0) + upper if name in counted else max(found.get(name, 0.0), upper)
-    return found
-
-
-def know(small: _Small, tellings: Sequence[Told | None]) -> None:
-    """Add plans that shards told by name; they must cost and use here what they do there.
-
-    A block may be several here, where columns that would join them are missing: each has its part of the plan.
-
-    Raises
-    ------
-    NotSiftedError : one does not
-    """
-    some = [told for told in tellings if told is not None]
-    told = Told(joined([t.content for t in some]), np.concatenate([t.cost for t in some]), joined([t.use for t in some]))
-    search, names, blocks, content = small.search, small.names, small.search.blocks, told.content
-    column = names.columns(content.index)
-    owner, plan, n = np.where(column >= 0, blocks.owner[column], -1), content.owner, len(told.cost)
-    strange = np.bincount(plan[owner < 0], minlength=n) > 0
-    mine = np.flatnonzero(~strange[plan])
-    mine = mine[np.argsort(plan[mine] * blocks.count + owner[mine], kind="stable")]
-    keys, first = np.unique(plan[mine] * blocks.count + owner[mine], return_index=True)
-    whole, block = np.divmod(keys, blocks.count)
-    plans = Plans.of(blocks, block, Ragged(np.append(first, len(mine)), column[mine], content.value[mine]))
-    row = names.rows(told.use.index)
-    marks = np.random.default_rng(2).uniform(0.5, 1.0, len(names.row) + 1)
-    use = Ragged(told.use.start, np.where(row >= 0, row, len(names.row)), told.use.value).dot(marks)
-    scale = Ragged(told.use.start, told.use.index * 0, np.abs(told.use.value)).dot(np.ones(1))
-    cost, mixed = (np.bincount(whole, weights=x, minlength=n) for x in (plans.cost, plans.use.dot(marks)))
-    alike = np.abs(cost - told.cost) <= ALIKE * np.maximum(1.0, np.abs(cost))
-    alike &= np.abs(use - mixed) <= ALIKE * np.maximum(1.0, scale)
-    if not alike[whole].all():
-        raise NotSiftedError(
-            f"{int((~alike)[np.unique(whole)].sum())} of {n} plans differ between a shard and what portions make"
-        )
-    search.plans = search.plans.joined(plans)
-
-
-def _carry(before: _Small, made: _Small) -> None:
-    """Know in a search what the one before it knew: plans, prices, the best plan and the bound."""
-    old, new = before.search, made.search
-    at = made.names.columns(before.names.column)
-    content = old.plans.content
-    known = Told(Ragged(content.start, before.names.column[content.index], content.value), old.plans.cost, old.plans.use)
-    use = Ragged(known.use.start, before.names.row[known.use.index], known.use.value)
-    know(made, [Told(known.content, known.cost, use)])
-    _price(made, Prices(before.names.row, old.duals, np.zeros(0, dtype=np.int64)))
-    new.bound = old.bound
-    if old.values is not None:
-        values = np.maximum(new.blocks.model.lower, 0.0)
-        used = np.flatnonzero(old.values)
-        values[at[used]] = old.values[used]
-        new.believe(values)
+        start_at(small, answer.values)
