@@ -30,7 +30,7 @@ from optimizer.solve.pricing import best_plans
 from optimizer.solve.search import Clock, Search, costless, new_search
 from optimizer.solve.settle import settle
 from optimizer.solve.shards import Base, Desk, Prices, Proof, Proposal, Shard, cut, sample, scaled
-from optimizer.solve.small import NotSiftedError, Small, begin_at, carry, know, start_at, tops_of
+from optimizer.solve.small import LARGEST_WHOLE, NotSiftedError, Small, begin_at, carry, know, plan_whole, start_at, tops_of
 from optimizer.solve.workers import processes_for
 from solvers import Progress, Solution, get_backend
 
@@ -42,8 +42,6 @@ FEWEST_CELLS, CELLS_EACH = 150, 125
 """Workloads times periods from which a question is cut into shards, and of how many each."""
 START_SHARE = 0.2
 """Share of the time that the first prices may take."""
-LARGEST_WHOLE = 300_000
-"""Non-zeros up to which the small question is handed to the backend whole for what is left."""
 REFUTED_SHARE = 0.05
 """Share of the time that either kind of pricing may take of whether there can be any plan."""
 GROUPED, MANY_SHARE = 16, 0.3
@@ -52,7 +50,7 @@ asked gap to which their prices settle, roughly alone."""
 PROPOSED, PATIENCE = 3, 3
 """How often shards propose more at most, and in how many rounds rows may be broken before."""
 PLANLESS, MOST_CELLS = 2, 2_000
-"""Proofs without a plan after which a question of no more workloads times periods is compiled whole instead."""
+"""Proofs without a plan after which a question of no more workloads times periods is compiled whole; a larger one never is."""
 TURNS = 8
 """The most times that shards are asked to prove prices."""
 WORTH = 0.5
@@ -122,6 +120,11 @@ class Sifter:
     started_from: int = 0
     recalled: int = 0
     proof_s: float = 0.0
+
+    @property
+    def may_be_whole(self) -> bool:
+        """Say whether the whole question is small enough to be compiled."""
+        return len(self.shards) * CELLS_EACH <= MOST_CELLS
 
     def proposals(self) -> tuple[list[Proposal], Prices]:
         """Have every shard propose candidates and plans, at prices learned or at which the first can do with its part."""
@@ -306,7 +309,7 @@ def sifted(
     if on_learned is not None:
         known, proved = learned_of(search, small.names), sifter.certified
         on_learned(known if proved is None else replace(proved, plans=known.plans))
-    if search.values is None and not search.infeasible and clock.stopped is None:
+    if search.values is None and not search.infeasible and clock.stopped is None and sifter.may_be_whole:
         raise NotSiftedError("shards found no plan of the whole")
     solution = search.solution()
     if sifter.recalled and solution.bound_source:
@@ -363,11 +366,11 @@ def _solved(sifter: Sifter) -> Small:
         stage = _proved(sifter, stage, effort, stage if again else None, tops)
         if stage.search.infeasible or clock.stopped:
             break
-        if stage.search.values is None and turn + 1 >= PLANLESS and len(sifter.shards) * CELLS_EACH <= MOST_CELLS:
-            raise NotSiftedError("shards found no plan of the whole")
+        if stage.search.values is None and turn + 1 >= PLANLESS and sifter.may_be_whole:
+            return stage.small
         kinds = ("deep",)
     improve(stage.search, limit_s)
-    _plan_whole(stage.small, clock.left_s)
+    plan_whole(stage.small, clock.left_s)
     return stage.small
 
 
@@ -380,7 +383,7 @@ def _priced_and_planned(sifter: Sifter, stage: _Stage, kinds: Sequence[str]) -> 
         slack, stage = settled.slack, replace(stage, broken=settled.broken)
     start_whole(search)
     if search.values is None and search.model.n_nonzeros <= LARGEST_WHOLE:
-        _plan_whole(stage.small, START_SHARE * limit_s)
+        plan_whole(stage.small, START_SHARE * limit_s)
     spare = sifter.wishes.relative_gap * abs(search.cost)
     if settled is not None and settled.cost - search.bound <= spare:  # better prices would not be enough
         plan_mixed(search, settled.weights)
@@ -485,14 +488,3 @@ def _proposed_again(sifter: Sifter, stage: _Stage) -> _Stage:
     small = sifter.small(portions, small)
     know(small, [proposal.told for proposal in proposals])
     return replace(stage, small=small, portions=portions, slack=slack_prices(small.search.blocks))
-
-
-def _plan_whole(small: Small, limit_s: float) -> None:
-    """Hand the small question to the backend whole, from the best plan so far; what it proves holds for no other question."""
-    search = small.search
-    if search.done or (search.model.n_nonzeros > LARGEST_WHOLE and search.values is not None):
-        return
-    start = None if search.values is None else search.values[: search.blocks.n_original]
-    answer = search.solve(search.model, search.wishes.relative_gap / 2, limit_s=limit_s, start=start)
-    if answer.values is not None:
-        start_at(small, answer.values)

@@ -14,7 +14,10 @@ from optimizer.solve.plans import Plans, Ragged, joined
 from optimizer.solve.search import Search
 from optimizer.solve.shards import Prices, Proposal, Told
 
-__all__ = ["NotSiftedError", "Small", "begin_at", "carry", "know", "start_at", "tops_of"]
+__all__ = ["LARGEST_WHOLE", "NotSiftedError", "Small", "begin_at", "carry", "know", "plan_whole", "start_at", "tops_of"]
+
+LARGEST_WHOLE = 300_000
+"""Non-zeros up to which the small question is handed to the backend whole for what is left."""
 
 ALIKE = 1e-6
 """Relative; plans must cost and use in the small question what they did in their shard."""
@@ -111,3 +114,14 @@ def carry(before: Small, made: Small) -> None:
         used = np.flatnonzero(old.values)
         values[at[used]] = old.values[used]
         new.believe(values)
+
+
+def plan_whole(small: Small, limit_s: float) -> None:
+    """Hand the small question to the backend whole, from the best plan so far; what it proves holds for no other question."""
+    search = small.search
+    if search.done or (search.model.n_nonzeros > LARGEST_WHOLE and search.values is not None):
+        return
+    start = None if search.values is None else search.values[: search.blocks.n_original]
+    answer = search.solve(search.model, search.wishes.relative_gap / 2, limit_s=limit_s, start=start)
+    if answer.values is not None:
+        start_at(small, answer.values)

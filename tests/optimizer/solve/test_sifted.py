@@ -24,7 +24,7 @@ from optimizer.errors import BackendFailedError, InfeasibleError, InterruptedByU
 from optimizer.instance import Instance
 from optimizer.pipeline import Options, allocate
 from optimizer.plan import Plan
-from optimizer.solve import Learned, method
+from optimizer.solve import Learned, improve, method
 from optimizer.solve.blocks import Seeds, blocks_of, seeds_of
 from optimizer.solve.crew import Crew
 from optimizer.solve.settle import Settled, settle
@@ -235,13 +235,14 @@ def test_what_shards_find_no_plan_of_is_compiled_whole_in_the_time_left(
         return whole(compiled, wishes, *others)
 
     monkeypatch.setattr(method, "solve_compiled", noted)
-    monkeypatch.setattr(sifting, "PLANLESS", 1)
+    for name in ("construct", "_mend"):  # which find nothing either, in more and more time
+        monkeypatch.setattr(improve, name, lambda *_: None)
     with pytest.raises(InfeasibleError):
-        allocate(full_instance(164), replace(WISHES, time_limit_s=12.0))
-    assert 0 < asked[0] < 12.0
+        allocate(full_instance(164), WISHES)
+    assert 0 < asked[0] < WISHES.time_limit_s
     monkeypatch.setattr(sifting, "MOST_CELLS", 2)
     with pytest.raises(NoPlanError):
-        allocate(full_instance(164), replace(WISHES, time_limit_s=8.0))
+        allocate(full_instance(164), WISHES)
     assert len(asked) == 1
 
 
