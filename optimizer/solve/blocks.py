@@ -4,12 +4,13 @@ Any partition of the columns gives a valid decomposition; this one keeps in a bl
 workloads that share pools, can use. Every row whose columns lie in one block is that block's own; every other row couples. A
 column that many blocks pay for together, such as a switch, is copied into each block that it has rows with alone, so that those
 rows stay in the block whole, and one row ``copy ≤ column`` couples instead of many. Of a question of several periods, what no row
-of a block joins, such as the hours of a day of which none hangs on another, are blocks of their own.
+of a block joins, such as the hours of a day of which none hangs on another, are blocks of their own; so are many that a row about
+their average alone would join, which couples them instead.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from optimizer.compile import Compiled
 from solvers import Model
 
-__all__ = ["Blocks", "Seeds", "blocks_of", "seeds_of"]
+__all__ = ["Blocks", "Seeds", "average_rows", "blocks_of", "seeds_of"]
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -28,6 +29,9 @@ JOINING_ROWS = {"demand", "capacity", "switch", "spot", "accuracy", "staff", "st
 JOINING_ROWS |= {"recourse", "left", "left_staff", "left_accuracy"}
 """Row families of pools: workloads that have such a row together are one block. Rows of any other family couple blocks."""
 
+
+AVERAGE_ROWS, MANY_PARTS = {"accuracy", "left_accuracy"}, 8
+"""Row families about an average over all periods, and of how many parts that nothing else joins such a row couples them."""
 
 COMMON_ROWS = {"instances", "commitment", "lot", "limit", "budget", "energy", "change", "kept"}
 """Row families that workloads not looked at might have columns in: of no block where only some of them are looked at."""
@@ -82,7 +86,8 @@ class Blocks:
 
     ``model`` is the whole question with the copies behind its own ``n_original`` columns and their rows behind its own rows.
     ``owner`` (n_columns,) and ``row_owner`` (n_rows,) give the block of each, -1 for what is shared. ``copy_of`` gives the
-    shared column that each copy stands for. ``cell`` is as in ``Seeds``, -1 for copies.
+    shared column that each copy stands for. ``cell`` is as in ``Seeds``, -1 for copies. ``loosened`` are the rows about an
+    average that couple what they would join.
     """
 
     model: Model
@@ -92,6 +97,7 @@ class Blocks:
     copy_of: IntArray
     cell: IntArray
     count: int
+    loosened: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @cached_property
     def shared(self) -> IntArray:
@@ -168,10 +174,10 @@ def _sorted_by(owner: IntArray, count: int) -> tuple[IntArray, IntArray]:
     return order, start
 
 
-def blocks_of(model: Model, seeds: Seeds) -> Blocks:
-    """Cut a model into blocks by its rows."""
+def blocks_of(model: Model, seeds: Seeds, loosened: IntArray | None = None) -> Blocks:
+    """Cut a model into blocks by its rows; ``loosened`` are rows that have to couple blocks, found here if it is None."""
     row = model.row
-    groups = np.array(model.row_groups() if callable(model.row_groups) else model.row_groups or [""] * model.n_rows)
+    groups = _groups(model)
     owner = _merged(model, row, seeds.workload, ~np.isin(groups, list(JOINING_ROWS)))
     own = ~np.isin(groups, list(COMMON_ROWS)) | (not seeds.partly)
     owner = _localised(model, row, owner, own, seeds.common)
@@ -179,7 +185,21 @@ def blocks_of(model: Model, seeds: Seeds) -> Blocks:
     owner = owner.copy()
     owner[owner >= 0] = dense.reshape(-1)
     blocks = _with_copies(model, row, owner, own, seeds.cell)
-    return _apart(blocks) if seeds.periods > 1 else blocks  # what a workload does in one period hangs together anyway
+    if seeds.periods == 1:  # what a workload does in one period hangs together anyway
+        return blocks
+    if loosened is None:
+        averages = average_rows(model)
+        loosened = _loosened(blocks, averages[blocks.row_owner[averages] >= 0])
+    return _apart(blocks, loosened)
+
+
+def average_rows(model: Model) -> IntArray:
+    """Give the rows about an average over all periods."""
+    return np.flatnonzero(np.isin(_groups(model), list(AVERAGE_ROWS)))
+
+
+def _groups(model: Model) -> npt.NDArray[np.str_]:
+    return np.array(model.row_groups() if callable(model.row_groups) else model.row_groups or [""] * model.n_rows)
 
 
 def _spans(row: IntArray, of: IntArray, n_rows: int) -> tuple[IntArray, IntArray]:
@@ -270,13 +290,25 @@ def _with_copies(model: Model, row: IntArray, owner: IntArray, own: BoolArray, c
     )
 
 
-def _apart(blocks: Blocks) -> Blocks:
-    """Cut blocks into what their own rows join."""
-    model, n = blocks.model, blocks.model.n_columns
-    inside = blocks.row_owner[model.row] >= 0
+def _apart(blocks: Blocks, loosened: IntArray) -> Blocks:
+    """Cut blocks into what their own rows join but for those ``loosened``."""
+    model, n, row_owner = blocks.model, blocks.model.n_columns, blocks.row_owner.copy()
+    row_owner[loosened] = -1
+    inside = row_owner[model.row] >= 0
     row, column, mine = model.row[inside], model.column[inside], np.flatnonzero(blocks.owner >= 0)
     keys, number = np.unique(blocks.owner[mine] * n + _least(row, column, n, model.n_rows)[mine], return_inverse=True)
-    owner, row_owner = np.full(n, -1), blocks.row_owner.copy()
+    owner = np.full(n, -1)
     owner[mine] = number.reshape(-1)
     row_owner[row] = owner[column]
-    return replace(blocks, owner=owner, row_owner=row_owner, count=len(keys))
+    return replace(blocks, owner=owner, row_owner=row_owner, count=len(keys), loosened=loosened)
+
+
+def _loosened(blocks: Blocks, averages: IntArray) -> IntArray:
+    """Give those rows about an average that alone would join many parts of a block."""
+    if not len(averages):
+        return averages
+    model, apart = blocks.model, _apart(blocks, averages)
+    mine = np.isin(model.row, averages) & (apart.owner[model.column] >= 0)
+    pairs = np.unique(np.stack([model.row[mine], apart.owner[model.column[mine]]]), axis=1)
+    parts = np.bincount(pairs[0], minlength=model.n_rows)
+    return averages[parts[averages] >= MANY_PARTS]

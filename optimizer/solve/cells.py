@@ -57,7 +57,8 @@ class Cells:
     A *part* is demand that cells tie together, such as all classes of a workload in a period; its demand rows are numbered by
     slot. ``load`` is what a route puts on the replicas, infinite where the cell has no such route, ``route`` its column or -1.
     ``same`` marks what else a route stands in and ``gain`` is what it does there, more being better: a route may stand for
-    another of the same mark and no more gain. ``fee`` is what a route costs.
+    another of the same mark and no more gain. ``rise`` is the same in a row that couples blocks, ``Blocks.loosened``, whose price
+    has the sign that makes more of it cheaper. ``fee`` is what a route costs where no row has a price.
     """
 
     part: IntArray
@@ -66,6 +67,7 @@ class Cells:
     route: IntArray
     same: FloatArray
     gain: FloatArray
+    rise: FloatArray
     fee: FloatArray
     part_block: IntArray
 
@@ -84,7 +86,7 @@ class Cells:
         part = np.full(cells, -1, dtype=np.int64)
         part[cell] = part_of_row[demand[mine]]
         at = cell, slot_of_row[demand[mine]]
-        same, gain = _others(blocks, e, ~e.inside & ~demanded[e.row], mine, part[cell], len(part_block))
+        same, gain, rise = _others(blocks, e, ~e.inside & ~demanded[e.row], mine, part[cell])
         return cls(
             part,
             odd | (part < 0),
@@ -92,9 +94,15 @@ class Cells:
             _table((cells, slots), -1, at, mine).astype(np.int64),
             _table((cells, slots), 0.0, at, same),
             _table((cells, slots), 0.0, at, gain),
+            _table((cells, slots), 0.0, at, rise),
             _table((cells, slots), 0.0, at, model.objective[mine]),
             part_block,
         )
+
+    def fees(self, cost: FloatArray, cell: IntArray) -> FloatArray:
+        """Give what whole routes of some cells cost at the prices ``cost``, 0 where there is none; shape (n_cells, n_slots)."""
+        route = self.route[cell]
+        return np.where(route >= 0, cost[route], 0.0)
 
     @cached_property
     def demanded(self) -> BoolArray:
@@ -167,21 +175,39 @@ def _parts(blocks: Blocks, routes: IntArray, demand: IntArray) -> tuple[IntArray
 
 
 def _others(
-    blocks: Blocks, e: Entries, other: BoolArray, routes: IntArray, part: IntArray, parts: int
-) -> tuple[FloatArray, FloatArray]:
-    """Give the mark and the gain of each route in rows besides its cell's and its demand's.
+    blocks: Blocks, e: Entries, other: BoolArray, routes: IntArray, part: IntArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Give the mark of each route in rows besides its cell's and its demand's, its gain in one of its block and in a loose one.
 
-    Where routes of a part stand in one such row at most, the row is the mark and the signed coefficient the gain, 0 where a route
-    is not in it; otherwise the mark tells all rows and coefficients.
+    What neither gain tells is in the mark.
     """
-    model = blocks.model
+    helped = np.where(e.helps[other], 1.0, np.where(e.hurts[other], -1.0, np.nan)) * np.abs(e.value[other])
+    same, gain = _alone(blocks, e.row[other], e.column[other], e.value[other], helped, routes, part)
+    row, column, value, _ = blocks.joint
+    row = blocks.coupling[row]
+    loose = np.isin(row, blocks.loosened)
+    floor = np.isposinf(blocks.model.row_upper[row])
+    helped = np.where(floor, value, -value)
+    told, rise = _alone(blocks, row[loose], column[loose], value[loose], helped[loose], routes, part)
+    weight = value * np.random.default_rng(2).random(blocks.model.n_rows)[row]
+    joint = np.bincount(column[~loose], weights=weight[~loose], minlength=blocks.model.n_columns)[routes]
+    return same + told + joint, gain, rise
+
+
+def _alone(
+    blocks: Blocks, row: IntArray, column: IntArray, value: FloatArray, helped: FloatArray, routes: IntArray, part: IntArray
+) -> tuple[FloatArray, FloatArray]:
+    """Give the mark and the gain of each route in entries of rows.
+
+    Where routes of a part stand in one such row at most, the row is the mark and what helps it the gain, 0 where a route is not
+    in it; otherwise the mark tells all rows and coefficients.
+    """
+    model, parts = blocks.model, int(part.max(initial=-1)) + 1
     mark = np.random.default_rng(1).random(model.n_rows)
-    row, column, value = e.row[other], e.column[other], e.value[other]
     all_told = np.bincount(column, weights=value * mark[row], minlength=model.n_columns)[routes]
     count = np.bincount(column, minlength=model.n_columns)[routes]
-    sign = np.where(e.helps[other], 1.0, np.where(e.hurts[other], -1.0, np.nan)) * np.abs(value)
     only, gain = np.full(model.n_columns, -1, dtype=np.int64), np.zeros(model.n_columns)
-    only[column], gain[column] = row, sign
+    only[column], gain[column] = row, helped
     low, high = np.full(parts, model.n_rows), np.full(parts, -1, dtype=np.int64)
     mine = count == 1
     np.minimum.at(low, part[mine], only[routes[mine]])
@@ -189,8 +215,5 @@ def _others(
     most = np.zeros(parts, dtype=np.int64)
     np.maximum.at(most, part, count)
     simple = ((most <= 1) & (low >= high))[part] & ~np.isnan(gain[routes])
-    joint_row, joint_column, joint_value, _ = blocks.joint
-    weight = joint_value * np.random.default_rng(2).random(len(blocks.coupling) + 1)[joint_row]
-    joint = np.bincount(joint_column, weights=weight, minlength=model.n_columns)[routes]
     same = np.where(simple, mark[np.maximum(high, 0)][part] * (high >= 0)[part], all_told)
-    return same + joint, np.where(simple, gain[routes], 0.0)
+    return same, np.where(simple, gain[routes], 0.0)

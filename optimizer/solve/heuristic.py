@@ -90,19 +90,21 @@ class Heuristic:
         """Give the best plans found at the prices ``cost``, of columns ``kept``; some a block, or none.
 
         Where routes gain or lose in a further row, such as average accuracy, that is paid for at several prices around its
-        multiplier in the relaxation; and one more plan is of routes that lose nothing.
+        multiplier in the relaxation; and one more plan is of routes that lose nothing, even in such a row that couples blocks.
         """
         cells = self._cells
         parts = np.arange(len(cells.part_block))
         weight = np.zeros(len(cells.part_block))
         found = self._planned(cost, kept, deep, parts, weight)
-        losing = np.zeros(len(parts), dtype=bool)
-        losing[cells.part[(cells.gain < 0).any(axis=1) & ~cells.odd]] = True
-        if not losing.any():
+        lossy = ((cells.gain < 0) | (cells.rise < 0)).any(axis=1)
+        parts = np.unique(cells.part[lossy & ~cells.odd])
+        if not len(parts):
             return found
-        parts = np.flatnonzero(losing)
-        sound = np.append((cells.gain >= 0).all(axis=1), True)
+        sound = np.append(~lossy, True)
         found = found.joined(self._planned(cost, kept & sound[self._blocks.cell], deep, parts, weight))
+        parts = np.unique(cells.part[(cells.gain < 0).any(axis=1) & ~cells.odd])
+        if not len(parts):
+            return found
         weight = self._reduction.weights(cost, kept)[cells.part_block]
         for factor in FACTORS if deep else FACTORS[:1]:
             found = found.joined(self._planned(cost, kept, deep, parts, factor * weight))
@@ -113,7 +115,7 @@ class Heuristic:
         cells, options = self._cells, self._options(cost, kept)
         if not len(options.cell):
             return Plans.empty()
-        fee = cells.fee[options.cell] - weight[cells.part[options.cell], None] * cells.gain[options.cell]
+        fee = cells.fees(cost, options.cell) - weight[cells.part[options.cell], None] * cells.gain[options.cell]
         options = replace(options, fee=fee if fee.any() else fee[:, :0])
         table = self._table(options)[parts]
         values = np.zeros(len(cost))

@@ -37,12 +37,13 @@ CLEARLY = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class _Relaxed:
-    """Traffic priced without rounding: replica columns, what each costs, value of parts' slots, multipliers, bounds."""
+    """Traffic priced without rounding: replica columns, what each costs, value of parts' slots, multipliers, routes, bounds."""
 
     column: IntArray
     unit: FloatArray
     value: FloatArray
     weight: FloatArray
+    fee: FloatArray
     bound: FloatArray
 
 
@@ -113,7 +114,7 @@ class Reduction:
         return self._relaxed(cost, kept).weight
 
     def _relaxed(self, cost: FloatArray, kept: BoolArray, weights: tuple[float, ...] = WEIGHTS) -> _Relaxed:
-        """Price all traffic at its cheapest replicas' share: v[b] = min_j unit[j] · load[j, b] − weight · gain[j, b].
+        """Price all traffic where it is cheapest: v[b] = min_j unit[j] · load[j, b] + fee[j, b] − weight · gain[j, b].
 
         The weight is the multiplier of the row that the gains are in, such as average accuracy, the best of a few for each block.
         Columns of negative cost are taken at their upper bounds besides.
@@ -123,14 +124,16 @@ class Reduction:
         column, cell = self.replicas[mine], self.cell[mine]
         unit, load = np.maximum(self._unit(cost, kept), 0.0)[mine], cells.load[cell]
         able = np.isfinite(load) & np.isfinite(unit)[:, None]  # a capped column alone, without what must stand beside it, is not
-        spent = np.where(able, np.where(able, unit[:, None], 0.0) * np.where(able, load, 0.0), np.inf)
+        carried = np.where(able, np.where(able, unit[:, None], 0.0) * np.where(able, load, 0.0), np.inf)
+        spent = carried + cells.fees(cost, cell)
         own = blocks.owner >= 0
+        own[cells.route[cells.route >= 0]] = False
         base = np.zeros(blocks.count)
         np.add.at(base, blocks.owner[own], np.minimum(np.minimum(cost * blocks.model.upper, cost * blocks.model.lower), 0.0)[own])
         base[blocks.owner[self.replicas[cells.odd[self.cell]]]] = -np.inf
         gain, part, owner = cells.gain[cell], cells.part[cell], blocks.owner[column]
         value = _cheapest_traffic(spent, part, len(cells.part_block))
-        scale, weight = self._scale(spent, gain, owner), np.zeros(blocks.count)
+        scale, weight = self._scale(carried, gain, owner), np.zeros(blocks.count)
         some = np.flatnonzero(scale[owner] > 0)  # only blocks with gains have a multiplier to find
         spent, gain, part, owner = spent[some], gain[some], part[some], owner[some]
         best = base + np.bincount(cells.part_block, weights=value.sum(axis=1), minlength=blocks.count)
@@ -141,7 +144,7 @@ class Reduction:
             better = (bound > best) & (scale > 0)
             best, weight = np.where(better, bound, best), np.where(better, tried, weight)
             value = np.where(better[cells.part_block][:, None], found, value)
-        return _Relaxed(mine, unit, value, weight, best)
+        return _Relaxed(mine, unit, value, weight, cells.fees(cost, cell), best)
 
     def _scale(self, spent: FloatArray, gain: FloatArray, owner: IntArray) -> FloatArray:
         """Give for each block the usual cost of traffic over the usual gain, 0 where nothing is gained or lost."""
@@ -171,7 +174,7 @@ class Reduction:
         cells, cell = self.cells, self.cell[r.column]
         load, owner = cells.load[cell], self._blocks.owner[self.replicas[r.column]]
         with np.errstate(divide="ignore", invalid="ignore"):
-            value = r.value[cells.part[cell]] + cells.gain[cell] * r.weight[owner, None]
+            value = r.value[cells.part[cell]] + cells.gain[cell] * r.weight[owner, None] - r.fee
             worth = np.where(load > 0, np.maximum(value, 0.0) / load, np.inf)
         able = np.isfinite(r.unit)
         total = r.bound[owner] + np.where(able, r.unit, 0.0) * count - _filled(load, worth, count)
@@ -293,8 +296,10 @@ class Reduction:
         cells = self.cells
         load, rng = np.where(np.isfinite(cells.load), cells.load, -1.0), np.random.default_rng(3)
         slots = load.shape[1]
-        told = [t @ rng.random(slots) for t in (load, load * load, cells.same, cells.gain, cells.fee)]
-        joined = self._blocks.row_owner[self._blocks.model.row] < 0
+        told = [t @ rng.random(slots) for t in (load, load * load, cells.same, cells.gain, cells.rise, cells.fee)]
+        joined = self._blocks.row_owner < 0
+        joined[self._blocks.loosened] = False  # which rises tell of
+        joined = joined[self._blocks.model.row]
         column = self._blocks.model.column[joined]
         unlike = cells.odd.copy()  # prices of coupling rows change what its routes cost, so that no other cell compares
         unlike[self._blocks.cell[column[np.isin(column, cells.route)]]] = True
@@ -304,7 +309,9 @@ class Reduction:
         first[group[::-1]] = np.arange(len(group))[::-1]
         first = first[~unlike[first]]
         first = first[np.argsort(cells.part[first], kind="stable")]
-        better, worse = _pairs(cells.part[first], *(x[first] for x in (cells.load, cells.same, cells.gain, cells.fee)))
+        better, worse = _pairs(
+            cells.part[first], *(x[first] for x in (cells.load, cells.same, cells.gain, cells.rise, cells.fee))
+        )
         return group, group[first[better]], group[first[worse]]
 
 
@@ -355,7 +362,9 @@ def _useful(n_rows: int, upper: FloatArray, row_lower: FloatArray, row_upper: Fl
     return found
 
 
-def _pairs(part: IntArray, load: FloatArray, same: FloatArray, gain: FloatArray, fee: FloatArray) -> tuple[IntArray, IntArray]:
+def _pairs(
+    part: IntArray, load: FloatArray, same: FloatArray, gain: FloatArray, rise: FloatArray, fee: FloatArray
+) -> tuple[IntArray, IntArray]:
     """Give pairs (a, b) of one part where a takes all traffic of b, as well and as cheaply, with less load."""
     start, end = np.searchsorted(part, part, side="left"), np.searchsorted(part, part, side="right")
     better, worse, at = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], 0
@@ -367,7 +376,8 @@ def _pairs(part: IntArray, load: FloatArray, same: FloatArray, gain: FloatArray,
         b = np.repeat(start[at:stop], count) + np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
         less = np.zeros(len(a), dtype=bool)
         for slot in range(load.shape[1]):
-            alike = (same[a, slot] == same[b, slot]) & (gain[a, slot] >= gain[b, slot]) & (fee[a, slot] <= fee[b, slot])
+            alike = (same[a, slot] == same[b, slot]) & (fee[a, slot] <= fee[b, slot])
+            alike &= (gain[a, slot] >= gain[b, slot]) & (rise[a, slot] >= rise[b, slot])
             fits = (load[a, slot] <= load[b, slot]) & (alike | np.isinf(load[b, slot]))
             less = (less | (load[a, slot] < load[b, slot]))[fits]
             a, b = a[fits], b[fits]

@@ -65,7 +65,8 @@ def settle(
     ``patience`` is in how many rounds rows may be broken that do not heal; then the duals are those that break them. ``gap`` is
     the asked one if None.
     """
-    blocks, duals, centre, best = search.blocks, search.duals, search.duals, -math.inf
+    blocks, best = search.blocks, -math.inf
+    duals = centre = clipped(blocks, search.duals)  # which come from anywhere
     exact, idle, loss, weights, cost, still = kind == "exact", False, 0.0, None, math.inf, 0
     smoothing = SMOOTHING
     for turn in range(ROUNDS[kind]):

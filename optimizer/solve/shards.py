@@ -38,10 +38,10 @@ __all__ = ["Base", "Desk", "Prices", "Proof", "Proposal", "Shard", "Told", "cut"
 
 HELD_COLUMNS = 1_500_000
 """Columns of compiled shards that a process holds; shards beyond are compiled anew each time. About 0.7 KB each."""
-
-
 START_GAP = 0.002
 """As if so much were asked at least: what is proposed hangs on the first prices."""
+NEAR = 0.4
+"""Of what a block's plan costs above the least that it can, what others may that are proposed: a proof adds what it needs."""
 SAMPLED = 4
 """Of many shards, those at whose prices all begin."""
 
@@ -96,7 +96,10 @@ class Told:
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
-    """What a shard proposes: a portion and plans, or why there is none; and its shared columns with their upper bounds."""
+    """What a shard proposes: a portion and plans, or why there is none; and its shared columns with their upper bounds.
+
+    ``loosened`` names the rows about an average that couple blocks in it.
+    """
 
     number: int
     portion: Portion | None
@@ -104,6 +107,7 @@ class Proposal:
     refused: tuple[str, tuple[Problem, ...]] | None
     column: IntArray
     upper: FloatArray
+    loosened: IntArray
     recalled: int
 
 
@@ -171,7 +175,7 @@ class Desk:
         try:
             state = self._state(shard)
         except InfeasibleError as error:
-            return Proposal(shard.number, None, None, (error.message, error.problems), nothing, np.zeros(0), 0)
+            return Proposal(shard.number, None, None, (error.message, error.problems), nothing, np.zeros(0), nothing, 0)
         search, blocks = state.search, state.search.blocks
         duals = _duals(search, state.names, prices)[0]
         price_roughly(search, duals)
@@ -179,8 +183,7 @@ class Desk:
         if not np.isfinite(most).all():
             price_stubborn(search, duals)
             most = best_plans(search, duals)[0]
-        nowhere = np.zeros(blocks.model.n_columns, dtype=bool)
-        kept = search.reduction.keep(blocks.reduced_costs(duals), most) if widely else nowhere
+        kept = _near(search, duals, most) if widely else np.zeros(blocks.model.n_columns, dtype=bool)
         besides = self.base.compared(state.compiled) if widely else nothing
         shared = blocks.shared
         return Proposal(
@@ -190,6 +193,7 @@ class Desk:
             None,
             state.names.column[shared],
             blocks.model.upper[shared],
+            state.names.row[np.isin(blocks.coupling, blocks.loosened)],
             state.recalled,
         )
 
@@ -297,6 +301,17 @@ def _duals(search: Search, names: Names, prices: Prices) -> tuple[FloatArray, fl
     corners = [(reduced - error)[mine] * bound[mine] for bound in (blocks.model.lower, blocks.model.upper)]
     gained = np.minimum(np.minimum(*corners), 0.0).sum() + np.minimum(duals[priced] * side[priced], 0.0).sum()
     return duals, float(gained)
+
+
+def _near(search: Search, duals: FloatArray, most: FloatArray) -> BoolArray:
+    """Say which columns plans may need that cost a share of what ``most`` may be too much; of plans known that is the most."""
+    cost, reduction = search.blocks.reduced_costs(duals), search.reduction
+    kept = reduction.keep(cost, most)
+    least = reduction.least(cost, kept)
+    known = np.isfinite(least) & np.isfinite(most)
+    limit = most.copy()
+    limit[known] = (1 - NEAR) * least[known] + NEAR * most[known]
+    return reduction.keep(cost, limit)
 
 
 def _portion(state: _State, kept: BoolArray, besides: IntArray) -> Portion:

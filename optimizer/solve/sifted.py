@@ -10,16 +10,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from optimizer.compile import Compiled, compile_table
+from optimizer.compile import Compiled, compile_table, names_of
 from optimizer.compile.portions import Portion, joined_table
 from optimizer.errors import InfeasibleError, InterruptedByUserError
 from optimizer.instance import Instance
 from optimizer.plan import Plan
-from optimizer.solve.blocks import FloatArray, IntArray, blocks_of, seeds_of
+from optimizer.solve.blocks import FloatArray, IntArray, average_rows, blocks_of, seeds_of
 from optimizer.solve.crew import Crew, Given
 from optimizer.solve.direct import Cancel, Wishes, start_from
 from optimizer.solve.improve import improve, plan_mixed, start_whole
@@ -120,6 +120,7 @@ class Sifter:
     started_from: int = 0
     recalled: int = 0
     proof_s: float = 0.0
+    loosened: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @property
     def may_be_whole(self) -> bool:
@@ -162,6 +163,7 @@ class Sifter:
     def _asked(self, shards: Sequence[Shard], prices: Prices, *, widely: bool) -> list[Proposal]:
         found = self.crew.ask(Desk.propose, [(shard, (prices, widely)) for shard in shards])
         self._refuse_cancelled()
+        self.loosened = np.union1d(self.loosened, np.concatenate([self.loosened, *(p.loosened for p in found)]))
         return found
 
     def _accepted(self, found: list[Proposal]) -> list[Proposal]:
@@ -196,8 +198,9 @@ class Sifter:
         """Make the question of portions, and a search that knows what the one before knew; ``part`` is what they are all of."""
         table = joined_table(part or self.instance, portions, self.crew.known)
         compiled = compile_table(table, self.plan_in_force if part is None else None, dominance=False, partly=True)
-        seeds = seeds_of(compiled, partly=True)
-        blocks = blocks_of(compiled.model, seeds)
+        seeds, averages = seeds_of(compiled, partly=True), average_rows(compiled.model)
+        named = names_of(compiled.row_label(r) for r in averages.tolist())
+        blocks = blocks_of(compiled.model, seeds, averages[np.isin(named, self.loosened)])
         backend = get_backend(self.wishes.backend)
         search = new_search(compiled.model, blocks, backend, self.wishes, self.on_progress, self.clock.cancel)
         search.clock, names = self.clock, Names.of(compiled, blocks)
@@ -233,7 +236,8 @@ class Sifter:
             least = share * size.sum() if effort == "brief" else 0.0
             allowed = max(BESIDE * spare, least) * size / max(size.sum(), 1e-9)  # blocks may cost nothing at all
         until, asked, known = time.monotonic() + self.clock.left_s, [], enumerate(() if before is None else before.proofs)
-        same = {n: replace(proof, calls=0, solver_s=0.0) for n, proof in known if proof.loss <= allowed[n]}
+        earlier = {n: replace(proof, calls=0, solver_s=0.0) for n, proof in known}
+        same = {n: proof for n, proof in earlier.items() if proof.loss <= allowed[n]}
         for shard in self.shards:
             if shard.number in same:
                 continue
@@ -244,7 +248,7 @@ class Sifter:
             more = float(allowed[shard.number]), until, effort, shard.number == 0, not np.isfinite(search.bound)
             asked.append((shard, (prices, best_known, *more)))
         found = zip(asked, self.crew.ask(Desk.prove, asked), strict=False)
-        proofs = same | {shard.number: proof for (shard, _), proof in found if proof is not None}
+        proofs = earlier | {shard.number: proof for (shard, _), proof in found if proof is not None}
         return [proofs[shard.number] for shard in self.shards if shard.number in proofs]
 
     def proved(self, small: Small, proofs: Sequence[Proof], tops: Mapping[int, float]) -> float:
@@ -404,7 +408,7 @@ def _proved(
     sifter.proof_s = max(sifter.proof_s, sifter.clock.used_s - started)
     bound = sifter.proved(small, proofs, tops)
     stage = replace(stage, proofs=proofs, bound=bound)
-    if small.search.infeasible or sifter.clock.stopped or len(proofs) < len(sifter.shards):
+    if small.search.done or len(proofs) < len(sifter.shards):
         return stage
     stage = _added(sifter, stage, proofs)
     start_whole(stage.small.search)
