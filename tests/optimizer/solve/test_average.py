@@ -138,7 +138,7 @@ def test_what_is_left_out_is_in_no_better_plan_at_any_price_of_an_average(seed: 
 
 
 def test_what_routes_gain_is_counted_once_in_what_a_block_costs_at_least() -> None:
-    """A period of eight, where the average is worth 0.025 USD/h: fp8 costs 1/8 and that, fp16 2/8 less that, with 1.5 cards 3/16."""
+    """An eighth of a day, a whole route worth 0.025 USD/h: fp8 costs 1/8 and that; fp16, 1.5 cards, 3/16 less that, is dearer."""
     _, blocks = cut(by_hand())
     duals = np.where(np.isin(blocks.coupling, blocks.loosened), 20.0, 0.0)
     least = Reduction(blocks).least(blocks.reduced_costs(duals), np.ones(blocks.model.n_columns, dtype=bool))

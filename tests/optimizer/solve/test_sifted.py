@@ -376,15 +376,19 @@ def test_prices_proved_before_are_proved_further(
     assert any(usual.loss < brief.loss for brief, usual, _ in found)
 
 
+@pytest.mark.parametrize("is_late", [True, False])
 def test_shards_that_lost_little_are_not_asked_again(
-    shared: Instance, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch
+    is_late: bool, shared: Instance, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a proof is taken further, one shard is told to lose less here, and only that one proves anything."""
+    """Where a proof is taken further, one shard is told to lose less here, and only that one proves anything.
+
+    Where it is late, what all proved before still holds.
+    """
     prove, proofs, rounds = Desk.prove, sifting.Sifter.proofs, list[tuple[bool, list[int]]]()
 
     def noted(desk: Desk, shard: Shard, *asked: Any) -> Proof | None:
         rounds[-1][1].append(shard.number)
-        return prove(desk, shard, *asked)
+        return None if is_late and rounds[-1][0] else prove(desk, shard, *asked)
 
     def counted(sifter: Any, small: Any, effort: str, before: Any) -> list[Proof]:
         rounds.append((before is not None, []))
