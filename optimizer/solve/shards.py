@@ -40,8 +40,6 @@ HELD_COLUMNS = 1_500_000
 """Columns of compiled shards that a process holds; shards beyond are compiled anew each time. About 0.7 KB each."""
 START_GAP = 0.002
 """As if so much were asked at least: what is proposed hangs on the first prices."""
-NEAR = 0.4
-"""Of what a block's plan costs above the least that it can, what others may that are proposed: a proof adds what it needs."""
 SAMPLED = 4
 """Of many shards, those at whose prices all begin."""
 
@@ -169,8 +167,11 @@ class Desk:
         search.heuristic_blocks = part.heuristic_blocks
         return Prices(state.names.row, part.duals, state.names.column[search.blocks.shared])
 
-    def propose(self, shard: Shard, prices: Prices, widely: bool) -> Proposal:
-        """Give plans at these prices, and the candidates that they need or, ``widely``, that good plans may need nearby."""
+    def propose(self, shard: Shard, prices: Prices, near: float) -> Proposal:
+        """Give plans at these prices, and the candidates that they need and, unless it is 0, that plans ``near`` them may need.
+
+        Those cost at most this share more than a block's least of what its best plan known may cost more.
+        """
         nothing = np.zeros(0, dtype=np.int64)
         try:
             state = self._state(shard)
@@ -183,8 +184,8 @@ class Desk:
         if not np.isfinite(most).all():
             price_stubborn(search, duals)
             most = best_plans(search, duals)[0]
-        kept = _near(search, duals, most) if widely else np.zeros(blocks.model.n_columns, dtype=bool)
-        besides = self.base.compared(state.compiled) if widely else nothing
+        kept = _near(search, duals, most, near) if near else np.zeros(blocks.model.n_columns, dtype=bool)
+        besides = self.base.compared(state.compiled) if near else nothing
         shared = blocks.shared
         return Proposal(
             shard.number,
@@ -303,14 +304,16 @@ def _duals(search: Search, names: Names, prices: Prices) -> tuple[FloatArray, fl
     return duals, float(gained)
 
 
-def _near(search: Search, duals: FloatArray, most: FloatArray) -> BoolArray:
-    """Say which columns plans may need that cost a share of what ``most`` may be too much; of plans known that is the most."""
+def _near(search: Search, duals: FloatArray, most: FloatArray, share: float) -> BoolArray:
+    """Say which columns plans may need that cost a share of what ``most``, the best plans known, may cost too much."""
     cost, reduction = search.blocks.reduced_costs(duals), search.reduction
     kept = reduction.keep(cost, most)
+    if share >= 1.0:
+        return kept
     least = reduction.least(cost, kept)
     known = np.isfinite(least) & np.isfinite(most)
     limit = most.copy()
-    limit[known] = (1 - NEAR) * least[known] + NEAR * most[known]
+    limit[known] = (1 - share) * least[known] + share * most[known]
     return reduction.keep(cost, limit)
 
 

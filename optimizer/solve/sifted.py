@@ -47,6 +47,8 @@ REFUTED_SHARE = 0.05
 GROUPED, MANY_SHARE = 16, 0.3
 """Of twice as many shards or more, so many propose first; the others do at the prices that these come to. And the share of the
 asked gap to which their prices settle, roughly alone."""
+NEAR = 0.4
+"""Of what a block's plan costs above the least that it can, what others may that are proposed: a proof adds what it needs."""
 PROPOSED, PATIENCE = 3, 3
 """How often shards propose more at most, and in how many rounds rows may be broken before."""
 PLANLESS, MOST_CELLS = 2, 2_000
@@ -127,6 +129,11 @@ class Sifter:
         """Say whether the whole question is small enough to be compiled."""
         return len(self.shards) * CELLS_EACH <= MOST_CELLS
 
+    @property
+    def near(self) -> float:
+        """Give how near candidates are that shards propose; of very many in one period, rows stay broken without them all."""
+        return 1.0 if len(self.shards) >= 2 * GROUPED and len(self.instance.periods) == 1 else NEAR
+
     def proposals(self) -> tuple[list[Proposal], Prices]:
         """Have every shard propose candidates and plans, at prices learned or at which the first can do with its part."""
         nothing, learned = np.zeros(0, dtype=np.int64), self.learned
@@ -143,25 +150,25 @@ class Sifter:
             self._refuse_cancelled()
             prices = started[0] or Prices(nothing, np.zeros(0), nothing)
         some = self.shards[:GROUPED] if len(self.shards) >= 2 * GROUPED else ()
-        found = self._asked(some, prices, widely=True)
+        found = self._asked(some, prices, self.near)
         if found and all(p.refused is None for p in found):
             prices = self._settled_among(some, found, prices)
         chosen = {shard.number for shard in some}
-        found += self._asked([shard for shard in self.shards if shard.number not in chosen], prices, widely=True)
+        found += self._asked([shard for shard in self.shards if shard.number not in chosen], prices, self.near)
         return self._accepted(found), prices
 
-    def proposed(self, prices: Prices, *, widely: bool) -> list[Proposal]:
-        """Have every shard propose plans at prices, and candidates that others near these need as well if ``widely``.
+    def proposed(self, prices: Prices) -> list[Proposal]:
+        """Have every shard propose plans at prices, with the candidates that these need.
 
         Raises
         ------
         InfeasibleError : workloads have no candidate left; all are named
         InterruptedByUserError : cancelled meanwhile
         """
-        return self._accepted(self._asked(self.shards, prices, widely=widely))
+        return self._accepted(self._asked(self.shards, prices, 0.0))
 
-    def _asked(self, shards: Sequence[Shard], prices: Prices, *, widely: bool) -> list[Proposal]:
-        found = self.crew.ask(Desk.propose, [(shard, (prices, widely)) for shard in shards])
+    def _asked(self, shards: Sequence[Shard], prices: Prices, near: float) -> list[Proposal]:
+        found = self.crew.ask(Desk.propose, [(shard, (prices, near)) for shard in shards])
         self._refuse_cancelled()
         self.loosened = np.union1d(self.loosened, np.concatenate([self.loosened, *(p.loosened for p in found)]))
         return found
@@ -261,8 +268,8 @@ class Sifter:
             search.infeasible = True
         elif len(proofs) == len(self.shards):
             upper = blocks.model.upper.copy()
-            told = [tops.get(name, 0.0) for name in small.names.column[blocks.shared].tolist()]
-            upper[blocks.shared] = np.maximum(upper[blocks.shared], told)
+            reach = [tops.get(name, 0.0) for name in small.names.column[blocks.shared].tolist()]
+            upper[blocks.shared] = np.maximum(upper[blocks.shared], reach)
             least = np.concatenate([proof.least for proof in proofs])
             before, bound = search.bound, combined_bound(blocks, search.duals, least, upper)
             search.prove(bound)
@@ -270,14 +277,8 @@ class Sifter:
             if search.bound > before and len(marks := np.concatenate([proof.mark for proof in proofs])):
                 bounds = np.concatenate([proof.least[:-1] for proof in proofs])
                 self.certified = Learned(Ragged.empty(), small.names.row, clipped(blocks, search.duals), marks, bounds)
-            logger.info(
-                "%6.1f s shards proved %.6g, cost %.6g, gap %s, loss %.3g",
-                self.clock.used_s,
-                search.bound,
-                search.cost,
-                search.gap,
-                sum(proof.loss for proof in proofs),
-            )
+            told = self.clock.used_s, search.bound, search.cost, search.gap, sum(proof.loss for proof in proofs)
+            logger.info("%6.1f s shards proved %.6g, cost %.6g, gap %s, loss %.3g", *told)
         return bound
 
 
@@ -487,7 +488,7 @@ def _proposed_again(sifter: Sifter, stage: _Stage) -> _Stage:
     """Have shards propose plans at the prices of the small question, and add what these need that it lacks."""
     small, blocks = stage.small, stage.small.search.blocks
     prices = Prices(small.names.row, clipped(blocks, small.search.duals), small.names.column[blocks.shared])
-    proposals = sifter.proposed(prices, widely=False)
+    proposals = sifter.proposed(prices)
     portions = [p.joined(x.portion) if x.portion is not None else p for p, x in zip(stage.portions, proposals, strict=True)]
     small = sifter.small(portions, small)
     know(small, [proposal.told for proposal in proposals])

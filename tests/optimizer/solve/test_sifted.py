@@ -252,8 +252,8 @@ def test_plans_that_differ_between_a_shard_and_the_small_question_are_refused(
 ) -> None:
     propose = Desk.propose
 
-    def lying(desk: Desk, shard: Shard, prices: Prices, widely: bool) -> Proposal:
-        found = propose(desk, shard, prices, widely)
+    def lying(desk: Desk, shard: Shard, prices: Prices, near: float) -> Proposal:
+        found = propose(desk, shard, prices, near)
         assert found.told is not None
         return replace(found, told=replace(found.told, cost=found.told.cost * 1.01))
 
@@ -297,11 +297,11 @@ def test_more_is_proposed_where_proposals_cannot_share_what_there_is(
     """And no more than what plans need, as good ones are known by then."""
     asked, sizes, propose = list[int](), dict[bool, int](), Desk.propose
 
-    def counted(desk: Desk, shard: Shard, prices: Prices, widely: bool) -> Proposal:
+    def counted(desk: Desk, shard: Shard, prices: Prices, near: float) -> Proposal:
         asked.append(shard.number)
-        found = propose(desk, shard, prices, widely)
+        found = propose(desk, shard, prices, near)
         assert found.portion is not None
-        sizes[widely] = sizes.get(widely, 0) + len(found.portion.pair)
+        sizes[near > 0] = sizes.get(near > 0, 0) + len(found.portion.pair)
         return found
 
     def breaking(*arguments: Any, **wishes: Any) -> Settled:
