@@ -408,6 +408,28 @@ def test_shards_that_lost_little_are_not_asked_again(
     assert {is_further for is_further, _ in rounds} == {True, False}
 
 
+def test_near_candidates_are_some_of_all(
+    shared: Instance, day: Instance, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of very many shards of one period all are proposed, else those of plans that cost little more than the least."""
+    for question, count, near in ((shared, 31, 0.4), (shared, 32, 1.0), (day, 32, 0.4)):
+        shards = sifting.cut(question, 1)[:1] * count
+        assert sifting.Sifter(question, WISHES, None, shards, None, None, None, None).near == near
+    propose, sizes = Desk.propose, list[tuple[int, int]]()
+
+    def both(desk: Desk, shard: Shard, prices: Prices, near: float) -> Proposal:
+        some, all_near = (propose(desk, shard, prices, share) for share in (near, 1.0))
+        assert some.portion is not None
+        assert all_near.portion is not None
+        assert np.isin(some.portion.pair, all_near.portion.pair).all()
+        sizes.append((len(some.portion.pair), len(all_near.portion.pair)))
+        return some
+
+    monkeypatch.setattr(sifting.Desk, "propose", both)
+    allocate(shared, replace(WISHES, relative_gap=0.05))
+    assert any(some < all_near for some, all_near in sizes)
+
+
 def test_no_proof_is_begun_that_time_would_end(shared: Instance, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where another would take more than there is left, plans are bettered instead, of the bound that there is."""
     proofs, rounds = sifting.Sifter.proofs, list[str]()
