@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from optimizer.solve.blocks import FloatArray
-from optimizer.solve.improve import improve, plan_mixed, start_whole
+from optimizer.solve.improve import LARGEST_WHOLE, improve, plan_mixed, plan_whole, start_whole
 from optimizer.solve.master import slack_prices
 from optimizer.solve.search import Search
 from optimizer.solve.settle import KINDS, settle
@@ -21,8 +21,6 @@ START_SHARE = 0.2
 """Share of the time that the whole model is given where pricing without a solver found no plan of the whole."""
 KNOWN_SHARE = 0.8
 """Share of the blocks with a known plan from which rough pricing has nothing more to find."""
-LARGEST_WHOLE = 300_000
-"""Non-zeros up to which the whole model is handed to the backend for what is left."""
 SHARES = {"rough": 0.25, "deep": 0.3, "exact": 0.6}
 """Share of the time at which each kind of pricing ends; exact pricing has one round in any case."""
 IMPROVED_SHARE, FINE_SHARE = 0.75, 0.9
@@ -37,7 +35,7 @@ def decomposed(search: Search, start: FloatArray | None = None) -> Solution:
     SolverError : the backend is missing, died, hung or answered what cannot be
     """
     if start is not None:
-        _start_from(search, start)
+        search.start_at(start)
     slack = slack_prices(search.blocks)
     for kind in KINDS if len(np.unique(search.plans.block)) < KNOWN_SHARE * search.blocks.count else KINDS[1:]:
         if kind == "exact" and search.values is None and search.model.n_nonzeros <= LARGEST_WHOLE:
@@ -55,22 +53,12 @@ def decomposed(search: Search, start: FloatArray | None = None) -> Solution:
     return search.solution()
 
 
-def _start_from(search: Search, start: FloatArray) -> None:
-    """Know the plans of a point whose blocks hold, and the point itself where all do."""
-    blocks = search.blocks
-    values = np.concatenate([np.clip(start, search.model.lower, search.model.upper), start[blocks.copy_of]])
-    search.plans = search.plans.joined(search.heuristic.checked(values))
-    search.believe(values)
-
-
 def _solve_whole(search: Search, limit_s: float) -> None:
-    """Hand the whole model to the backend, from the best plan so far, where it is small enough or nothing else is known."""
-    if search.done or (search.model.n_nonzeros > LARGEST_WHOLE and search.values is not None):
+    """Hand the whole model to the backend, and believe what it proves."""
+    is_planned = search.values is not None
+    answer = plan_whole(search, search.wishes.relative_gap, limit_s)
+    if answer is None:
         return
-    start = None if search.values is None else search.values[: search.blocks.n_original]
-    answer = search.solve(search.model, search.wishes.relative_gap, limit_s=limit_s, start=start)
-    search.infeasible = answer.termination is Termination.INFEASIBLE and search.values is None
-    if answer.values is not None:
-        _start_from(search, answer.values)
+    search.infeasible = answer.termination is Termination.INFEASIBLE and not is_planned
     if answer.dual_bound is not None:
         search.prove(answer.dual_bound)

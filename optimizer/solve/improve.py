@@ -16,11 +16,14 @@ from optimizer.solve.master import clipped, master_model, slack_prices
 from optimizer.solve.parts import neighbourhood
 from optimizer.solve.plans import Plans, plans_of_point
 from optimizer.solve.search import Search
+from solvers import Solution
 
-__all__ = ["improve", "plan_mixed", "start_whole"]
+__all__ = ["LARGEST_WHOLE", "improve", "plan_mixed", "plan_whole", "start_whole"]
 
 logger = logging.getLogger(__name__)
 
+LARGEST_WHOLE = 300_000
+"""Non-zeros up to which a model is handed to the backend whole for what is left."""
 MASTER_GAP_SHARE = 0.05
 """Of the asked gap, to which the whole master is solved: what it loses, bounds of blocks must make up for."""
 MASTER_SHARE = 0.1
@@ -166,6 +169,20 @@ def improve(search: Search, until_s: float) -> None:
             if size >= blocks.count:
                 return
             size = min(2 * size, blocks.count)
+
+
+def plan_whole(search: Search, gap: float, limit_s: float) -> Solution | None:
+    """Hand the whole model to the backend, from the best plan so far, where it is small enough or nothing else is known.
+
+    Give its answer, whose plan is known then; None where it was not asked.
+    """
+    if search.done or (search.model.n_nonzeros > LARGEST_WHOLE and search.values is not None):
+        return None
+    start = None if search.values is None else search.values[: search.blocks.n_original]
+    answer = search.solve(search.model, gap, limit_s=limit_s, start=start)
+    if answer.values is not None:
+        search.start_at(answer.values)
+    return answer
 
 
 def _kept(search: Search) -> BoolArray:

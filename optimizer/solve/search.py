@@ -121,6 +121,13 @@ class Search:
         self.tell()
         return True
 
+    def start_at(self, point: FloatArray) -> None:
+        """Know the plans of a point of the whole model whose blocks hold, and the point itself where all do."""
+        values = np.clip(point, self.model.lower, self.model.upper)
+        values = np.concatenate([values, values[self.blocks.copy_of]])
+        self.plans = self.plans.joined(self.heuristic.checked(values))
+        self.believe(values)
+
     def prove(self, bound: float) -> None:
         """Keep a bound if it is the best."""
         if bound > self.bound:

@@ -268,9 +268,7 @@ class Desk:
         if base.learned is not None:
             recall(search, base.learned, names)
         if base.plan_in_force is not None:
-            start = start_from(compiled, base.plan_in_force)
-            values = np.clip(start, compiled.model.lower, compiled.model.upper)
-            search.plans = search.plans.joined(search.heuristic.checked(np.concatenate([values, start[blocks.copy_of]])))
+            search.start_at(start_from(compiled, base.plan_in_force))
         recalled = len(search.plans)
         state = _State(compiled, search, names, mine, recalled)
         held = sum(s.compiled.model.n_columns for s in self._held.values())

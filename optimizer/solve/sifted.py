@@ -22,7 +22,7 @@ from optimizer.plan import Plan
 from optimizer.solve.blocks import FloatArray, IntArray, average_rows, blocks_of, seeds_of
 from optimizer.solve.crew import Crew, Given
 from optimizer.solve.direct import Cancel, Wishes, start_from
-from optimizer.solve.improve import improve, plan_mixed, start_whole
+from optimizer.solve.improve import LARGEST_WHOLE, improve, plan_mixed, plan_whole, start_whole
 from optimizer.solve.learned import Learned, Names, learned_of
 from optimizer.solve.master import clipped, combined_bound, sides, slack_prices
 from optimizer.solve.plans import Ragged
@@ -30,7 +30,7 @@ from optimizer.solve.pricing import best_plans
 from optimizer.solve.search import Clock, Search, costless, new_search
 from optimizer.solve.settle import settle
 from optimizer.solve.shards import Base, Desk, Prices, Proof, Proposal, Shard, cut, sample, scaled
-from optimizer.solve.small import LARGEST_WHOLE, NotSiftedError, Small, begin_at, carry, know, plan_whole, start_at, tops_of
+from optimizer.solve.small import NotSiftedError, Small, begin_at, carry, know, tops_of
 from optimizer.solve.workers import processes_for
 from solvers import Progress, Solution, get_backend
 
@@ -337,7 +337,7 @@ def _begun(sifter: Sifter) -> tuple[_Stage, dict[int, float]]:
     know(small, [proposal.told for proposal in proposals])
     begin_at(small, prices)
     if sifter.plan_in_force is not None:
-        start_at(small, start_from(small.compiled, sifter.plan_in_force))
+        small.search.start_at(start_from(small.compiled, sifter.plan_in_force))
     return _Stage(small, portions, slack_prices(small.search.blocks)), tops_of(small, proposals)
 
 
@@ -375,7 +375,7 @@ def _solved(sifter: Sifter) -> Small:
             return stage.small
         kinds = ("deep",)
     improve(stage.search, limit_s)
-    plan_whole(stage.small, clock.left_s)
+    plan_whole(stage.search, sifter.wishes.relative_gap / 2, clock.left_s)  # whose bound is of this question alone
     return stage.small
 
 
@@ -388,7 +388,7 @@ def _priced_and_planned(sifter: Sifter, stage: _Stage, kinds: Sequence[str]) -> 
         slack, stage = settled.slack, replace(stage, broken=settled.broken)
     start_whole(search)
     if search.values is None and search.model.n_nonzeros <= LARGEST_WHOLE:
-        plan_whole(stage.small, START_SHARE * limit_s)
+        plan_whole(search, sifter.wishes.relative_gap / 2, START_SHARE * limit_s)
     spare = sifter.wishes.relative_gap * abs(search.cost)
     if settled is not None and settled.cost - search.bound <= spare:  # better prices would not be enough
         plan_mixed(search, settled.weights)

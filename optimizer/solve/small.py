@@ -8,16 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from optimizer.compile import Compiled
-from optimizer.solve.blocks import FloatArray, IntArray
+from optimizer.solve.blocks import IntArray
 from optimizer.solve.learned import Names
 from optimizer.solve.plans import Plans, Ragged, joined
 from optimizer.solve.search import Search
 from optimizer.solve.shards import Prices, Proposal, Told
 
-__all__ = ["LARGEST_WHOLE", "NotSiftedError", "Small", "begin_at", "carry", "know", "plan_whole", "start_at", "tops_of"]
+__all__ = ["NotSiftedError", "Small", "begin_at", "carry", "know", "tops_of"]
 
-LARGEST_WHOLE = 300_000
-"""Non-zeros up to which the small question is handed to the backend whole for what is left."""
 
 ALIKE = 1e-6
 """Relative; plans must cost and use in the small question what they did in their shard."""
@@ -44,15 +42,6 @@ def begin_at(small: Small, prices: Prices) -> None:
     at, duals, known = names.rows(prices.row), np.zeros(len(names.row)), np.zeros(len(names.row), dtype=bool)
     duals[at[at >= 0]], known[at[at >= 0]] = prices.value[at >= 0], True
     search.duals = np.where(known, duals, search.followers.follow(search.blocks, duals))
-
-
-def start_at(small: Small, start: FloatArray) -> None:
-    """Know the plans of a point whose blocks hold, and the point itself where all do."""
-    search = small.search
-    values = np.clip(start, search.model.lower, search.model.upper)
-    values = np.concatenate([values, values[search.blocks.copy_of]])
-    search.plans = search.plans.joined(search.heuristic.checked(values))
-    search.believe(values)
 
 
 def tops_of(small: Small, proposals: Sequence[Proposal]) -> dict[int, float]:
@@ -114,14 +103,3 @@ def carry(before: Small, made: Small) -> None:
         used = np.flatnonzero(old.values)
         values[at[used]] = old.values[used]
         new.believe(values)
-
-
-def plan_whole(small: Small, limit_s: float) -> None:
-    """Hand the small question to the backend whole, from the best plan so far; what it proves holds for no other question."""
-    search = small.search
-    if search.done or (search.model.n_nonzeros > LARGEST_WHOLE and search.values is not None):
-        return
-    start = None if search.values is None else search.values[: search.blocks.n_original]
-    answer = search.solve(search.model, search.wishes.relative_gap / 2, limit_s=limit_s, start=start)
-    if answer.values is not None:
-        start_at(small, answer.values)
