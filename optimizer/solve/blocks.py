@@ -151,6 +151,14 @@ class Blocks:
         column = model.column[mine]
         return row[mine], column, model.value[mine], np.searchsorted(column, np.arange(model.n_columns + 1))
 
+    @cached_property
+    def rises(self) -> FloatArray:
+        """Give for each entry of ``joint`` what the column does in its row if that is ``loosened``, more being better, else 0."""
+        row, _, value, _ = self.joint
+        row = self.coupling[row]
+        signed = np.where(np.isposinf(self.model.row_upper[row]), value, -value)
+        return np.where(np.isin(row, self.loosened), signed, 0.0)
+
     def reduced_costs(self, duals: FloatArray) -> FloatArray:
         """Give c − Aᵀy over the coupling rows for duals of shape (n_coupling_rows,); shape (n_columns,)."""
         row, column, value, _ = self.joint

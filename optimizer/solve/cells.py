@@ -185,10 +185,8 @@ def _others(
     same, gain = _alone(blocks, e.row[other], e.column[other], e.value[other], helped, routes, part)
     row, column, value, _ = blocks.joint
     row = blocks.coupling[row]
-    loose = np.isin(row, blocks.loosened)
-    floor = np.isposinf(blocks.model.row_upper[row])
-    helped = np.where(floor, value, -value)
-    told, rise = _alone(blocks, row[loose], column[loose], value[loose], helped[loose], routes, part)
+    loose = blocks.rises != 0
+    told, rise = _alone(blocks, row[loose], column[loose], value[loose], blocks.rises[loose], routes, part)
     weight = value * np.random.default_rng(2).random(blocks.model.n_rows)[row]
     joint = np.bincount(column[~loose], weights=weight[~loose], minlength=blocks.model.n_columns)[routes]
     return same + told + joint, gain, rise

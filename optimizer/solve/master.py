@@ -49,9 +49,8 @@ def slack_prices(blocks: Blocks) -> FloatArray:
     price = np.zeros(len(blocks.coupling))
     np.maximum.at(price, row, 3 * np.abs(blocks.model.objective[column]) / np.abs(value))
     if len(blocks.loosened):
-        helps = value * np.where(np.isposinf(blocks.model.row_upper[blocks.coupling]), 1.0, -1.0)[row]
-        mine = np.flatnonzero(np.isin(blocks.coupling, blocks.loosened)[row] & (helps > 0))
-        paid, gained = (np.bincount(row[mine], x, len(price)) for x in (_carried(blocks)[column[mine]], helps[mine]))
+        mine = np.flatnonzero(blocks.rises > 0)
+        paid, gained = (np.bincount(row[mine], x[mine], len(price)) for x in (_carried(blocks)[column], blocks.rises))
         price = np.maximum(price, np.divide(3 * paid, gained, out=np.zeros(len(price)), where=gained > 0))
     usual = float(price.max(initial=0.0)) or 1.0
     return np.minimum(np.where(price > 0, price, usual), DEAREST_SLACK)
@@ -65,8 +64,8 @@ def _carried(blocks: Blocks) -> FloatArray:
     np.minimum.at(unit, cell[whole], model.objective[whole])
     load, of_replicas = np.zeros(model.n_columns), (model.row_upper == 0)[model.row]
     np.maximum.at(load, model.column[of_replicas], model.value[of_replicas])
-    there = ~model.integer & (cell >= 0)
-    return np.where(there & np.isfinite(unit[cell]), np.where(np.isfinite(unit[cell]), unit[cell], 0.0) * load, 0.0)
+    unit[np.isinf(unit)] = 0.0  # of no replicas
+    return np.where(~model.integer & (cell >= 0), unit[cell] * load, 0.0)
 
 
 def master_model(blocks: Blocks, plans: Plans, prices: FloatArray | None, followers: Followers | None = None) -> Master:
