@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import replace
 from types import ModuleType
@@ -28,16 +27,6 @@ ASKED = Options(relative_gap=1e-3, time_limit_s=60.0)
 PERIODS = [{"name": f"h{n}", "hours": 3.0, "per_month": 365 / 12} for n in range(8)]
 AVERAGED = {**FLOOR, "floor_fraction_of_baseline": 0.99, "aggregation": "traffic_weighted"}
 FORMS = model("m", {"precision": "fp16", "is_baseline": True, "weights_gib": 1.0}, variant("fp8", 0.98))
-
-
-@pytest.fixture
-def sifting(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Have every workload looked at in a shard of its own, in this process."""
-    module = importlib.import_module("optimizer.solve.sifted")
-    monkeypatch.setattr(module, "FEWEST_CELLS", 1)
-    monkeypatch.setattr(module, "CELLS_EACH", 8)
-    monkeypatch.setattr(module, "processes_for", lambda _: 1)
-    return module
 
 
 def served(name: str, rates: Mapping[str, list[float]]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 import os
@@ -37,16 +36,6 @@ from tests.seeds import seeds
 
 SEEDS = sorted({*range(seeds(2)), 7, 12, 14, 36, 164})
 """In 14 it is asked whether there can be any plan, and there is; in 12 and 36 there is none, in 164 none of whole replicas."""
-
-
-@pytest.fixture
-def sifting(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Have every workload looked at in a shard of its own, in this process."""
-    module = importlib.import_module("optimizer.solve.sifted")
-    monkeypatch.setattr(module, "FEWEST_CELLS", 1)
-    monkeypatch.setattr(module, "CELLS_EACH", 1)
-    monkeypatch.setattr(module, "processes_for", lambda _: 1)
-    return module
 
 
 def interval(question: Instance, backend: str = "ortools", gap: float = 1e-3) -> tuple[float, float]:
