@@ -131,8 +131,13 @@ class Sifter:
 
     @property
     def near(self) -> float:
-        """Give how near candidates are that shards propose; of very many in one period, rows stay broken without them all."""
-        return 1.0 if len(self.shards) >= 2 * GROUPED and len(self.instance.periods) == 1 else NEAR
+        """Give how near candidates are that shards propose.
+
+        All are that cheaper plans may need where rows stay broken without them, as of very many shards in one period, and where
+        the plans known are learned and so good that few are left.
+        """
+        many = len(self.shards) >= 2 * GROUPED and len(self.instance.periods) == 1
+        return NEAR if self.learned is None and not many else 1.0
 
     def proposals(self) -> tuple[list[Proposal], Prices]:
         """Have every shard propose candidates and plans, at prices learned or at which the first can do with its part."""

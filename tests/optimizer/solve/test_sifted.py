@@ -26,6 +26,7 @@ from optimizer.plan import Plan
 from optimizer.solve import Learned, improve, method
 from optimizer.solve.blocks import Seeds, blocks_of, seeds_of
 from optimizer.solve.crew import Crew
+from optimizer.solve.plans import Ragged
 from optimizer.solve.settle import Settled, settle
 from optimizer.solve.shards import Desk, Prices, Proof, Proposal, Shard, Told, cut, sample
 from optimizer.synthetic import synthetic_document
@@ -400,10 +401,12 @@ def test_shards_that_lost_little_are_not_asked_again(
 def test_near_candidates_are_some_of_all(
     shared: Instance, day: Instance, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of very many shards of one period all are proposed, else those of plans that cost little more than the least."""
-    for question, count, near in ((shared, 31, 0.4), (shared, 32, 1.0), (day, 32, 0.4)):
+    """Of very many shards of one period, or where plans are learned, all are proposed; else those near the least alone."""
+    learned = Learned(Ragged.empty(), np.zeros(0, dtype=np.int64), np.zeros(0))
+    cases = (shared, 31, None, 0.4), (shared, 32, None, 1.0), (day, 32, None, 0.4), (day, 2, learned, 1.0)
+    for question, count, known, near in cases:
         shards = sifting.cut(question, 1)[:1] * count
-        assert sifting.Sifter(question, WISHES, None, shards, None, None, None, None).near == near
+        assert sifting.Sifter(question, WISHES, None, shards, None, None, None, known).near == near
     propose, sizes = Desk.propose, list[tuple[int, int]]()
 
     def both(desk: Desk, shard: Shard, prices: Prices, near: float) -> Proposal:
