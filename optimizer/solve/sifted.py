@@ -133,8 +133,7 @@ class Sifter:
     def near(self) -> float:
         """Give how near candidates are that shards propose.
 
-        All are that cheaper plans may need where rows stay broken without them, as of very many shards in one period, and where
-        the plans known are learned and so good that few are left.
+        All where rows stay broken without, as of very many shards in one period, or plans are learned, which leave few near.
         """
         many = len(self.shards) >= 2 * GROUPED and len(self.instance.periods) == 1
         return NEAR if self.learned is None and not many else 1.0
