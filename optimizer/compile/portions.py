@@ -14,13 +14,14 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from optimizer.compile.candidates import CandidateTable, Unjudged, unjudged
+from optimizer.compile.candidates import CandidateTable, Unjudged, rentable_pairs, unjudged
 from optimizer.compile.compiled import Compiled
+from optimizer.compile.names import mixed, names_of
 from optimizer.instance import Instance
 from optimizer.performance import Configuration, OptionTable, Performance, ReplicaEstimate
 from optimizer.performance.figures import Queue
 
-__all__ = ["Portion", "joined_table", "portion_of"]
+__all__ = ["Portion", "joined_table", "named_portion", "portion_names", "portion_of"]
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -67,7 +68,34 @@ def portion_of(compiled: Compiled, replicas: IntArray, besides: IntArray) -> Por
     table, columns = compiled.candidates, compiled.columns
     candidate = columns.pool_candidate[columns.replica_pool[replicas]]
     pair = np.unique(candidate * len(table.offers) + columns.replica_offer[replicas])
-    number = np.union1d(candidate, besides)
+    return _taken(table, np.union1d(candidate, besides), pair, int((compiled.dominated_by >= 0).sum()))
+
+
+def named_portion(table: CandidateTable, names: IntArray, dominated: int) -> Portion:
+    """Take from a table the candidates and pairs of these names; ``dominated`` is how many of its candidates were found to be."""
+    own = _candidate_names([o.name for o in table.owners], table.workload, table.forms, table.form)
+    number = np.flatnonzero(np.isin(own, names))
+    candidate, offer = rentable_pairs(table, number)
+    labels = names_of(map(table.offers.label, range(len(table.offers))))
+    wanted = np.isin(mixed("pair", own[candidate], labels[offer]), names)
+    return _taken(table, number, np.sort((candidate * len(table.offers) + offer)[wanted]), dominated)
+
+
+def portion_names(portion: Portion, offers: Sequence[str]) -> IntArray:
+    """Name a portion's candidates and pairs by what they are, so that another table's can be told to be the same."""
+    own = _candidate_names(portion.owners, portion.owner, portion.forms, portion.form)
+    number, offer = np.divmod(portion.pair, len(offers))
+    return np.append(own, mixed("pair", own[np.searchsorted(portion.number, number)], names_of(offers)[offer]))
+
+
+def _candidate_names(
+    owners: Sequence[str], owner: IntArray, forms: Sequence[Configuration], form: npt.NDArray[np.int64 | np.int32]
+) -> IntArray:
+    return mixed("candidate", names_of(owners)[owner], names_of(map(repr, forms))[form])
+
+
+def _taken(table: CandidateTable, number: IntArray, pair: IntArray, dominated: int) -> Portion:
+    """Take candidates, and pairs of them."""
     places, form = np.unique(table.form[number], return_inverse=True)
     owner = table.workload[number]
     row = table.option_row[number]
@@ -86,7 +114,7 @@ def portion_of(compiled: Compiled, replicas: IntArray, besides: IntArray) -> Por
         table={name: getattr(table, name)[number] for name in names} | {"rate_per_s": rate},
         queues={k: table.queues[k] for k in number.tolist() if k in table.queues} if table.queues else {},
         pair=pair,
-        judged=Counter(kept=len(table), dominated=int((compiled.dominated_by >= 0).sum())),
+        judged=Counter(kept=len(table), dominated=dominated),
         refused=table.refused,
     )
 

@@ -175,6 +175,13 @@ class Blocks:
         order, start = self.rows
         return order[start[k] : start[k + 1]]
 
+    def first(self, workload: IntArray, none: int) -> IntArray:
+        """Give each block's first workload by those of the model's own columns, ``none`` if it has none; shape (n_blocks,)."""
+        mine = np.flatnonzero((workload >= 0) & (self.owner[: self.n_original] >= 0))
+        found = np.full(self.count, none, dtype=np.int64)
+        np.minimum.at(found, self.owner[mine], workload[mine])
+        return found
+
 
 def _sorted_by(owner: IntArray, count: int) -> tuple[IntArray, IntArray]:
     order = np.argsort(owner, kind="stable")

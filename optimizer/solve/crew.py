@@ -63,7 +63,7 @@ class Crew:
 
     def __init__(self, base: Base, processes: int, cancel: Cancel | None) -> None:
         """Start nothing yet."""
-        self._base, self._cancel, self._mine = base, cancel, Desk(base, cancel)
+        self._base, self._cancel, self.desk = base, cancel, Desk(base, cancel)
         self._others: list[_Other | None] = [None] * (processes - 1)
         self._untried = set(range(processes - 1))
         self._packed: bytes | None = None
@@ -77,7 +77,7 @@ class Crew:
     @property
     def known(self) -> Performance | None:
         """Give what replicas can do, as far as shards that are looked at here needed it."""
-        return self._mine.known
+        return self.desk.known
 
     def __enter__(self) -> Crew:
         """Begin."""
@@ -129,7 +129,7 @@ class Crew:
             if self._cancelled or errors:
                 return
             task, shard, more = asked[place]
-            answers[place] = task(self._mine, shard, *more)
+            answers[place] = task(self.desk, shard, *more)
 
     def _ask_other(
         self, number: int, asked: list[Given], places: list[int], answers: dict[int, Any], errors: list[Exception]

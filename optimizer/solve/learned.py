@@ -22,71 +22,95 @@ from optimizer.solve.blocks import Blocks, FloatArray, IntArray, seeds_of
 from optimizer.solve.plans import Ragged, plans_of_point
 from optimizer.solve.search import Search
 
-__all__ = ["Learned", "Names", "learned_of", "load_learned", "recall"]
+__all__ = ["Learned", "Names", "learned_of", "load_learned", "places", "recall"]
 
-KIND, VERSION = "allocate learned", 2
+KIND, VERSION = "allocate learned", 3
 NEAR = 0.02
 """Of a block's cost: plans dearer than its best by more at the last prices are not kept."""
 MOST_PLANS = 8
 """Kept of a block."""
 
 
+def _no_names() -> IntArray:
+    return np.zeros(0, dtype=np.int64)
+
+
+def _no_numbers() -> FloatArray:
+    return np.zeros(0)
+
+
 @dataclass(frozen=True, eq=False)
 class Learned:
     """Plans as lists of column name and value, and prices, USD per hour a unit, of rows by name, shape (n_rows,).
 
-    ``bound`` holds what blocks cost at least at these prices, USD per hour, by their ``mark`` (``parts.block_marks``).
+    ``bound`` holds what blocks cost at least at these prices, USD per hour, by their ``mark`` (``parts.block_marks``); ``least``
+    what all blocks of workloads that nothing joins cost together, by the ``group`` that tells these with all that they rest on
+    (``unchanged.py``), of whose candidates so many are ``dominated``. The rows were priced with the ``shared`` columns; all that
+    are shared anywhere are ``topped``, at ``top`` at most; and ``wanted`` names the candidates and pairs that plans were made of.
     """
 
     plans: Ragged
     row: IntArray
     price: FloatArray
-    mark: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    bound: FloatArray = field(default_factory=lambda: np.zeros(0))
+    mark: IntArray = field(default_factory=_no_names)
+    bound: FloatArray = field(default_factory=_no_numbers)
+    group: IntArray = field(default_factory=_no_names)
+    least: FloatArray = field(default_factory=_no_numbers)
+    dominated: IntArray = field(default_factory=_no_names)
+    shared: IntArray = field(default_factory=_no_names)
+    topped: IntArray = field(default_factory=_no_names)
+    top: FloatArray = field(default_factory=_no_numbers)
+    wanted: IntArray = field(default_factory=_no_names)
 
     def bounds_of(self, marks: IntArray) -> FloatArray:
         """Give the bounds known of blocks by their marks, -inf where there is none."""
-        at = _places(*_sorted(self.mark), marks)
+        at = places(self.mark, marks)
         return np.where(at >= 0, np.append(self.bound, -np.inf)[at], -np.inf)
 
     def to_json(self) -> str:
         """Give a document that ``from_json`` reads back, the same for the same content."""
-        body = {
-            "plan_length": np.diff(self.plans.start).tolist(),
-            "column": self.plans.index.tolist(),
-            "value": self.plans.value.tolist(),
-            "row": self.row.tolist(),
-            "price_usd_per_hour": self.price.tolist(),
-            "mark": self.mark.tolist(),
-            "bound_usd_per_hour": self.bound.tolist(),
-        }
-        told = {"kind": KIND, "schema_version": VERSION, "sha256": _hash(body, _FIELDS), **body}
+        plans = {"plan_length": np.diff(self.plans.start), "column": self.plans.index, "value": self.plans.value}
+        lists = plans | {told: getattr(self, name) for name, (told, _) in _LISTS.items()}
+        body = {name: x.tolist() for name, x in lists.items()}
+        told = {"kind": KIND, "schema_version": VERSION, "sha256": _hash(body, VERSION), **body}
         return json.dumps(told, separators=(",", ":")) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Learned:
-        """Read what ``to_json`` wrote, now or in version 1, which knew no bounds; raises ValueError for anything else."""
+        """Read what ``to_json`` wrote, now or in versions that knew less; raises ValueError for anything else."""
         document = strict_json(text)
         if not isinstance(document, dict) or document.pop("kind", None) != KIND:
             raise ValueError("not what allocate --keep writes")
-        if (version := document.pop("schema_version", None)) not in (1, VERSION):
-            raise ValueError(f"schema_version {version!r}, this allocate reads 1 and {VERSION}")
-        if document.pop("sha256", None) != _hash(document, _FIELDS[: None if version == VERSION else _FIRST]):
+        if (version := document.pop("schema_version", None)) not in range(1, VERSION + 1):
+            raise ValueError(f"schema_version {version!r}, this allocate reads 1 to {VERSION}")
+        if document.pop("sha256", None) != _hash(document, version):
             raise ValueError("damaged: its content does not match its sha256")
-        document = {"mark": [], "bound_usd_per_hour": []} | document
-        length, column, value, row, price, mark, bound = (_numbers(document, name) for name in _FIELDS)
-        pairs = (column, value), (row, price), (mark, bound)
-        if any(len(a) != len(b) for a, b in pairs) or len(column) != length.sum() or (length < 0).any():
+        document = {told: [] for told in _told(VERSION)[len(_told(version)) :]} | document
+        length, column, value = (_numbers(document, name) for name in _PLANS)
+        lists: dict[str, Any] = {name: _numbers(document, told).astype(kind) for name, (told, kind) in _LISTS.items()}
+        pairs = ("row", "price"), ("mark", "bound"), ("group", "least"), ("group", "dominated"), ("topped", "top")
+        matched = [len(lists[a]) == len(lists[b]) for a, b in pairs]
+        if not all(matched) or len(column) != len(value) or len(column) != length.sum() or (length < 0).any():
             raise ValueError("lists whose lengths do not match")
         start = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
-        plans = Ragged(start, column.astype(np.int64), value.astype(np.float64))
-        named = row.astype(np.int64), price.astype(np.float64)
-        return cls(plans, *named, mark.astype(np.int64), bound.astype(np.float64))
+        return cls(Ragged(start, column.astype(np.int64), value.astype(np.float64)), **lists)
 
 
-_FIELDS = ("plan_length", "column", "value", "row", "price_usd_per_hour", "mark", "bound_usd_per_hour")
-_FIRST = 5
-"""Fields of version 1."""
+_PLANS = ("plan_length", "column", "value")
+_LISTS: dict[str, tuple[str, type]] = {
+    "row": ("row", np.int64),
+    "price": ("price_usd_per_hour", np.float64),
+    "mark": ("mark", np.int64),
+    "bound": ("bound_usd_per_hour", np.float64),
+    "group": ("group", np.int64),
+    "least": ("least_usd_per_hour", np.float64),
+    "dominated": ("dominated", np.int64),
+    "shared": ("shared", np.int64),
+    "topped": ("topped", np.int64),
+    "top": ("top", np.float64),
+    "wanted": ("wanted", np.int64),
+}
+"""What is told besides plans: under which name, and as which numbers."""
 
 
 def _numbers(document: dict[str, Any], name: str) -> FloatArray:
@@ -96,8 +120,13 @@ def _numbers(document: dict[str, Any], name: str) -> FloatArray:
     return found
 
 
-def _hash(body: dict[str, Any], fields: tuple[str, ...]) -> str:
-    return hashlib.sha256(json.dumps([body.get(name) for name in fields]).encode()).hexdigest()
+def _told(version: int) -> list[str]:
+    """Give the names of the lists that a version tells."""
+    return [*_PLANS, *(told for told, _ in _LISTS.values())][: {1: 5, 2: 7}.get(version)]
+
+
+def _hash(body: dict[str, Any], version: int) -> str:
+    return hashlib.sha256(json.dumps([body.get(told) for told in _told(version)]).encode()).hexdigest()
 
 
 def load_learned(path: str | Path) -> Learned:
@@ -142,10 +171,7 @@ class Names:
     def of(cls, compiled: Compiled, blocks: Blocks) -> Names:
         """Name them; a block's copy of a shared column is told by the block's first workload or job."""
         owners = [o.name for o in compiled.candidates.owners] + [f"job {j.name}" for j in compiled.columns.training.jobs]
-        workload, n = seeds_of(compiled).workload, blocks.n_original
-        mine = np.flatnonzero((workload >= 0) & (blocks.owner[:n] >= 0))
-        first = np.full(blocks.count, len(owners), dtype=np.int64)
-        np.minimum.at(first, blocks.owner[mine], workload[mine])
+        first, n = blocks.first(seeds_of(compiled).workload, len(owners)), blocks.n_original
         column = column_names(compiled.columns)
         copies = mixed("copy", column[blocks.copy_of], names_of([*owners, ""])[first[blocks.owner[n:]]])
         m, rows = compiled.model.n_rows, blocks.coupling
@@ -157,6 +183,11 @@ def _sorted(names: IntArray) -> tuple[IntArray, IntArray]:
     """Give the order of names, and them in it."""
     order = np.argsort(names, kind="stable")
     return order, names[order]
+
+
+def places(names: IntArray, wanted: IntArray) -> IntArray:
+    """Give where each that is wanted stands among names, -1 where it does not."""
+    return _places(*_sorted(names), wanted)
 
 
 def _places(order: IntArray, ascending: IntArray, wanted: IntArray) -> IntArray:

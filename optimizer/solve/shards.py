@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -17,7 +17,7 @@ from hashlib import blake2b
 import numpy as np
 
 from optimizer.compile import Compiled, candidate_table, compile_table
-from optimizer.compile.candidates import tightened
+from optimizer.compile.candidates import CandidateTable, is_power_of_two, tightened
 from optimizer.compile.portions import Portion, portion_of
 from optimizer.errors import InfeasibleError, Problem
 from optimizer.instance import Instance, SharedPool, TrainingWorkload, Workload
@@ -26,7 +26,7 @@ from optimizer.plan import Plan
 from optimizer.solve.blocks import BoolArray, FloatArray, IntArray, blocks_of, seeds_of
 from optimizer.solve.direct import Cancel, Wishes, start_from
 from optimizer.solve.learned import Learned, Names, recall
-from optimizer.solve.master import clipped, rounding, sides, slack_prices
+from optimizer.solve.master import BLOCK_SAFETY, clipped, rounding, sides, slack_prices
 from optimizer.solve.parts import block_marks
 from optimizer.solve.plans import Plans, Ragged
 from optimizer.solve.pricing import best_plans, price_exactly, price_roughly, price_stubborn
@@ -34,7 +34,21 @@ from optimizer.solve.search import Search, costless, new_search
 from optimizer.solve.settle import settle
 from solvers import get_backend
 
-__all__ = ["Base", "Desk", "Prices", "Proof", "Proposal", "Shard", "Told", "cut", "sample", "scaled"]
+__all__ = [
+    "Base",
+    "Desk",
+    "Prices",
+    "Proof",
+    "Proposal",
+    "Shard",
+    "Told",
+    "cut",
+    "further",
+    "grouped",
+    "sample",
+    "scaled",
+    "shard_of",
+]
 
 HELD_COLUMNS = 1_500_000
 """Columns of compiled shards that a process holds; shards beyond are compiled anew each time. About 0.7 KB each."""
@@ -42,6 +56,9 @@ START_GAP = 0.002
 """As if so much were asked at least: what is proposed hangs on the first prices."""
 SAMPLED = 4
 """Of many shards, those at whose prices all begin."""
+FURTHER, LOSSES = 0.94, 2.0
+"""Of what bounds of blocks may lose, the share that shards are allowed at prices that were proved before, and times what is too
+much, the losses of the shards that are asked to lose less."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +131,9 @@ class Proof:
     """What a shard's plans cost at least at given prices, and what may be missing of that.
 
     ``least`` lists the bounds of its blocks, then what roundings and columns that are shared here alone could take off; ``mark``
-    the marks of these blocks, if somebody wants to keep the bounds; of ``recalled`` ones an earlier solve knew.
+    the marks of these blocks, if somebody wants to keep the bounds, and then ``owned`` gives by owner what its blocks cost at
+    least, roundings taken off, and how many of its candidates are dominated; unless the shard's workloads cannot be told apart.
+    Of ``recalled`` ones an earlier solve knew.
     """
 
     least: FloatArray
@@ -126,17 +145,23 @@ class Proof:
     infeasible: bool
     calls: int
     solver_s: float
+    owned: Mapping[str, tuple[float, int]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """A compiled shard."""
+    """A compiled shard; ``first`` is each block's first owner, beyond the last one for jobs."""
 
     compiled: Compiled
     search: Search
     names: Names
-    mine: BoolArray
+    first: IntArray
     recalled: int
+
+    @property
+    def mine(self) -> BoolArray:
+        """Say which blocks are of workloads that are served, not jobs; shape (n_blocks,)."""
+        return np.asarray(self.first < len(self.compiled.candidates.owners))
 
 
 @dataclass(eq=False)
@@ -233,11 +258,11 @@ class Desk:
         else:
             self._proved[shard.number] = duals, bounds
         reach = np.maximum(np.abs(blocks.model.lower), np.abs(blocks.model.upper))
-        lost = math.fsum((rounding(blocks, duals) * reach)[blocks.owner >= 0].tolist())
+        rounded = np.where(blocks.owner >= 0, rounding(blocks, duals) * reach, 0.0)
         fresh = np.arange(before, len(state.search.plans))
         used = fresh if prices.alone else np.union1d(fresh, number[best < np.inf])
         return Proof(
-            np.append(bounds[mine], gained - lost),
+            np.append(bounds[mine], gained - math.fsum(rounded.tolist())),
             marks[mine] if len(marks) else marks,
             recalled,
             float((best - bounds)[mine].sum()),
@@ -246,31 +271,35 @@ class Desk:
             search.infeasible,
             clock.calls - calls,
             clock.solver_s - used_s,
+            _owned(state, bounds, rounded, gained) if self.base.is_learning and not prices.alone else None,
         )
+
+    def table(self, shard: Shard) -> CandidateTable:
+        """Give all candidates of a shard."""
+        base = self.base
+        instance = base.instance.of((*shard.workloads, *base.instance.workloads), shard.pools)
+        table = candidate_table(instance, known=self.known)
+        self.known = table.performance
+        return tightened(table, base.load_shares) if base.load_shares else table
 
     def _state(self, shard: Shard) -> _State:
         """Compile a shard, unless it is held."""
         if shard.number in self._held:
             return self._held[shard.number]
-        base = self.base
-        instance = base.instance.of((*shard.workloads, *base.instance.workloads), shard.pools)
-        table = candidate_table(instance, known=self.known)
-        self.known = table.performance
-        compiled = compile_table(tightened(table, base.load_shares) if base.load_shares else table, partly=True)
+        base, compiled = self.base, compile_table(self.table(shard), partly=True)
         seeds = seeds_of(compiled, partly=True)
         blocks = blocks_of(compiled.model, seeds)
         backend = get_backend(base.wishes.backend)
         search = new_search(compiled.model, blocks, backend, base.wishes, cancel=self.cancel, processes=1)
         names = Names.of(compiled, blocks)
-        mine = np.zeros(blocks.count, dtype=bool)
-        served = (seeds.workload >= 0) & (seeds.workload < len(compiled.candidates.owners))
-        mine[blocks.owner[: blocks.n_original][served]] = True
+        n = len(compiled.candidates.owners)
+        first = np.minimum(blocks.first(seeds.workload, n), n)
         if base.learned is not None:
             recall(search, base.learned, names)
         if base.plan_in_force is not None:
             search.start_at(start_from(compiled, base.plan_in_force))
         recalled = len(search.plans)
-        state = _State(compiled, search, names, mine, recalled)
+        state = _State(compiled, search, names, first, recalled)
         held = sum(s.compiled.model.n_columns for s in self._held.values())
         if shard.number >= 0 and held + compiled.model.n_columns <= HELD_COLUMNS:
             self._held[shard.number] = state
@@ -300,6 +329,23 @@ def _duals(search: Search, names: Names, prices: Prices) -> tuple[FloatArray, fl
     corners = [(reduced - error)[mine] * bound[mine] for bound in (blocks.model.lower, blocks.model.upper)]
     gained = np.minimum(np.minimum(*corners), 0.0).sum() + np.minimum(duals[priced] * side[priced], 0.0).sum()
     return duals, float(gained)
+
+
+def _owned(state: _State, bounds: FloatArray, rounded: FloatArray, gained: float) -> Mapping[str, tuple[float, int]] | None:
+    """Give by owner what its blocks cost at least and how many of its candidates are dominated; a block is its first owner's.
+
+    Each takes off all that columns could gain which are shared here alone, though they may gain it once.
+    None where a replica's size may bar another workload's from an offer (``rentable_pairs``): then none stands alone.
+    """
+    table, blocks = state.compiled.candidates, state.search.blocks
+    if not is_power_of_two(table.size).all():
+        return None
+    n, whose = len(table.owners), state.first
+    lost = np.bincount(blocks.owner[blocks.owner >= 0], weights=rounded[blocks.owner >= 0], minlength=blocks.count)
+    sure = bounds - BLOCK_SAFETY * np.abs(bounds) - lost
+    least = np.bincount(whose, weights=np.where(whose < n, sure, 0.0), minlength=n + 1)
+    dominated = np.bincount(table.workload[state.compiled.dominated_by >= 0], minlength=n)
+    return {o.name: (float(least[k]) + gained, int(dominated[k])) for k, o in enumerate(table.owners)}
 
 
 def _near(search: Search, duals: FloatArray, most: FloatArray, share: float) -> BoolArray:
@@ -332,6 +378,23 @@ def _told(state: _State, which: IntArray) -> Told:
     )
 
 
+def further(losses: Sequence[float], spare: float) -> FloatArray:
+    """Give what each shard's bounds may lose in place of ``losses``, to lose no more than ``spare`` together.
+
+    What is too much is shared out among the few shards that lose most: a block that loses much is solved whole or not at all.
+
+    >>> further([1.0, 6.0, 3.0], 8.5).round(2)
+    array([1.  , 3.99, 3.  ])
+    """
+    loss = np.array(losses)
+    excess = loss.sum() - FURTHER * spare
+    order = np.argsort(-loss, kind="stable")
+    few = order[: int(np.searchsorted(np.cumsum(loss[order]), LOSSES * excess)) + 1]
+    allowed = loss.copy()
+    allowed[few] -= excess * loss[few] / loss[few].sum()
+    return np.asarray(np.maximum(allowed, 0.0))
+
+
 def scaled(search: Search, share: float) -> Search:
     """Give a search like another, on a clock of its own, that has only a share of what blocks share."""
     blocks, model = search.blocks, search.blocks.model
@@ -357,6 +420,14 @@ def cut(instance: Instance, cells_each: int) -> tuple[Shard, ...]:
     Each takes every n-th in an order without sense, so that all are alike whatever recurs in the names; workloads that share
     pools stay together.
     """
+    groups = grouped(instance)
+    served = sum(len(group) for group in groups)
+    of = min(max(2, -(-served * len(instance.periods) // cells_each)), max(len(groups), 1))
+    return tuple(shard_of(instance, groups[number::of], number, of) for number in range(of))
+
+
+def grouped(instance: Instance) -> list[list[Workload]]:
+    """Give the workloads that are served, those that share pools together, in an order without sense."""
     served = sorted((w for w in instance.workloads if not isinstance(w, TrainingWorkload)), key=lambda w: _mixed(w.name))
     root = {w.name: w.name for w in served}
     for pool in instance.shared_pools:
@@ -365,13 +436,14 @@ def cut(instance: Instance, cells_each: int) -> tuple[Shard, ...]:
     groups = dict[str, list[Workload]]()
     for workload in served:
         groups.setdefault(root[workload.name], []).append(workload)
-    of = min(max(2, -(-len(served) * len(instance.periods) // cells_each)), max(len(groups), 1))
-    shards = []
-    for number in range(of):
-        mine = sorted((w for group in list(groups.values())[number::of] for w in group), key=lambda w: w.name)
-        names = {w.name for w in mine}
-        shards.append(Shard(number, of, tuple(mine), tuple(p for p in instance.shared_pools if names.issuperset(p.workloads))))
-    return tuple(shards)
+    return list(groups.values())
+
+
+def shard_of(instance: Instance, groups: Sequence[Sequence[Workload]], number: int, of: int) -> Shard:
+    """Make a shard of some groups."""
+    mine = sorted((w for group in groups for w in group), key=lambda w: w.name)
+    names = {w.name for w in mine}
+    return Shard(number, of, tuple(mine), tuple(p for p in instance.shared_pools if names.issuperset(p.workloads)))
 
 
 def _mixed(name: str) -> tuple[bytes, str]:

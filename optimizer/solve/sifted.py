@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -29,8 +30,9 @@ from optimizer.solve.plans import Ragged
 from optimizer.solve.pricing import best_plans
 from optimizer.solve.search import Clock, Search, costless, new_search
 from optimizer.solve.settle import settle
-from optimizer.solve.shards import Base, Desk, Prices, Proof, Proposal, Shard, cut, sample, scaled
-from optimizer.solve.small import NotSiftedError, Small, begin_at, carry, know, tops_of
+from optimizer.solve.shards import Base, Desk, Prices, Proof, Proposal, Shard, cut, further, sample, scaled
+from optimizer.solve.small import NotSiftedError, Small, begin_at, carry, know, topped, tops_of
+from optimizer.solve.unchanged import resumed, with_groups
 from optimizer.solve.workers import processes_for
 from solvers import Progress, Solution, get_backend
 
@@ -68,8 +70,6 @@ FIRST_LOSS, FIRST_SHARE = 0.006, 0.5
 Where a larger gap is asked, this share of that: then it may be the last."""
 BESIDE = 0.85
 """Of what bounds of blocks may lose, the share that shards are allowed; the rest is for the master."""
-FURTHER, LOSSES = 0.94, 2.0
-"""The same where prices were proved before; and times what is too much, the losses of the shards that are asked to lose less."""
 REFUTED = 1e-5
 """Share of what rows allow, at prices alone, by which blocks must exceed it for no plan to be: ten times what rows may be off."""
 
@@ -121,7 +121,10 @@ class Sifter:
     certified: Learned | None = None
     started_from: int = 0
     recalled: int = 0
+    recalled_of: int = 0
     proof_s: float = 0.0
+    owned: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    tops: Mapping[int, float] = field(default_factory=dict)
     loosened: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @property
@@ -218,12 +221,12 @@ class Sifter:
         numbers = {w.name: shard.number for shard in self.shards for w in shard.workloads}
         numbers |= {p.name: shard.number for shard in self.shards for p in shard.pools}
         owners = np.array([numbers[o.name] for o in compiled.candidates.owners], dtype=np.int64)
-        shard_of, served = np.zeros(blocks.count, dtype=np.int64), np.flatnonzero(seeds.workload >= 0)
-        served = served[seeds.workload[served] < len(owners)]
-        shard_of[blocks.owner[served]] = owners[seeds.workload[served]]
-        made = Small(compiled, search, names, shard_of)
+        first = np.minimum(blocks.first(seeds.workload, len(owners)), len(owners))
+        made = Small(compiled, search, names, np.append(owners, 0)[first], first)
         if before is not None:
             carry(before, made)
+        elif part is None and self.plan_in_force is not None:
+            search.start_at(start_from(compiled, self.plan_in_force))
         logger.info("%6.1f s small question: %d columns, %d blocks", self.clock.used_s, blocks.model.n_columns, blocks.count)
         return made
 
@@ -238,7 +241,7 @@ class Sifter:
         best, number = best_plans(search, duals)
         wanted = search.cost - self.wishes.relative_gap * abs(search.cost)
         if before is not None:
-            allowed = _further([proof.loss for proof in before.proofs], before.loss + before.bound - wanted)
+            allowed = further([proof.loss for proof in before.proofs], before.loss + before.bound - wanted)
         else:
             spare = float(best.sum()) + combined_bound(blocks, duals, np.zeros(blocks.count)) - wanted
             spare = spare if np.isfinite(spare) else 0.0
@@ -262,8 +265,8 @@ class Sifter:
         proofs = earlier | {shard.number: proof for (shard, _), proof in found if proof is not None}
         return [proofs[shard.number] for shard in self.shards if shard.number in proofs]
 
-    def proved(self, small: Small, proofs: Sequence[Proof], tops: Mapping[int, float]) -> float:
-        """Believe and give the bound that all proofs make together; ``tops`` are upper bounds of shared columns by name."""
+    def proved(self, small: Small, proofs: Sequence[Proof]) -> float:
+        """Believe and give the bound that all proofs make together."""
         search, blocks, bound = small.search, small.search.blocks, -np.inf
         for proof in proofs:
             self.clock.calls += proof.calls
@@ -271,16 +274,15 @@ class Sifter:
         if any(proof.infeasible for proof in proofs):
             search.infeasible = True
         elif len(proofs) == len(self.shards):
-            upper = blocks.model.upper.copy()
-            reach = [tops.get(name, 0.0) for name in small.names.column[blocks.shared].tolist()]
-            upper[blocks.shared] = np.maximum(upper[blocks.shared], reach)
             least = np.concatenate([proof.least for proof in proofs])
-            before, bound = search.bound, combined_bound(blocks, search.duals, least, upper)
+            before, bound = search.bound, combined_bound(blocks, search.duals, least, topped(small, self.tops))
             search.prove(bound)
             self.recalled = max(self.recalled, sum(proof.recalled for proof in proofs))
             if search.bound > before and len(marks := np.concatenate([proof.mark for proof in proofs])):
                 bounds = np.concatenate([proof.least[:-1] for proof in proofs])
-                self.certified = Learned(Ragged.empty(), small.names.row, clipped(blocks, search.duals), marks, bounds)
+                prices, shared = (small.names.row, clipped(blocks, search.duals)), small.names.column[blocks.shared]
+                self.certified = Learned(Ragged.empty(), *prices, marks, bounds, shared=shared)
+                self.owned = {name: least for proof in proofs for name, least in (proof.owned or {}).items()}
             told = self.clock.used_s, search.bound, search.cost, search.gap, sum(proof.loss for proof in proofs)
             logger.info("%6.1f s shards proved %.6g, cost %.6g, gap %s, loss %.3g", *told)
         return bound
@@ -313,10 +315,12 @@ def sifted(
     )
     with Crew(base, processes_for(len(shards) * CELLS_EACH), cancel) as crew:
         sifter = Sifter(instance, wishes, crew, shards, clock, on_progress, plan_in_force, learned)
-        small = _solved(sifter)
-    search = small.search
+        stage = _resumed(sifter) or _solved(sifter)
+    small, search = stage.small, stage.search
     if on_learned is not None:
         known, proved = learned_of(search, small.names), sifter.certified
+        if proved is not None and sifter.owned:
+            proved = with_groups(proved, instance, base.load_shares, sifter.owned, stage.portions, small.offers, sifter.tops)
         on_learned(known if proved is None else replace(proved, plans=known.plans))
     if search.values is None and not search.infeasible and clock.stopped is None and sifter.may_be_whole:
         raise NotSiftedError("shards found no plan of the whole")
@@ -328,59 +332,73 @@ def sifted(
     told = f"decompose: {count} blocks joined by {rows} rows, in {len(shards)} shards, {solution.message}"
     if learned is not None:
         told += f", from {sifter.started_from} of {len(learned.plans.start) - 1} plans"
-        told += f" and {sifter.recalled} of {len(learned.mark)} bounds" if len(learned.mark) else ""
+        told += f" and {sifter.recalled} of {sifter.recalled_of or len(learned.mark)} bounds" if len(learned.mark) else ""
     return small.compiled, solution, told
 
 
-def _begun(sifter: Sifter) -> tuple[_Stage, dict[int, float]]:
-    """Make the small question of what shards propose; give upper bounds of what is shared, too."""
+def _resumed(sifter: Sifter) -> _Stage | None:
+    """Have only what changed since an earlier solve looked at, where that is little; None where it does not come to the gap."""
+    if sifter.learned is None or not len(sifter.learned.group):
+        return None
+    sifter.loosened, found = sifter.learned.row, None  # those about an average that are priced
+    with suppress(NotSiftedError):
+        found = resumed(sifter.crew.desk, sifter.instance, lambda portions: sifter.small(portions, None))
+    if found is None or not found.small.search.done:
+        return None
+    sifter.certified, sifter.started_from, (sifter.recalled, sifter.recalled_of) = found.found, found.started_from, found.known
+    return _Stage(found.small, found.portions, slack_prices(found.small.search.blocks))
+
+
+def _begun(sifter: Sifter) -> _Stage:
+    """Make the small question of what shards propose."""
     proposals, prices = sifter.proposals()
     sifter.started_from = sum(p.recalled for p in proposals)
     portions = [p.portion for p in proposals if p.portion is not None]
+    if not any(len(portion.pair) for portion in portions):
+        raise NotSiftedError("shards have no plan of any workload")
     small = sifter.small(portions, None)
     know(small, [proposal.told for proposal in proposals])
     begin_at(small, prices)
-    if sifter.plan_in_force is not None:
-        small.search.start_at(start_from(small.compiled, sifter.plan_in_force))
-    return _Stage(small, portions, slack_prices(small.search.blocks)), tops_of(small, proposals)
+    sifter.tops = tops_of(small, ((p.column, p.upper) for p in proposals))
+    return _Stage(small, portions, slack_prices(small.search.blocks))
 
 
-def _solved(sifter: Sifter) -> Small:
+def _solved(sifter: Sifter) -> _Stage:
     """Settle, plan, prove, and add what the proofs found, until the gap asked is proved or time is up.
 
     Where nothing was learned about the question, the first proof is brief; where bounds were, prices are proved before they move.
     No small question but the stage's is held: a large one takes a gigabyte.
     """
     clock, limit_s, learned = sifter.clock, sifter.clock.limit_s, sifter.learned
-    (stage, tops), effort = _begun(sifter), ""
+    stage, effort = _begun(sifter), ""
     kinds: tuple[str, ...] = ("deep",)
     if learned is not None and len(learned.mark):
         start_whole(stage.search)
-        stage = _proved(sifter, stage, "usual", None, tops)
+        stage = _proved(sifter, stage, "usual", None)
     if not stage.search.done:
         stage, kinds = _settled(sifter, stage)
-        stage = _refuted(sifter, stage, tops)
+        stage = _refuted(sifter, stage)
     for turn in range(TURNS):
         if stage.search.done:
-            return stage.small
+            return stage
         missing = stage.search.cost - stage.bound - sifter.wishes.relative_gap * abs(stage.search.cost)
         again = effort != "" and stage.loss > AGAIN * missing  # the same prices do, if blocks are solved further
         if not again:
-            stage = _refuted(sifter, _priced_and_planned(sifter, stage, kinds), tops)
+            stage = _refuted(sifter, _priced_and_planned(sifter, stage, kinds))
             if stage.search.done:
-                return stage.small
+                return stage
         if clock.left_s < WORTH * sifter.proof_s:
             break  # it would be dropped; plans may still get better
         effort = "brief" if learned is None and turn == 0 else "further" if again and effort != "brief" else "usual"
-        stage = _proved(sifter, stage, effort, stage if again else None, tops)
+        stage = _proved(sifter, stage, effort, stage if again else None)
         if stage.search.infeasible or clock.stopped:
             break
         if stage.search.values is None and turn + 1 >= PLANLESS and sifter.may_be_whole:
-            return stage.small
+            return stage
         kinds = ("deep",)
     improve(stage.search, limit_s)
     plan_whole(stage.search, sifter.wishes.relative_gap / 2, clock.left_s)  # whose bound is of this question alone
-    return stage.small
+    return stage
 
 
 def _priced_and_planned(sifter: Sifter, stage: _Stage, kinds: Sequence[str]) -> _Stage:
@@ -405,13 +423,12 @@ def _proved(
     stage: _Stage,
     effort: str,
     before: _Stage | None,
-    tops: Mapping[int, float],
 ) -> _Stage:
     """Have shards prove the prices there are, and make plans of what they found."""
     small, started = stage.small, sifter.clock.used_s
     proofs = sifter.proofs(small, effort, before)
     sifter.proof_s = max(sifter.proof_s, sifter.clock.used_s - started)
-    bound = sifter.proved(small, proofs, tops)
+    bound = sifter.proved(small, proofs)
     stage = replace(stage, proofs=proofs, bound=bound)
     if small.search.done or len(proofs) < len(sifter.shards):
         return stage
@@ -430,7 +447,7 @@ def _added(sifter: Sifter, stage: _Stage, proofs: Sequence[Proof]) -> _Stage:
     return stage
 
 
-def _refuted(sifter: Sifter, stage: _Stage, tops: Mapping[int, float]) -> _Stage:
+def _refuted(sifter: Sifter, stage: _Stage) -> _Stage:
     """Ask whether any plan can be: let prices of rows settle where nothing else costs anything, and have shards prove them.
 
     Where blocks use more of the rows at these prices than there is, whatever they do, none can. Else what they found is added.
@@ -446,30 +463,13 @@ def _refuted(sifter: Sifter, stage: _Stage, tops: Mapping[int, float]) -> _Stage
         return stage
     small = replace(stage.small, search=free, is_costless=True)
     proofs = sifter.proofs(small, "usual", None)
-    bound = sifter.proved(small, proofs, tops)
+    bound = sifter.proved(small, proofs)
     y = clipped(free.blocks, free.duals)
     size = float((np.abs(y) * np.maximum(np.abs(sides(free.blocks, y)), 1.0)).sum())
     search.infeasible = free.infeasible or bound > REFUTED * size
     if search.infeasible or clock.stopped or len(proofs) < len(sifter.shards):
         return stage
     return _added(sifter, stage, proofs)
-
-
-def _further(losses: Sequence[float], spare: float) -> FloatArray:
-    """Give what each shard's bounds may lose in place of ``losses``, to lose no more than ``spare`` together.
-
-    What is too much is shared out among the few shards that lose most: a block that loses much is solved whole or not at all.
-
-    >>> _further([1.0, 6.0, 3.0], 8.5).round(2)
-    array([1.  , 3.99, 3.  ])
-    """
-    loss = np.array(losses)
-    excess = loss.sum() - FURTHER * spare
-    order = np.argsort(-loss, kind="stable")
-    few = order[: int(np.searchsorted(np.cumsum(loss[order]), LOSSES * excess)) + 1]
-    allowed = loss.copy()
-    allowed[few] -= excess * loss[few] / loss[few].sum()
-    return np.asarray(np.maximum(allowed, 0.0))
 
 
 def _settled(sifter: Sifter, stage: _Stage) -> tuple[_Stage, tuple[str, ...]]:

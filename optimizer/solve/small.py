@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from optimizer.compile import Compiled
-from optimizer.solve.blocks import IntArray
+from optimizer.solve.blocks import FloatArray, IntArray
 from optimizer.solve.learned import Names
 from optimizer.solve.plans import Plans, Ragged, joined
 from optimizer.solve.search import Search
-from optimizer.solve.shards import Prices, Proposal, Told
+from optimizer.solve.shards import Prices, Told
 
-__all__ = ["NotSiftedError", "Small", "begin_at", "carry", "know", "tops_of"]
+__all__ = ["NotSiftedError", "Small", "begin_at", "carry", "know", "topped", "tops_of"]
 
 
 ALIKE = 1e-6
@@ -27,13 +27,23 @@ class NotSiftedError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Small:
-    """The question that portions make, and its search; ``is_costless`` is one where nothing costs anything."""
+    """The question that portions make, and its search; ``is_costless`` is one where nothing costs anything.
+
+    ``shard_of`` is each block's shard, ``first`` its first owner, one past the last for jobs; shape (n_blocks,).
+    """
 
     compiled: Compiled
     search: Search
     names: Names
     shard_of: IntArray
+    first: IntArray
     is_costless: bool = False
+
+    @property
+    def offers(self) -> list[str]:
+        """Name its offers."""
+        table = self.compiled.candidates.offers
+        return [table.label(o) for o in range(len(table))]
 
 
 def begin_at(small: Small, prices: Prices) -> None:
@@ -44,14 +54,23 @@ def begin_at(small: Small, prices: Prices) -> None:
     search.duals = np.where(known, duals, search.followers.follow(search.blocks, duals))
 
 
-def tops_of(small: Small, proposals: Sequence[Proposal]) -> dict[int, float]:
-    """Give upper bounds of shared columns by name: instances of all shards together, of anything else the most of one."""
+def tops_of(small: Small, uppers: Iterable[tuple[IntArray, FloatArray]]) -> dict[int, float]:
+    """Give upper bounds of shared columns by name: instances of all that know any together, of anything else the most of one."""
     columns, found = small.compiled.columns, dict[int, float]()
     counted = set(small.names.column[columns.first_instance : columns.first_commit].tolist())
-    for p in proposals:
-        for name, upper in zip(p.column.tolist(), p.upper.tolist(), strict=True):
-            found[name] = found.get(name, 0.0) + upper if name in counted else max(found.get(name, 0.0), upper)
+    for names, upper in uppers:
+        for name, most in zip(names.tolist(), upper.tolist(), strict=True):
+            found[name] = found.get(name, 0.0) + most if name in counted else max(found.get(name, 0.0), most)
     return found
+
+
+def topped(small: Small, tops: Mapping[int, float]) -> FloatArray:
+    """Give the upper bounds of the small question's columns, those of shared ones as ``tops`` tells."""
+    blocks = small.search.blocks
+    upper = blocks.model.upper.copy()
+    reach = [tops.get(name, 0.0) for name in small.names.column[blocks.shared].tolist()]
+    upper[blocks.shared] = np.maximum(upper[blocks.shared], reach)
+    return upper
 
 
 def know(small: Small, tellings: Sequence[Told | None]) -> None:

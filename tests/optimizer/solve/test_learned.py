@@ -137,7 +137,7 @@ def test_what_was_learned_is_read_back_as_written_and_anything_else_is_refused(t
     plain = json.loads(text)
     damaged = {
         "damaged": {**plain, "value": [2 * x for x in plain["value"]]},
-        "schema_version 3": {**plain, "schema_version": 3},
+        "schema_version 4": {**plain, "schema_version": 4},
         "not what": {"schema_version": 1},
     }
     for found, document in damaged.items():
@@ -155,7 +155,7 @@ def test_what_version_1_kept_is_a_start_without_bounds() -> None:
     plan, again = solved(shared(), learned)
     assert held(plan) == (2, 2)
     assert not len(learned.mark)
-    assert json.loads(again.to_json())["schema_version"] == 2
+    assert json.loads(again.to_json())["schema_version"] == 3
 
 
 def test_a_mark_tells_a_block_from_one_with_another_cost_row_or_bound() -> None:

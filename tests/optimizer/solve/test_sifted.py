@@ -237,6 +237,11 @@ def test_what_shards_find_no_plan_of_is_compiled_whole_in_the_time_left(
     assert len(asked) == 1
 
 
+def test_where_shards_have_no_plan_of_any_workload_the_whole_is_asked(sifting: ModuleType) -> None:
+    with pytest.raises(InfeasibleError, match="cannot hold together"):
+        allocate(random_instance(80), WISHES)
+
+
 def test_plans_that_differ_between_a_shard_and_the_small_question_are_refused(
     shared: Instance, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -391,7 +396,7 @@ def test_shards_that_lost_little_are_not_asked_again(
 
     monkeypatch.setattr(sifting.Desk, "prove", noted)
     monkeypatch.setattr(sifting.Sifter, "proofs", counted)
-    monkeypatch.setattr(sifting, "_further", less)
+    monkeypatch.setattr(sifting, "further", less)
     monkeypatch.setattr(sifting, "AGAIN", -1e9)
     allocate(shared, replace(WISHES, relative_gap=1e-5, time_limit_s=30.0))
     assert all(asked == ([2] if is_further else list(range(6))) for is_further, asked in rounds)
