@@ -63,7 +63,10 @@ much, the losses of the shards that are asked to lose less."""
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """Some workloads, with the pools that they share; ``of`` is how many shards there are."""
+    """Some workloads, with the pools that they share; ``of`` is how many shards there are.
+
+    ``number`` tells it from the other shards of its question; below 0 it is not one of them and nothing of it is held.
+    """
 
     number: int
     of: int
@@ -256,7 +259,8 @@ class Desk:
             plans = search.plans.chosen(number[best < np.inf])
             state.search.plans = state.search.plans.joined(Plans.of(state.search.blocks, plans.block, plans.content))
         else:
-            self._proved[shard.number] = duals, bounds
+            if shard.number >= 0:  # others are not always the same
+                self._proved[shard.number] = duals, bounds
         reach = np.maximum(np.abs(blocks.model.lower), np.abs(blocks.model.upper))
         rounded = np.where(blocks.owner >= 0, rounding(blocks, duals) * reach, 0.0)
         fresh = np.arange(before, len(state.search.plans))
