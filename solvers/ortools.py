@@ -51,7 +51,7 @@ GRACE_S = 5.0  # past its own time limit before a sub-solver is stopped from out
 POLL_S = 0.05
 SCALE_EXPONENT = 14  # the largest cost is scaled to at most 2^14: HiGHS, at costs of 1e-5, errs by its tolerance of 1e-7
 ROW_TOLERANCE = 1e-8  # for HiGHS and SCIP, whose own 1e-6 buys a cheaper objective; costs no time on planning models. For
-# integers of whole models HiGHS keeps its own: at 1e-8 it calls wrong optima proved more often (docs/design.md, "The bound")
+# integers of tiny whole models HiGHS keeps its own: at 1e-8 it calls wrong optima proved more often (docs/design.md, "The bound")
 HEURISTIC_EFFORT = 0.2  # four times HiGHS's own: company.json's best plan stands after 45 s, not ones 0.1 to 3 % dearer
 HAND_OFF_GAP = 0.99  # of the gap asked, so that a gap recomputed from our objective is not above it by rounding
 
@@ -393,6 +393,8 @@ def _request(model: Model, options: SolveOptions, key: str, limit: float | None,
     parameters = _parameters(options, key, limit, files)
     if key == "highs" and model.n_nonzeros <= TINY_NONZEROS:
         parameters.highs.bool_options["mip_heuristic_run_feasibility_jump"] = False
+    if key == "highs" and (options.small or model.n_nonzeros > TINY_NONZEROS):
+        parameters.highs.double_options["mip_feasibility_tolerance"] = ROW_TOLERANCE
     request = core.rpc.SolveRequest(solver_type=kind, model=_model(model), parameters=parameters)
     start = usable_start(model, options)
     if start is not None and model.integer.any():
@@ -449,7 +451,6 @@ def _parameters(options: SolveOptions, key: str, limit: float | None, files: boo
         parameters.highs.double_options["primal_feasibility_tolerance"] = ROW_TOLERANCE
         parameters.highs.double_options["mip_heuristic_effort"] = HEURISTIC_EFFORT
         if options.small:  # two thirds less time on blocks of a few dozen integers; several times more on whole models
-            parameters.highs.double_options["mip_feasibility_tolerance"] = ROW_TOLERANCE
             parameters.highs.double_options["mip_heuristic_effort"] = 0.0
             for heuristic in _HEURISTICS:
                 parameters.highs.bool_options[f"mip_heuristic_run_{heuristic}"] = False
