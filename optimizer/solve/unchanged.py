@@ -8,15 +8,19 @@ proved at them, the question is solved as any other.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
+import optimizer
+import solvers
 from optimizer.compile import names_of
 from optimizer.compile.portions import Portion, named_portion, portion_names
 from optimizer.instance import Instance, SharedPool, Workload
@@ -95,8 +99,9 @@ def resumed(desk: Desk, instance: Instance, small_of: Callable[[Sequence[Portion
         search.prove(combined_bound(blocks, search.duals, least, topped(small, tops)))
         if not search.done:
             start_whole(search)
-    found = Learned(Ragged.empty(), small.names.row, search.duals, np.append(learned.mark, proof.mark))
-    found = replace(found, bound=np.append(learned.bound, proof.least[:-1]), shared=small.names.column[blocks.shared])
+    mark, first = np.unique(np.append(learned.mark, proof.mark), return_index=True)
+    bound = np.append(learned.bound, proof.least[: len(proof.mark)])[first]
+    found = Learned(Ragged.empty(), small.names.row, search.duals, mark, bound, shared=small.names.column[blocks.shared])
     return Resumed(small, portions, _with(found, marks, told, portions, small.offers, tops), began, (len(known), len(groups)))
 
 
@@ -207,8 +212,18 @@ def _told(owned: Mapping[str, tuple[float, int]], instance: Instance, groups: Gr
 def _marks(instance: Instance, load_shares: Mapping[str, float], groups: Groups) -> IntArray:
     """Give each group a number that tells it with all that its blocks rest on; shape (n_groups,)."""
     rest = instance.of(instance.jobs).model_dump_json()
-    (common,) = names_of([json.dumps([version("allocate"), rest, sorted(load_shares.items())])]).tolist()
+    (common,) = names_of([json.dumps([_code(), rest, sorted(load_shares.items())])]).tolist()
     return names_of(json.dumps([common, *(x.model_dump_json() for x in mine)]) for mine in _members(instance, groups))
+
+
+@cache
+def _code() -> str:
+    """Give a digest of all code that a bound rests on, so that another version's, or one that was changed, is not believed."""
+    told = hashlib.sha256()
+    for package in (optimizer, solvers):
+        for path in sorted(Path(str(package.__file__)).parent.rglob("*.py")):
+            told.update(path.read_bytes())
+    return told.hexdigest()
 
 
 def _members(instance: Instance, groups: Groups) -> list[list[Workload | SharedPool]]:

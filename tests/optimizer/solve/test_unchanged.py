@@ -74,15 +74,16 @@ def test_only_what_changed_is_looked_at(shared: Instance, looked: list[str]) -> 
     assert plan.relative_gap is not None
     assert plan.relative_gap <= ASKED.relative_gap
     looked.clear()
-    same, _ = solved(changed, again)
+    same, kept = solved(changed, again)
     assert len(looked) == 1
     assert same.bound_usd == pytest.approx(plan.bound_usd, rel=1e-5)
     assert same.usd_per_hour <= plan.usd_per_hour * (1 + 1e-9)
+    assert len(set(kept.mark.tolist())) == len(kept.mark)
     assert same.candidates == plan.candidates or plan.candidates["kept"] == same.candidates["kept"]
 
 
-def test_what_else_changed_has_all_looked_at(shared: Instance, looked: list[str]) -> None:
-    """A price, a limit, the part that replicas may carry: all rest on these; and half of the workloads are too many."""
+def test_what_else_changed_has_all_looked_at(shared: Instance, looked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The policy, the part that replicas may carry, our own code: all rest on these; and more than half are too many."""
     _, learned = solved(shared)
     names = sorted(w.name for w in shared.workloads)
     dearer = shared.replace(policy=shared.policy.model_copy(update={"utilization_cap": 0.75}))
@@ -95,6 +96,10 @@ def test_what_else_changed_has_all_looked_at(shared: Instance, looked: list[str]
         assert set(looked) == set(names)
     looked.clear()
     allocate(shared, ASKED, learned=learned, load_shares={"nobody: nothing": 0.5})
+    assert set(looked) == set(names)
+    looked.clear()
+    monkeypatch.setattr(unchanged, "_code", lambda: "another")
+    allocate(shared, ASKED, learned=learned)
     assert set(looked) == set(names)
 
 
