@@ -67,8 +67,7 @@ def settle(
     """
     blocks, best = search.blocks, -math.inf
     duals = centre = clipped(blocks, search.duals)  # which come from anywhere
-    exact, idle, loss, weights, cost, still = kind == "exact", False, 0.0, None, math.inf, 0
-    smoothing = SMOOTHING
+    exact, idle, loss, weights, cost, still, smoothing = kind == "exact", False, 0.0, None, math.inf, 0, SMOOTHING
     for turn in range(ROUNDS[kind]):
         if search.done or (search.clock.used_s > until_s and not (exact and turn == 0)):
             break
