@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -37,14 +37,32 @@ CLEARLY = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class _Relaxed:
-    """Traffic priced without rounding: replica columns, what each costs, value of parts' slots, multipliers, routes, bounds."""
+    """Traffic priced without rounding: replica columns, what each costs, loads of slots, what traffic there saves, bounds.
+
+    ``weight`` is the multiplier of each block's row of gains. Shapes (n_columns,), (n_columns, n_slots) and (n_blocks,).
+    """
 
     column: IntArray
     unit: FloatArray
+    load: FloatArray
     value: FloatArray
     weight: FloatArray
-    fee: FloatArray
     bound: FloatArray
+
+    @cached_property
+    def dearest(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Give loads in the order of what traffic saves by load, the most first, that sum before each, and that saving."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            worth = np.where(self.load > 0, np.maximum(self.value, 0.0) / self.load, np.inf)
+        order = np.argsort(-worth, axis=1)
+        load = np.take_along_axis(np.where(np.isfinite(self.load), self.load, 0.0), order, axis=1)
+        worth = np.where(load > 0, np.take_along_axis(worth, order, axis=1), 0.0)
+        return load, np.cumsum(load, axis=1) - load, worth
+
+    def filled(self, count: FloatArray) -> FloatArray:
+        """Give the most that traffic may save which fills ``count`` replicas of each column."""
+        load, before, worth = self.dearest
+        return np.asarray((np.clip(count[:, None] - before, 0.0, load) * worth).sum(axis=1))
 
 
 class Reduction:
@@ -80,12 +98,10 @@ class Reduction:
         order = np.lexsort((cost[self._parallel], self._class))
         column = self._parallel[order]
         kept[column[self._superfluous(column, self._class[order], cost)[0]]] = False
-        limit = None if most is None else most + CLEARLY * np.abs(most)
+        limit = None if most is None or np.isposinf(most).all() else most + CLEARLY * np.abs(most)
         never = partial(self._never, None if limit is None else self._relaxed(cost, kept, FEW_WEIGHTS), limit)
         kept[self.replicas[self._outpriced(cost, never)]] = False
-        if limit is not None:
-            kept[self._too_dear(cost, kept, limit)] = False
-        return self._staffed(kept)
+        return self._staffed(kept) if limit is None else self.below(cost, kept, limit)
 
     def _never(self, r: _Relaxed | None, limit: FloatArray | None, count: FloatArray) -> BoolArray:
         """Say of which replica columns no plan below ``limit`` has ``count`` or more in cells alike, none of them dearer."""
@@ -101,6 +117,13 @@ class Reduction:
         staffed[self.cell[kept[self.replicas]]] = True
         staffed[-1] = True  # columns of no cell
         return np.asarray(kept & staffed[self._blocks.cell])
+
+    def below(self, cost: FloatArray, kept: BoolArray, limit: FloatArray) -> BoolArray:
+        """Say which of columns ``kept`` plans below ``limit``, one a block, may need: others cost too much with even one."""
+        r = self._relaxed(cost, kept)
+        column, found = self.replicas[r.column], kept.copy()
+        found[column[self._with_one(r) > limit[self._blocks.owner[column]]]] = False
+        return self._staffed(found)
 
     def least(self, cost: FloatArray, kept: BoolArray) -> FloatArray:
         """Give what a plan of each block costs at least, by columns ``kept``: it has one replica of one of them for sure."""
@@ -144,7 +167,8 @@ class Reduction:
             better = (bound > best) & (scale > 0)
             best, weight = np.where(better, bound, best), np.where(better, tried, weight)
             value = np.where(better[cells.part_block][:, None], found, value)
-        return _Relaxed(mine, unit, value, weight, cells.fees(cost, cell), best)
+        gain, part, owner = cells.gain[cell], cells.part[cell], blocks.owner[column]
+        return _Relaxed(mine, unit, load, value[part] + gain * weight[owner, None] - cells.fees(cost, cell), weight, best)
 
     def _scale(self, spent: FloatArray, gain: FloatArray, owner: IntArray) -> FloatArray:
         """Give for each block the usual cost of traffic over the usual gain, 0 where nothing is gained or lost."""
@@ -153,12 +177,6 @@ class Reduction:
         paid = np.bincount(owner, weights=np.where(there, spent, 0.0).sum(axis=1), minlength=count)
         gained = np.bincount(owner, weights=np.where(there, np.abs(gain), 0.0).sum(axis=1), minlength=count)
         return np.divide(paid, gained, out=np.zeros(count), where=gained > 0)
-
-    def _too_dear(self, cost: FloatArray, kept: BoolArray, limit: FloatArray) -> IntArray:
-        """Give replica columns that no plan below ``limit`` has even one of."""
-        r = self._relaxed(cost, kept)
-        column = self.replicas[r.column]
-        return np.asarray(column[self._with_one(r) > limit[self._blocks.owner[column]]])
 
     def _with_one(self, r: _Relaxed) -> FloatArray:
         """Give what a plan with a replica of each column costs at least; a capped one comes with what it needs beside it."""
@@ -171,13 +189,8 @@ class Reduction:
         Replicas for sure save of what all traffic costs at least, at most what they can carry, filled with the traffic that is
         dearest per load.
         """
-        cells, cell = self.cells, self.cell[r.column]
-        load, owner = cells.load[cell], self._blocks.owner[self.replicas[r.column]]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            value = r.value[cells.part[cell]] + cells.gain[cell] * r.weight[owner, None] - r.fee
-            worth = np.where(load > 0, np.maximum(value, 0.0) / load, np.inf)
-        able = np.isfinite(r.unit)
-        total = r.bound[owner] + np.where(able, r.unit, 0.0) * count - _filled(load, worth, count)
+        owner, able = self._blocks.owner[self.replicas[r.column]], np.isfinite(r.unit)
+        total = r.bound[owner] + np.where(able, r.unit, 0.0) * count - r.filled(count)
         return np.where(able, total, np.inf)
 
     def _unit(self, cost: FloatArray, kept: BoolArray) -> FloatArray:
@@ -340,15 +353,6 @@ def _cheapest_traffic(price: FloatArray, part: IntArray, parts: int) -> FloatArr
     return np.where(np.isfinite(least) & (first[:-1] < first[1:])[:, None], least, 0.0)
 
 
-def _filled(load: FloatArray, worth: FloatArray, count: FloatArray) -> FloatArray:
-    """Give the most that the load of ``count`` replicas can be worth, filled with the traffic worth most per load."""
-    order = np.argsort(-worth, axis=1)
-    load = np.take_along_axis(np.where(np.isfinite(load), load, 0.0), order, axis=1)
-    worth = np.where(load > 0, np.take_along_axis(worth, order, axis=1), 0.0)
-    taken = np.clip(count[:, None] - (np.cumsum(load, axis=1) - load), 0.0, load)
-    return np.asarray((taken * worth).sum(axis=1))
-
-
 def _useful(n_rows: int, upper: FloatArray, row_lower: FloatArray, row_upper: FloatArray, e: Entries) -> FloatArray:
     """Give how much of each column can help any row of its block; infinite where a row binds it from both sides."""
     amount = e.value * upper[e.column]
@@ -366,7 +370,12 @@ def _pairs(
     part: IntArray, load: FloatArray, same: FloatArray, gain: FloatArray, rise: FloatArray, fee: FloatArray
 ) -> tuple[IntArray, IntArray]:
     """Give pairs (a, b) of one part where a takes all traffic of b, as well and as cheaply, with less load."""
-    start, end = np.searchsorted(part, part, side="left"), np.searchsorted(part, part, side="right")
+    total = load.sum(axis=1)  # none takes with less load what is loaded less in all
+    order = np.lexsort((total, part))
+    part, load, same, gain, rise, fee = (x[order] for x in (part, load, same, gain, rise, fee))
+    tied = np.append(False, (part[1:] == part[:-1]) & (total[order][1:] == total[order][:-1]))
+    start = np.maximum.accumulate(np.where(tied, 0, np.arange(len(part))))
+    end = np.searchsorted(part, part, side="right")
     better, worse, at = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], 0
     reach = np.cumsum(end - start)
     while at < len(part):
@@ -376,12 +385,15 @@ def _pairs(
         b = np.repeat(start[at:stop], count) + np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
         less = np.zeros(len(a), dtype=bool)
         for slot in range(load.shape[1]):
+            one, two = load[a, slot], load[b, slot]
+            near = one <= two
+            a, b, one, two, less = a[near], b[near], one[near], two[near], less[near]
             alike = (same[a, slot] == same[b, slot]) & (fee[a, slot] <= fee[b, slot])
             alike &= (gain[a, slot] >= gain[b, slot]) & (rise[a, slot] >= rise[b, slot])
-            fits = (load[a, slot] <= load[b, slot]) & (alike | np.isinf(load[b, slot]))
-            less = (less | (load[a, slot] < load[b, slot]))[fits]
+            fits = alike | np.isinf(two)
+            less = (less | (one < two))[fits]
             a, b = a[fits], b[fits]
-        better.append(a[less])
-        worse.append(b[less])
+        better.append(order[a[less]])
+        worse.append(order[b[less]])
         at = stop
     return np.concatenate(better), np.concatenate(worse)

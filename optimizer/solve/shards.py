@@ -362,7 +362,7 @@ def _near(search: Search, duals: FloatArray, most: FloatArray, share: float) -> 
     known = np.isfinite(least) & np.isfinite(most)
     limit = most.copy()
     limit[known] = (1 - share) * least[known] + share * most[known]
-    return reduction.keep(cost, limit)
+    return reduction.below(cost, kept, limit)
 
 
 def _portion(state: _State, kept: BoolArray, besides: IntArray) -> Portion:

@@ -49,7 +49,7 @@ REFUTED_SHARE = 0.05
 GROUPED, MANY_SHARE = 16, 0.3
 """Of twice as many shards or more, so many propose first; the others do at the prices that these come to. And the share of the
 asked gap to which their prices settle, roughly alone."""
-NEAR = 0.4
+NEAR = 0.5
 """Of what a block's plan costs above the least that it can, what others may that are proposed: a proof adds what it needs."""
 PROPOSED, PATIENCE = 3, 3
 """How often shards propose more at most, and in how many rounds rows may be broken before."""
@@ -406,6 +406,8 @@ def _priced_and_planned(sifter: Sifter, stage: _Stage, kinds: Sequence[str]) -> 
     search, clock, limit_s, slack = stage.small.search, sifter.clock, sifter.clock.limit_s, stage.slack
     settled = None
     for kind in kinds:
+        if search.values is None and not stage.broken and kind == "deep":
+            start_whole(search)  # a plan soon; better prices make better ones
         settled = settle(search, slack, kind, 0.5 * (clock.used_s + limit_s))
         slack, stage = settled.slack, replace(stage, broken=settled.broken)
     start_whole(search)
