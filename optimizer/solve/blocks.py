@@ -219,18 +219,24 @@ def _groups(model: Model) -> npt.NDArray[np.str_]:
 
 def _spans(row: IntArray, of: IntArray, n_rows: int) -> tuple[IntArray, IntArray]:
     """Give the least and greatest block of each row's entries that have one; rows without have a greatest of -1."""
-    low, high = np.full(n_rows, np.iinfo(np.int64).max), np.full(n_rows, -1, dtype=np.int64)
-    mine = of >= 0
-    np.minimum.at(low, row[mine], of[mine])
-    np.maximum.at(high, row[mine], of[mine])
-    return low, high
+    high, mine = np.full(n_rows, -1, dtype=np.int64), of >= 0
+    row, of = row[mine], of[mine]
+    np.maximum.at(high, row, of)
+    return _lowest(row, of, n_rows), high
+
+
+def _lowest(row: IntArray, of: IntArray, n_rows: int) -> IntArray:
+    low = np.full(n_rows, np.iinfo(np.int64).max)
+    np.minimum.at(low, row, of)
+    return low
 
 
 def _merged(model: Model, row: IntArray, workload: IntArray, may_be_shared: BoolArray) -> IntArray:
     """Give the least workload of each group of workloads that have a row together which blocks may not share."""
     count = int(workload.max(initial=-1)) + 1
-    bound = ~may_be_shared[row] & (workload[model.column] >= 0)
-    root = _least(row[bound], workload[model.column][bound], count, model.n_rows)
+    of = workload[model.column]
+    bound = ~may_be_shared[row] & (of >= 0)
+    root = _least(row[bound], of[bound], count, model.n_rows)
     return np.where(workload >= 0, root[np.maximum(workload, 0)], -1) if count else workload
 
 
@@ -238,7 +244,7 @@ def _least(row: IntArray, of: IntArray, count: int, n_rows: int) -> IntArray:
     """Give the least of each group of ``count`` things that have rows together; ``of`` is the thing of each entry."""
     root = np.arange(count)
     while True:
-        low, _ = _spans(row, root[of], n_rows)
+        low = _lowest(row, root[of], n_rows)
         found = root.copy()
         np.minimum.at(found, of, low[row])
         np.minimum.at(found, root, found.copy())

@@ -358,7 +358,7 @@ def _useful(n_rows: int, upper: FloatArray, row_lower: FloatArray, row_upper: Fl
     amount = e.value * upper[e.column]
     top = np.bincount(e.row, weights=np.maximum(amount, 0.0), minlength=n_rows)
     bottom = np.bincount(e.row, weights=np.minimum(amount, 0.0), minlength=n_rows)
-    short = np.where(e.value < 0, top[e.row] - row_upper[e.row], row_lower[e.row] - bottom[e.row])
+    short = np.where(e.value < 0, (top - row_upper)[e.row], (row_lower - bottom)[e.row])
     with np.errstate(invalid="ignore"):
         amount = np.where(e.helps, np.ceil(np.maximum(short, 0.0) / np.abs(e.value) + 1e-9), np.where(e.hurts, 0.0, np.inf))
     found = np.zeros(len(upper))
