@@ -372,7 +372,7 @@ def _pairs(
     """Give pairs (a, b) of one part where a takes all traffic of b, as well and as cheaply, with less load."""
     total = load.sum(axis=1)  # none takes with less load what is loaded less in all
     order = np.lexsort((total, part))
-    part, load, same, gain, rise, fee = (x[order] for x in (part, load, same, gain, rise, fee))
+    part, (load, same, gain, rise, fee) = part[order], (x[order] for x in (load, same, gain, rise, fee))
     tied = np.append(False, (part[1:] == part[:-1]) & (total[order][1:] == total[order][:-1]))
     start = np.maximum.accumulate(np.where(tied, 0, np.arange(len(part))))
     end = np.searchsorted(part, part, side="right")

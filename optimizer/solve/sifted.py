@@ -55,16 +55,13 @@ PROPOSED, PATIENCE = 3, 3
 """How often shards propose more at most, and in how many rounds rows may be broken before."""
 PLANLESS, MOST_CELLS = 2, 2_000
 """Proofs without a plan after which a question of no more workloads times periods is compiled whole; a larger one never is."""
-TURNS = 8
-"""The most times that shards are asked to prove prices."""
-WORTH = 0.5
-"""Of the time that the longest proof took, what must be left for another to begin."""
-IMPROVED_SHARE = 0.15
-"""Share of the time that neighbourhoods may take between two proofs."""
-IMPROVED_USED = 0.3
-"""The same as a share of the time used until then."""
-AGAIN = 1.3
-"""Times what is missing to the asked gap: where bounds of blocks lost as much, they are worked out further at these prices."""
+TURNS, WORTH = 8, 0.5
+"""The most times that shards are asked to prove prices; of the longest proof's time, what must be left for another to begin."""
+IMPROVED_SHARE, IMPROVED_USED = 0.15, 0.3
+"""Share of the time that neighbourhoods may take between two proofs, and the same of the time used until then."""
+AGAIN, STUCK = 1.3, 0.5
+"""Times what is missing to the asked gap: where bounds of blocks lost as much, they are worked out further at these prices.
+And what must have come of that, of what is missing still, for it to be done again."""
 FIRST_LOSS, FIRST_SHARE = 0.006, 0.5
 """Relative; what bounds of blocks may lose in the first proof, whose prices are those of heuristic plans: it is after plans.
 Where a larger gap is asked, this share of that: then it may be the last."""
@@ -370,7 +367,7 @@ def _solved(sifter: Sifter) -> _Stage:
     No small question but the stage's is held: a large one takes a gigabyte.
     """
     clock, limit_s, learned = sifter.clock, sifter.clock.limit_s, sifter.learned
-    stage, effort = _begun(sifter), ""
+    stage, effort, again, proved = _begun(sifter), "", False, -np.inf
     kinds: tuple[str, ...] = ("deep",)
     if learned is not None and len(learned.mark):
         start_whole(stage.search)
@@ -382,7 +379,8 @@ def _solved(sifter: Sifter) -> _Stage:
         if stage.search.done:
             return stage
         missing = stage.search.cost - stage.bound - sifter.wishes.relative_gap * abs(stage.search.cost)
-        again = effort != "" and stage.loss > AGAIN * missing  # the same prices do, if blocks are solved further
+        stuck = again and stage.bound - proved < STUCK * missing
+        again, proved = effort != "" and not stuck and stage.loss > AGAIN * missing, stage.bound  # solved further, prices may do
         if not again:
             stage = _refuted(sifter, _priced_and_planned(sifter, stage, kinds))
             if stage.search.done:

@@ -408,7 +408,7 @@ def test_near_candidates_are_some_of_all(
 ) -> None:
     """Of very many shards of one period, or where plans are learned, all are proposed; else those near the least alone."""
     learned = Learned(Ragged.empty(), np.zeros(0, dtype=np.int64), np.zeros(0))
-    cases = (shared, 31, None, 0.4), (shared, 32, None, 1.0), (day, 32, None, 0.4), (day, 2, learned, 1.0)
+    cases = (shared, 31, None, sifting.NEAR), (shared, 32, None, 1.0), (day, 32, None, sifting.NEAR), (day, 2, learned, 1.0)
     for question, count, known, near in cases:
         shards = sifting.cut(question, 1)[:1] * count
         assert sifting.Sifter(question, WISHES, None, shards, None, None, None, known).near == near
