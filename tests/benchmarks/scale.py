@@ -40,6 +40,7 @@ from optimizer.solve.workers import Question, Workers
 from optimizer.synthetic import synthetic_document
 from optimizer.verify import verify_plan
 from solvers import Model, Solution
+from tests.benchmarks.compile import against_others, held_mib
 from tests.optimizer.servers import started
 
 PAGE = Path("docs/performance.md")
@@ -49,7 +50,7 @@ HEAD = """# Performance: how large questions may be
 Written by `python -m tests.benchmarks.scale`; do not edit. Instances are those of `allocate generate --shared-supply`: 13
 types of accelerator in 3 regions, on demand and spot, 10 request classes, half of the wanted supply. Gaps are those of the
 plans: exact cost against the safe bound. Every plan below passed verification. What no section shows, or one that is
-missing, is not shown to be met. Section (c) is of the whole model, before there were shards. What was aimed at and is not
+missing, is not shown to be met. Section (c) is of the whole model, not of shards. What was aimed at and is not
 reached: a first plan of 1,000 in a tenth of the default time limit (docs/scale.md); a warm start in 15 % of a cold one (e);
 and selection 50 times as fast as CBC (b), which is so only where CBC struggles with the slices: elsewhere it takes some tenths
 of a second, and estimates, plan and verification keep ours above a twentieth.
@@ -82,13 +83,25 @@ def told(plan: Plan | None) -> str:
 
 def whole() -> Iterator[str]:
     """(a) Compare price and branch with the whole model handed to a solver, at equal time."""  # noqa: D401
-    yield "USD/h and gap after the time stated for the solver.\n"
-    yield "| workloads | s | CBC, whole | HiGHS, whole | price and branch |\n|--:|--:|--:|--:|--:|"
-    for workloads, seconds in ((20, 30), (100, 60)):
-        instance, limit = question(workloads), {"time_limit_s": float(seconds), "relative_gap": 0.002}
-        cells = [told(solved(instance, backend=b, method="direct", **limit)[0]) for b in ("cbc", "ortools")]
-        cells.append(told(solved(instance, backend="ortools", method="decompose", **limit)[0]))
-        yield f"| {workloads} | {seconds} | " + " | ".join(cells) + " |"
+    solvers = "cbc", "ortools", "ortools:scip"
+    yield "USD/h and gap after the time stated for the solver; each in a process of its own.\n"
+    yield "| workloads | s | CBC, whole | HiGHS, whole | SCIP, whole | price and branch |\n|--:|--:|--:|--:|--:|--:|"
+    for workloads, seconds in ((20, 30), (100, 60), (1000, 120)):
+        asked = [(backend, "direct") for backend in solvers] + [("ortools", "decompose")]
+        cells = [fresh(one_of_whole, workloads, seconds, *way) for way in asked]
+        yield f"| {workloads:,} | {seconds} | " + " | ".join(cells) + " |"
+
+
+def fresh(one: Callable[..., str], *arguments: object) -> str:
+    """Give what one of the functions of ``FRESH`` says in a process of its own."""
+    command = [sys.executable, "-m", "tests.benchmarks.scale", one.__name__, *map(str, arguments)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip().splitlines()[-1]
+
+
+def one_of_whole(workloads: str, seconds: str, backend: str, method: str) -> str:
+    """Ask one question in one way."""
+    wishes = {"time_limit_s": float(seconds), "relative_gap": 0.002, "backend": backend, "method": method}
+    return told(solved(question(int(workloads)), **wishes)[0])
 
 
 def selection(seed: int) -> dict[str, Any]:
@@ -173,16 +186,17 @@ def stages() -> Iterator[str]:
     yield "Processor seconds, and the most memory that the process ever held, solver and all.\n"
     yield "| workloads | file MB | read | candidates | model | plan | verify | columns | GiB |\n" + "|--:" * 9 + "|"
     for workloads in (100, 1000):
-        command = [sys.executable, "-m", "tests.benchmarks.scale", "one-of-stages", str(workloads)]
-        yield subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        yield fresh(one_of_stages, workloads)
+    yield "\nCandidates to a solver's model, against what a user would pick instead:"
+    yield from against_others()
 
 
-def one_of_stages(workloads: int) -> str:
-    """Go through all stages once, in a process of their own."""
+def one_of_stages(workloads: str) -> str:
+    """Go through all stages once."""
     marks, clock = [], time.process_time
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "instance.json")
-        path.write_text(json.dumps(synthetic_document(workloads, 7)))
+        path.write_text(json.dumps(synthetic_document(int(workloads), 7)))
         size, marks = path.stat().st_size / 1e6, [clock()]
         instance = load_instance(path)
     marks.append(clock())
@@ -197,9 +211,8 @@ def one_of_stages(workloads: int) -> str:
     passed = verify_plan(instance, plan).passed
     assert passed
     last = [b - a for a, b in pairwise(marks)] + [after - before, clock() - after]
-    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     cells = " | ".join(f"{s:.1f}" for s in last)
-    return f"| {workloads} | {size:.0f} | {cells} | {compiled.model.n_columns:,} | {held:.1f} |"
+    return f"| {workloads} | {size:.0f} | {cells} | {compiled.model.n_columns:,} | {held_mib('VmHWM') / 2**10:.1f} |"
 
 
 def growth() -> Iterator[str]:
@@ -209,18 +222,17 @@ def growth() -> Iterator[str]:
     yield "| workloads | s | USD/h, gap | times the one before | GiB, main | GiB, child |\n|--:|--:|--:|--:|--:|--:|"
     before = None
     for workloads in (100, 1000, 10_000):
-        command = [sys.executable, "-m", "tests.benchmarks.scale", "one-of-growth", str(workloads)]
-        seconds, cells = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip().split(" | ", 1)
+        seconds, cells = fresh(one_of_growth, workloads).split(" | ", 1)
         ratio = "" if before is None else f"{float(seconds) / before:.1f}"
         before = float(seconds)
         yield f"| {workloads:,} | {seconds} | {cells.replace('RATIO', ratio)} |"
 
 
-def one_of_growth(workloads: int) -> str:
-    """Solve one size in a process of its own."""
-    plan, seconds = solved(question(workloads), time_limit_s=800.0, relative_gap=0.01)
-    held = [resource.getrusage(who).ru_maxrss / 2**20 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return f"{seconds:.0f} | {told(plan)} | RATIO | {held[0]:.1f} | {held[1]:.1f}"
+def one_of_growth(workloads: str) -> str:
+    """Solve one size."""
+    plan, seconds = solved(question(int(workloads)), time_limit_s=800.0, relative_gap=0.01)
+    child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    return f"{seconds:.0f} | {told(plan)} | RATIO | {held_mib('VmHWM') / 2**10:.1f} | {child:.1f}"
 
 
 WARM = (200, 7, 0.01), (200, 8, 0.01), (200, 8, 0.002), (200, 9, 0.002), (1000, 7, 0.01), (1000, 7, 0.002)
@@ -369,6 +381,9 @@ SECTIONS: dict[str, Callable[[], Iterator[str]]] = {
     f.__name__: f for f in (whole, sliced, stages, growth, warm, spread, day, shipped, aims)
 }
 
+FRESH = (one_of_whole, one_of_stages, one_of_growth)
+"""What runs in a process of its own."""
+
 
 def run_here() -> str:
     """Say on what and when a section was made."""
@@ -381,9 +396,9 @@ def run_here() -> str:
 
 def main() -> None:
     """Make the sections asked for and write the page."""
-    for name, one in (("one-of-stages", one_of_stages), ("one-of-growth", one_of_growth)):
-        if sys.argv[1:2] == [name]:
-            sys.stdout.write(one(int(sys.argv[2])) + "\n")
+    for one in FRESH:
+        if sys.argv[1:2] == [one.__name__]:
+            sys.stdout.write(one(*sys.argv[2:]) + "\n")
             return
     asked = sys.argv[1:] or list(SECTIONS)
     text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
