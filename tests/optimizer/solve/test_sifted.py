@@ -403,6 +403,25 @@ def test_shards_that_lost_little_are_not_asked_again(
     assert {is_further for is_further, _ in rounds} == {True, False}
 
 
+@pytest.mark.parametrize("least", [-1e9, 1e9])
+def test_prices_move_where_working_further_made_little(
+    least: float, shared: Instance, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever blocks still lose, no proof is taken further twice where the first time did not make up for enough."""
+    proofs, rounds = sifting.Sifter.proofs, list[bool]()
+
+    def noted(sifter: Any, small: Any, effort: str, before: Any) -> list[Proof]:
+        rounds.append(before is not None)
+        found: list[Proof] = proofs(sifter, small, effort, before)
+        return found
+
+    monkeypatch.setattr(sifting.Sifter, "proofs", noted)
+    monkeypatch.setattr(sifting, "AGAIN", -1e9)
+    monkeypatch.setattr(sifting, "STUCK", least)
+    allocate(shared, replace(WISHES, relative_gap=1e-5, time_limit_s=30.0))
+    assert rounds[:3] == [False, True, least < 0]
+
+
 def test_near_candidates_are_some_of_all(
     shared: Instance, day: Instance, sifting: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
