@@ -1,4 +1,4 @@
-"""Times compiling a table of candidates into a model of about 200,000 non-zeros, against what a user would pick instead.
+"""Times compiling a table of candidates into a model of about 300,000 non-zeros, against what a user would pick instead.
 
 Run from the project's folder: ``python -m tests.benchmarks.compile``. In one run, no solve: ours from the candidates to a solver
 built on the model; PuLP's ``lpSum`` and scipy's ``milp`` from the ready numbers of that model.
